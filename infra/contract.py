@@ -1,0 +1,179 @@
+"""What `infra` hands to `workloads`: the only module of `infra` (beside its plain tables) that `workloads` may import.
+
+Values that exist before any resource does are plain; values that a cloud assigns are `pulumi.Output`. Sizes say their
+unit in their name. A site is one place that can serve; `workloads` matches on the kind of site in one place only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import pulumi
+
+
+class Traffic(StrEnum):
+    """Whether a site takes requests. `drained`: it is out of the entrance and its streams have ended."""
+
+    ACTIVE = "active"
+    DRAINED = "drained"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every TCP port that a machine site listens on, all on 127.0.0.1."""
+
+    serve: int
+    serve_fallback: int
+    """Serve's Python proxy beside HAProxy."""
+    replicas: range
+    """One for each replica, for the path straight to it."""
+    haproxy_stats: int
+    haproxy_metrics: int
+    dashboard: int
+    gcs: int
+    ray_internal: range
+    """Raylet, object manager, agents, metrics; see workloads/machine/ray_head.py for which is which."""
+    ray_workers: range
+
+
+@dataclass(frozen=True)
+class MachineSite:
+    """This computer."""
+
+    name: str
+    folder: Path
+    """Where everything that runs keeps its files; gone after `destroy`. Short: Unix sockets lie under it."""
+    environment: Path
+    """The virtual environment that holds Ray and vLLM."""
+    ports: Ports
+    logical_gpus: int
+    """What Ray is told there is; tokens are computed by the CPU."""
+    traffic: Traffic = Traffic.ACTIVE
+    release: str = ""
+
+
+@dataclass(frozen=True)
+class Toleration:
+    """One taint that pods must tolerate (Kubernetes' own words: key, value, NoSchedule)."""
+
+    key: str
+    value: str
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """A set of equal nodes, and what a pod must say to land on one."""
+
+    name: str
+    node_selector: dict[str, str]
+    tolerations: tuple[Toleration, ...]
+    machine_type: str
+    vcpus: int
+    memory_gib: float
+    min_nodes: int
+    max_nodes: int
+
+
+@dataclass(frozen=True)
+class GpuNodeGroup(NodeGroup):
+    """Nodes with GPUs. `fixed`: no node beyond `max_nodes` can be had, so two RayClusters never fit side by side."""
+
+    accelerator: str = ""
+    """Ray's name for it (`B200`), as in LLMConfig's accelerator_type."""
+    gpus_per_node: int = 0
+    gpu_memory_gib: float = 0
+    local_ssd_gib: int = 0
+    fixed: bool = True
+    may_wait: bool = False
+    """Nodes can take hours to days to come (flex-start): nothing waits for Ready."""
+
+
+@dataclass(frozen=True)
+class ServiceAccounts:
+    """Kubernetes service accounts that infra has granted rights to; workloads creates them under these names."""
+
+    namespace: str
+    head: str
+    """Ray head and autoscaler: no cloud rights."""
+    worker: str
+    """Model code: reads the weights bucket, nothing else."""
+
+
+@dataclass(frozen=True)
+class HeadState:
+    """Redis that keeps Ray's GCS across a head restart (fault tolerance)."""
+
+    address: pulumi.Output[str]
+    """`host:port`."""
+    password: pulumi.Output[str] | None
+    """A Pulumi secret."""
+
+
+@dataclass(frozen=True)
+class ClusterSite:
+    """One GKE cluster."""
+
+    name: str
+    region: str
+    cluster_id: pulumi.Output[str]
+    """`projects/P/locations/L/clusters/N`: the Kubernetes provider's cluster_identifier."""
+    kubeconfig: pulumi.Output[str]
+    """Exec plugin and DNS endpoint; holds no credential."""
+    head_nodes: NodeGroup
+    gpu_nodes: tuple[GpuNodeGroup, ...]
+    service_accounts: ServiceAccounts
+    weights_bucket: pulumi.Output[str] | None
+    """`gs://…` without a trailing slash."""
+    head_state: HeadState | None
+    image_repository: pulumi.Output[str] | None
+    """Artifact Registry path that image references start with."""
+    traffic: Traffic = Traffic.ACTIVE
+    release: str = ""
+    cluster: pulumi.Resource | None = None
+    """In-cluster resources are `deleted_with` this."""
+    ready: tuple[pulumi.Resource, ...] = field(default=())
+    """Wait for these before anything is put into the cluster (node pools, IAM)."""
+
+
+Site = MachineSite | ClusterSite
+
+
+@dataclass(frozen=True)
+class Address:
+    """A reserved front-end address in one region."""
+
+    region: str
+    name: str
+    value: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where traffic comes in. None of it exists on a machine site: there it is the loopback port."""
+
+    config_site: str
+    """Name of the site whose cluster holds Gateway and HTTPRoute."""
+    gateway_class: str
+    proxy_ranges: tuple[str, ...]
+    """CIDRs that the load balancer's proxies and health checks dial from."""
+    addresses: tuple[Address, ...]
+    hostname: str | None
+    certificate: pulumi.Output[str] | None
+    security_policy: pulumi.Output[str] | None
+    """Cloud Armor; only in front of a public entrance."""
+    dns_zone: pulumi.Output[str] | None
+    ready: tuple[pulumi.Resource, ...] = ()
+    """Fleet features and their IAM: the multi-cluster classes appear after these."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Everything that workloads may know of where they run."""
+
+    environment: str
+    sites: tuple[Site, ...]
+    entrance: Entrance | None
+    labels: dict[str, str] = field(default_factory=dict)

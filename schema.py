@@ -1,0 +1,151 @@
+"""What every settings block shares: frozen models, no unknown keys, and refusals that say what to write instead.
+
+A `Rule` is one thing that settings refuse. Rules are plain data: docs/refusals.md is generated from them, and
+tests/unit/test_refusals.py fails when one has no case.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+
+class Settings(BaseModel):
+    """Base of every settings model. A field's docstring is its line in the generated settings table."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, protected_namespaces=()
+    )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something settings may not say. `wrong`, `why` and `instead` are templates filled with the facts of the case.
+
+    `id` is stable and dotted (`capacity.a4-on-demand`); `source` names the upstream issue or page it rests on.
+    """
+
+    id: str
+    wrong: str
+    why: str
+    instead: str
+    source: str = ""
+
+    registry: ClassVar[dict[str, Rule]] = {}
+
+    def __post_init__(self) -> None:
+        if self.id in Rule.registry:
+            raise ValueError(f"two rules are called {self.id}")
+        Rule.registry[self.id] = self
+
+    def refusal(self, **facts: object) -> PydanticCustomError:
+        """The error to raise from a validator: one sentence, with this rule's id as its type."""
+        source = f" ({self.source})" if self.source else ""
+        template = f"{self.wrong}: {self.why}; {self.instead}{source}."
+        return PydanticCustomError(self.id, "{sentence}", {"sentence": template.format(**facts)})  # type: ignore[arg-type]
+
+
+class Refused(Exception):
+    """Settings that cannot work. `sentences` has one line for each thing to change, `rules` the ids behind them."""
+
+    def __init__(self, sentences: Sequence[str], rules: Sequence[str] = ()) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = tuple(sentences)
+        self.rules = tuple(rules)
+
+
+M = TypeVar("M", bound=Settings)
+
+
+def parse(model: type[M], block: str, raw: object) -> M:
+    """Read `raw` (plain data from YAML) as `model`, or raise `Refused` with paths that start at `block`."""
+    if not isinstance(raw, dict):
+        raise Refused([f"{block} must be a mapping of settings, not {raw!r}. See docs/settings.md."], ["type"])
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise Refused([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
+
+
+def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
+    at = _path(block, detail["loc"], model)
+    given = repr(detail["input"])
+    given = given if len(given) <= 60 else given[:57] + "..."
+    match detail["type"]:
+        case "extra_forbidden":
+            name = str(detail["loc"][-1])
+            known = sorted({n for m in _models_at(model, detail["loc"][:-1]) for n in m.model_fields})
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}."
+            return f"{at} is not a setting; {hint}"
+        case "missing":
+            return f"{at} is required and missing; add it (docs/settings.md says what it means)."
+        case "union_tag_invalid" | "union_tag_not_found":
+            context = detail.get("ctx", {})
+            key = str(context.get("discriminator", "kind")).strip("'")
+            return (
+                f"{at} needs `{key}`, one of {context.get('expected_tags', 'those in docs/settings.md')}; got {given}."
+            )
+        case "literal_error" | "enum":
+            return f"{at} is {given}; write one of {detail.get('ctx', {}).get('expected', '')}."
+        case kind if kind in Rule.registry:
+            return f"{at}: {detail['msg']}"
+        case _:
+            return f"{at} is {given}: {detail['msg'][0].lower() + detail['msg'][1:]}."
+
+
+def _path(block: str, loc: Sequence[int | str], model: type[BaseModel]) -> str:
+    """`infra.regions[0].pools[1].capacity`: a discriminator's value in pydantic's location is left out."""
+    out, here = block, [model]
+    for step in loc:
+        if isinstance(step, int):
+            out += f"[{step}]"
+            continue
+        fields = {n for m in here for n in m.model_fields}
+        inner = [t for m in here if (f := m.model_fields.get(step)) for t in _models_in(f.annotation)]
+        tagged = [m for m in here if step in _tags(m)]
+        if tagged and step not in fields:
+            here = tagged
+            continue
+        out += f".{step}"
+        here = inner or here
+    return out
+
+
+def _models_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[type[BaseModel]]:
+    here = [model]
+    for step in loc:
+        if isinstance(step, int):
+            continue
+        inner = [t for m in here if (f := m.model_fields.get(step)) for t in _models_in(f.annotation)]
+        here = [m for m in here if step in _tags(m)] or inner or here
+    return here
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """The literal values by which a discriminated union picks `model`."""
+    return {
+        str(value)
+        for field in model.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal
+        for value in typing.get_args(field.annotation)
+    }
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    args = typing.get_args(annotation)
+    for inner in args[:1] if typing.get_origin(annotation) is Annotated else args:
+        yield from _models_in(inner)
