@@ -10,7 +10,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -46,11 +46,14 @@ class Rule:
             raise ValueError(f"two rules are called {self.id}")
         Rule.registry[self.id] = self
 
-    def refusal(self, **facts: object) -> PydanticCustomError:
-        """The error to raise from a validator: one sentence, with this rule's id as its type."""
+    def sentence(self, **facts: object) -> str:
+        """What a person reads: wrong, why, what to write instead, and where that is known from."""
         source = f" ({self.source})" if self.source else ""
-        template = f"{self.wrong}: {self.why}; {self.instead}{source}."
-        return PydanticCustomError(self.id, "{sentence}", {"sentence": template.format(**facts)})  # type: ignore[arg-type]
+        return f"{self.wrong}: {self.why}; {self.instead}{source}.".format(**facts)
+
+    def refusal(self, **facts: object) -> PydanticCustomError:
+        """The error to raise from a validator, with this rule's id as its type."""
+        return PydanticCustomError(self.id, "{sentence}", {"sentence": self.sentence(**facts)})  # type: ignore[arg-type]
 
 
 class Refused(Exception):
@@ -67,10 +70,13 @@ M = TypeVar("M", bound=Settings)
 
 def parse(model: type[M], block: str, raw: object) -> M:
     """Read `raw` (plain data from YAML) as `model`, or raise `Refused` with paths that start at `block`."""
-    if not isinstance(raw, dict):
-        raise Refused([f"{block} must be a mapping of settings, not {raw!r}. See docs/settings.md."], ["type"])
+    if not isinstance(raw, Mapping):
+        raise Refused(
+            [f"{block or 'the configuration'} must be a mapping of settings, not {raw!r}. See docs/settings.md."],
+            ["type"],
+        )
     try:
-        return model.model_validate(raw)
+        return model.model_validate(dict(raw))
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise Refused([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
@@ -116,7 +122,7 @@ def _path(block: str, loc: Sequence[int | str], model: type[BaseModel]) -> str:
         if tagged and step not in fields:
             here = tagged
             continue
-        out += f".{step}"
+        out += f".{step}" if out else str(step)
         here = inner or here
     return out
 

@@ -25,17 +25,26 @@ class Ports:
     """Every TCP port that a machine site listens on, all on 127.0.0.1."""
 
     serve: int
+    """OpenAI API: HAProxy, or Serve's Python proxy on the baseline path."""
+    dashboard: int
+    """Ray's dashboard and REST API."""
+    gcs: int
     serve_fallback: int
     """Serve's Python proxy beside HAProxy."""
-    replicas: range
-    """One for each replica, for the path straight to it."""
     haproxy_stats: int
     haproxy_metrics: int
-    dashboard: int
-    gcs: int
-    ray_internal: range
-    """Raylet, object manager, agents, metrics; see workloads/machine/ray_head.py for which is which."""
-    ray_workers: range
+    client_server: int
+    node_manager: int
+    object_manager: int
+    runtime_env_agent: int
+    dashboard_agent_http: int
+    dashboard_agent_grpc: int
+    metrics_export: int
+    replicas: range
+    """One for each replica, for the path straight to it."""
+    replicas_grpc: range
+    workers: range
+    """Ray's worker processes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class MachineSite:
     """This computer."""
 
     name: str
+    mark: str
+    """What the stack's processes carry, so that they are told from any others: one for a checkout and stack."""
     folder: Path
     """Where everything that runs keeps its files; gone after `destroy`. Short: Unix sockets lie under it."""
     environment: Path

@@ -1,0 +1,22 @@
+"""Ray Serve LLM's fast data path as one stack: read the environment, stand up the platform, put the workloads on it."""
+
+import sys
+
+import pulumi
+
+import environment
+from infra.provision import provision
+from schema import Refused
+from workloads.deploy import deploy
+
+ALREADY_SHOWN = 32
+"""Exit status that tells Pulumi's Python host not to add a message of its own."""
+
+try:
+    settings = environment.read()
+    platform = provision(settings.infra, settings.name, settings.demand)
+except Refused as refused:
+    pulumi.log.error("\n".join(["Nothing was touched, because this cannot work as written:", *refused.sentences]))
+    sys.exit(ALREADY_SHOWN)
+for name, value in deploy(settings.serving, platform).items():
+    pulumi.export(name, value)

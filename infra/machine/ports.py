@@ -1,0 +1,39 @@
+"""Which TCP ports a stack on this computer uses. All of them are on 127.0.0.1."""
+
+from __future__ import annotations
+
+from infra.contract import Ports
+
+STEP = 200
+"""Ports that one stack needs in its own block; `port_offset` moves by multiples of it."""
+
+_BLOCK = 20000
+"""Below Linux's ephemeral ports (32768 up) and above those that well-known services use."""
+
+
+def plan(offset: int) -> Ports:
+    """The ports of a stack. 8000 (Serve) and 8265 (dashboard) are Ray's own defaults; the rest lies in one block."""
+    block = _BLOCK + offset
+    return Ports(
+        serve=8000 + offset,
+        dashboard=8265 + offset,
+        gcs=block,
+        serve_fallback=block + 1,
+        haproxy_stats=block + 2,
+        haproxy_metrics=block + 3,
+        client_server=block + 4,
+        node_manager=block + 5,
+        object_manager=block + 6,
+        runtime_env_agent=block + 7,
+        dashboard_agent_http=block + 8,
+        dashboard_agent_grpc=block + 9,
+        metrics_export=block + 10,
+        replicas=range(block + 20, block + 60),
+        replicas_grpc=range(block + 60, block + 100),
+        workers=range(block + 100, block + STEP),
+    )
+
+
+def listening(ports: Ports) -> dict[str, int]:
+    """The single ports by name: what must be free before a stack starts. Ranges are Ray's to pick from."""
+    return {name: port for name, port in vars(ports).items() if isinstance(port, int)}

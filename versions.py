@@ -1,0 +1,19 @@
+"""The versions this stack chooses, each beside its reason. Python pins live in locks/, Go pins in go.mod files."""
+
+RAY = "2.60.0"
+"""Newest Ray; 2.56 brought HAProxy and direct streaming, 2.56.1 fixed body-aware routers on it (ray-project/ray#64488).
+locks/machine.txt installs exactly this; a cluster image must carry it."""
+
+RAY_FLOOR = "2.56.1"
+"""Below it, direct streaming loses requests that the table in workloads/compatibility.py describes."""
+
+PULUMI_CLI = "3.259.0"
+"""What tools/pulumi.py builds, and the oldest CLI it accepts: the resource hooks and the state format that we use are
+older, but every test ran on this one. A newer CLI on PATH is used as it is."""
+
+PYTHON_FLOOR = (3, 11)
+PYTHON_CEILING = (3, 14)
+"""Ray and vLLM have wheels for 3.11 to 3.13."""
+
+UV = "0.13.9"
+"""The only bootstrap: makes both virtual environments from locks/."""

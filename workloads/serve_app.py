@@ -1,0 +1,89 @@
+"""The Serve configuration: one document, whoever carries it (a RayService on GKE, Ray's REST API on a machine).
+
+Source of the field names: ray/serve/schema.py (ServeDeploySchema) and ray.serve.llm.LLMConfig, Ray 2.60.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workloads.settings import Autoscaling, RequestRouter, ServingSettings
+
+APPLICATION = "llm"
+KEEP_ALIVE_S = 620
+"""Google's load balancer reuses a connection to a back end for 600 s; a back end that closes first makes it answer 502.
+Ray's default is 90 s."""
+
+_ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_router:PrefixCacheAffinityRouter"}
+
+
+def serve_config(
+    serving: ServingSettings,
+    *,
+    model_source: str,
+    accelerator_type: str | None,
+    host: str,
+    port: int,
+    engine_defaults: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The ServeDeploySchema document for `serving`.
+
+    `model_source` is what vLLM loads (a folder, a bucket or a Hugging Face id); `accelerator_type` is Ray's name of
+    the GPU, None where GPUs are logical; `host` and `port` are where the proxy listens; `engine_defaults` are vLLM
+    arguments of the kind of site, which the settings may override.
+    """
+    arguments: dict[str, Any] = {"llm_configs": [_llm_config(serving, model_source, accelerator_type, engine_defaults)]}
+    if serving.ingress is not None:
+        arguments["ingress_deployment_config"] = {"num_replicas": serving.ingress.replicas}
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S},
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": "ray.serve.llm:build_openai_app",
+                "args": arguments,
+            }
+        ],
+    }
+
+
+def _llm_config(
+    serving: ServingSettings, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
+) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "model_loading_config": {"model_id": serving.model.id, "model_source": model_source},
+        "engine_kwargs": {
+            **(engine_defaults or {}),
+            **serving.engine.arguments,
+            "max_model_len": serving.engine.max_model_len,
+            "tensor_parallel_size": serving.engine.tensor_parallel_size,
+            # The executor family; VLLM_USE_RAY_V2_EXECUTOR_BACKEND (data_path.py) picks its second version.
+            "distributed_executor_backend": "ray",
+        },
+        "deployment_config": _deployment(serving),
+    }
+    if accelerator_type is not None:
+        config["accelerator_type"] = accelerator_type
+    if (lora := serving.model.lora) is not None:
+        config["lora_config"] = {
+            "dynamic_lora_loading_path": lora.adapters_folder,
+            "max_num_adapters_per_replica": lora.max_adapters_per_replica,
+        }
+    return config
+
+
+def _deployment(serving: ServingSettings) -> dict[str, Any]:
+    deployment: dict[str, Any] = {}
+    if isinstance(serving.replicas, Autoscaling):
+        deployment["autoscaling_config"] = {
+            "min_replicas": serving.replicas.min_replicas,
+            "max_replicas": serving.replicas.max_replicas,
+            "target_ongoing_requests": serving.replicas.target_ongoing_requests,
+        }
+    else:
+        deployment["num_replicas"] = serving.replicas.count
+    if serving.request_router in _ROUTER_CLASSES:
+        deployment["request_router_config"] = {"request_router_class": _ROUTER_CLASSES[serving.request_router]}
+    return deployment
