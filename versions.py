@@ -17,3 +17,6 @@ PYTHON_CEILING = (3, 14)
 
 UV = "0.13.9"
 """The only bootstrap: makes both virtual environments from locks/."""
+
+GO_FLOOR = "1.26"
+"""What the modules in tools/pulumi_cli ask for."""

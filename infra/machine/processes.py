@@ -50,7 +50,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def end(mark: str, say: Callable[[str], None], patience_s: float = 12.0) -> None:
+def end(mark: str, say: Callable[[str], None], patience_s: float = 8.0) -> None:
     """End every process of the stack: ask first (SIGTERM), insist after `patience_s` (SIGKILL). Raises RuntimeError
     when one survives, naming it."""
     left = of_stack(mark)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 
 from infra.contract import MachineSite
@@ -15,7 +17,7 @@ ENGINE_DEFAULTS = {"enforce_eager": True, "dtype": "bfloat16", "max_num_seqs": 6
 """vLLM arguments that suit a CPU: no graph capture, and no more sequences at once than it can hold."""
 
 
-def deploy(serving: ServingSettings, site: MachineSite) -> dict[str, pulumi.Input[str]]:
+def deploy(serving: ServingSettings, site: MachineSite) -> dict[str, pulumi.Input[Any]]:
     """Declare everything; returns the stack's outputs."""
     on_the_spot = serving.model.source == TINY
     source = str(tiny_model.folder_of(site)) if on_the_spot else serving.model.source
@@ -43,5 +45,7 @@ def deploy(serving: ServingSettings, site: MachineSite) -> dict[str, pulumi.Inpu
         "dashboard": head.dashboard,
         "haproxy_stats": f"http://127.0.0.1:{site.ports.haproxy_stats}/stats",
         "folder": head.folder,
+        "mark": site.mark,
+        "random_weights": on_the_spot,
         "status": application.status,
     }

@@ -1,0 +1,42 @@
+# The front door. `make up` on a fresh machine does everything; STACK picks the environment (Pulumi.<STACK>.yaml).
+STACK ?= local
+PYTHON ?= python3
+TIER ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up preview down test lint env clean lock docs
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: python ## stand the stack up: on this computer by default, else STACK=dev, staging or prod
+	@$(PYTHON) -m tools.stack up $(STACK)
+
+preview: python ## show what `make up` would change, and change nothing
+	@$(PYTHON) -m tools.stack preview $(STACK)
+
+down: python ## take the stack down; on this computer no process and no file is left
+	@$(PYTHON) -m tools.stack down $(STACK)
+
+test: python ## everything that can be tested on this machine; TIER=unit, engine or serving for one tier
+	@$(PYTHON) -m tools.check test $(TIER)
+
+lint: python ## ruff and pyright, and how many lines product and rig have
+	@$(PYTHON) -m tools.check lint
+
+env: python ## print what a shell needs to call `pulumi` itself: eval "$$(make -s env)"
+	@$(PYTHON) -m tools.stack env $(STACK)
+
+clean: python ## take stack local down and remove what running has made in the checkout
+	@$(PYTHON) -m tools.stack clean
+
+docs: python ## write the pages of docs/ that are generated from the code
+	@$(PYTHON) -m tools.check docs
+
+lock: python ## resolve pyproject.toml again into locks/
+	@$(PYTHON) -m tools.check lock
+
+.PHONY: python
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "This needs Python 3.11 or newer; $(PYTHON) is older. Run make PYTHON=python3.11 (or another)."; exit 1; }

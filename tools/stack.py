@@ -1,0 +1,196 @@
+"""The front door behind `make`: gets what is missing, then calls `pulumi` as a person would.
+
+Everything that protects lives in the program and the policy pack; this adds tools, display and, for stack local, a
+state backend inside the checkout. Usage: python -m tools.stack up|preview|down|env|clean [STACK].
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import console, engine, packages
+from tools.console import Stop, say
+
+CHECKOUT = packages.CHECKOUT
+STATE = CHECKOUT / ".state"
+LOCAL = "local"
+PROJECT = "rayllm"
+
+
+def up(stack: str) -> int:
+    env = _ready(stack)
+    _select(stack, env)
+    say(f"[2/3] pulumi up --stack {stack}")
+    if status := _pulumi(["up", "--yes", "--skip-preview", "--stack", stack], env):
+        raise Stop(
+            f"`pulumi up` did not finish. What it made is kept: `make up STACK={stack}` goes on, `make down` ends it."
+        )
+    if stack == LOCAL:
+        say("[3/3] proof, from the running system")
+        status = _prove(_outputs(stack, env), env)
+        outputs = _outputs(stack, env)
+        say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
+        say(f"Ray dashboard:              {outputs['dashboard']}\n")
+        say(
+            f"  curl -N {outputs['endpoint']}/chat/completions -H 'content-type: application/json' \\\n"
+            f'    -d \'{{"model": "{outputs["model"]}", "stream": true, "max_tokens": 24, '
+            f'"messages": [{{"role": "user", "content": "hello"}}]}}\''
+        )
+    return status
+
+
+def preview(stack: str) -> int:
+    env = _ready(stack)
+    _select(stack, env)
+    say(f"[2/2] pulumi preview --stack {stack}")
+    return _pulumi(["preview", "--stack", stack, *_words("ARGS")], env)
+
+
+def down(stack: str) -> int:
+    env = _ready(stack, program_only=True)
+    if stack == LOCAL and not _exists(stack, env):
+        say("Stack local does not exist here: nothing to end.")
+        return 0
+    _select(stack, env)
+    say(f"[2/2] pulumi destroy --stack {stack}")
+    return _pulumi(["destroy", "--yes", "--skip-preview", "--stack", stack], env)
+
+
+def environment(stack: str) -> int:
+    """Print what a shell needs to call `pulumi` itself: `eval "$(make -s env)"`."""
+    wanted = _environment(stack, engine.get())
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            say(f"export {name}='{value}'")
+    return 0
+
+
+def clean(_stack: str) -> int:
+    """End stack local if it is up, then remove what running has made in the checkout."""
+    if (STATE / "backend").exists():
+        if packages.PROGRAM.exists():
+            down(LOCAL)
+        else:
+            raise Stop("Stack local may still run and .venv is gone: run `make down` first.")
+    for folder in (packages.PROGRAM, packages.RAY, STATE):
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"Removed .venv, .venv-ray and .state. The builds in {engine.cache()} stay for other clones.")
+    return 0
+
+
+def _ready(stack: str, *, program_only: bool = False) -> dict[str, str]:
+    say("[1/{}] tools and packages".format("3" if not program_only and stack == LOCAL else "2"))
+    found: list[engine.Engine] = []
+
+    def get_engine() -> None:
+        found.append(engine.get())
+
+    def get_packages() -> None:
+        packages.ensure_program()
+        if stack == LOCAL and not program_only:
+            packages.ensure_ray()
+
+    console.together(get_engine, get_packages)
+    say(
+        f"  {found[0].label}; {packages.PROGRAM.name}"
+        + (f", {packages.RAY.name}" if stack == LOCAL else "")
+        + " as locked"
+    )
+    return {**os.environ, **_environment(stack, found[0])}
+
+
+def _environment(stack: str, found: engine.Engine) -> dict[str, str]:
+    wanted = {
+        **found.environment,
+        "VIRTUAL_ENV": str(packages.PROGRAM),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Programs run from bytecode: without it every process parses hundreds of modules again.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    if stack == LOCAL:
+        # A backend of its own: `pulumi login` elsewhere is neither needed nor touched. Nothing in this stack is secret.
+        wanted |= {
+            "PULUMI_HOME": str(STATE / "pulumi-home"),
+            "PULUMI_BACKEND_URL": f"file://{STATE / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "",
+        }
+    return wanted
+
+
+def _select(stack: str, env: dict[str, str]) -> None:
+    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
+        known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
+        raise Stop(f"There is no stack {stack}: Pulumi.{stack}.yaml is missing. Write STACK=one of {known}.")
+    if stack == LOCAL:
+        (STATE / "backend").mkdir(parents=True, exist_ok=True)
+        _clear_stale_lock(stack)
+        if not _exists(stack, env):
+            _quiet(["stack", "init", stack, "--no-select"], env)
+
+
+def _exists(stack: str, env: dict[str, str]) -> bool:
+    if not (STATE / "backend").exists():
+        return False
+    return any(s["name"] == stack for s in json.loads(_quiet(["stack", "ls", "--json"], env)))
+
+
+def _clear_stale_lock(stack: str) -> None:
+    """A `pulumi` that was killed leaves its lock: remove it when its process is gone, and only then."""
+    for lock in (STATE / "backend" / ".pulumi" / "locks").glob(f"*/{PROJECT}/{stack}/*.json"):
+        owner = json.loads(lock.read_text())
+        if owner["hostname"] != socket.gethostname() or _runs(owner["pid"], "pulumi"):
+            raise Stop(
+                f"Another `pulumi` (pid {owner['pid']} on {owner['hostname']}, since {owner['timestamp']}) is at work "
+                f"on stack {stack}: wait for it, or end it, then run the same command again."
+            )
+        say(f"  cleared the lock of a `pulumi` that is gone (pid {owner['pid']}, since {owner['timestamp']})")
+        lock.unlink()
+
+
+def _runs(pid: int, name: str) -> bool:
+    if Path("/proc/self").exists():
+        comm = Path(f"/proc/{pid}/comm")
+        return comm.exists() and comm.read_text().strip() == name
+    found = subprocess.run(["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True).stdout.strip()
+    return Path(found).name == name
+
+
+def _pulumi(arguments: list[str], env: dict[str, str]) -> int:
+    return subprocess.run(["pulumi", *arguments], cwd=CHECKOUT, env=env).returncode
+
+
+def _quiet(arguments: list[str], env: dict[str, str]) -> str:
+    return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=env, cwd=CHECKOUT)
+
+
+def _outputs(stack: str, env: dict[str, str]) -> dict[str, str]:
+    return json.loads(_quiet(["stack", "output", "--json", "--stack", stack], env))
+
+
+def _prove(outputs: dict[str, str], env: dict[str, str]) -> int:
+    command = [str(packages.PROGRAM / "bin" / "python"), "-m", "workloads.machine.proof"]
+    return subprocess.run(command, cwd=CHECKOUT, env=env, input=json.dumps(outputs), text=True).returncode
+
+
+def _words(name: str) -> list[str]:
+    return os.environ.get(name, "").split()
+
+
+COMMANDS: dict[str, Callable[[str], int]] = {
+    "up": up,
+    "preview": preview,
+    "down": down,
+    "env": environment,
+    "clean": clean,
+}
+
+if __name__ == "__main__":
+    console.main(lambda: COMMANDS[sys.argv[1]](sys.argv[2] if len(sys.argv) > 2 else LOCAL))
