@@ -1,0 +1,56 @@
+"""Tiers, cheapest first: unit, engine, serving. One that cannot run here says so and why; in CI that fails."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+NOT_RUN = pytest.StashKey[dict[str, str]]()
+
+
+def _no_engine() -> str | None:
+    return None if shutil.which("pulumi") else "there is no `pulumi` on PATH; `make test` gets one"
+
+
+def _no_serving() -> str | None:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return "vLLM's CPU engine has packages for Linux on x86-64 only"
+    if not (CHECKOUT / ".venv-ray" / "bin" / "ray").exists():
+        return ".venv-ray does not hold Ray; `make test` installs it"
+    return _no_engine()
+
+
+OBSTACLES: dict[str, Callable[[], str | None]] = {"engine": _no_engine, "serving": _no_serving}
+
+
+def _tier(path: Path) -> str:
+    return path.relative_to(CHECKOUT / "tests").parts[0]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    not_run: dict[str, str] = {}
+    for tier in {_tier(item.path) for item in items}:
+        if reason := OBSTACLES.get(tier, lambda: None)():
+            not_run[tier] = reason
+    config.stash[NOT_RUN] = not_run
+    for item in items:
+        if reason := not_run.get(_tier(item.path)):
+            item.add_marker(pytest.mark.skip(reason=f"not run: {reason}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for tier, reason in config.stash.get(NOT_RUN, {}).items():
+        terminalreporter.write_line(f"tier {tier}: not run: {reason}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.stash.get(NOT_RUN, {}) and os.environ.get("CI") and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

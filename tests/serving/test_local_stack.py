@@ -1,0 +1,184 @@
+"""Stack local for real: Ray, vLLM, HAProxy and Pulumi's engine on this computer, in the order of a stack's life.
+
+The tests share one stack and build on each other: run the whole file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import httpx
+import openai
+import psutil
+
+from infra.machine import processes
+from tests.serving.conftest import PORT_OFFSET, Clone, proofs
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+FAST_PATH = {
+    "HAProxy in front": "ok ",
+    "tokens straight from the replica": "ok ",
+    "vLLM on Ray's v2 executor": "ok ",
+    "reachable from here only": "ok ",
+}
+
+
+def client(clone: Clone) -> openai.OpenAI:
+    return openai.OpenAI(base_url=clone.outputs()["endpoint"], api_key="none", max_retries=0)
+
+
+def states(clone: Clone) -> list[str]:
+    """State of each replica of the model, as Serve tells it."""
+    applications = httpx.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
+    return [r["state"] for r in applications["llm"]["deployments"]["LLMServer:tiny"]["replicas"]]
+
+
+def named(clone: Clone, name: str) -> list[psutil.Process]:
+    return [process for process in clone.processes() if name in process.name()]
+
+
+def test_up_serves_and_proves_the_three_pillars(clone: Clone) -> None:
+    before = {name: (clone.folder / name).read_bytes() for name in ("Pulumi.local.yaml", "Pulumi.yaml")}
+    printed = clone.make("up")
+    assert proofs(printed) == FAST_PATH, printed
+    assert "chunks streamed" in printed
+    assert {name: (clone.folder / name).read_bytes() for name in before} == before
+
+
+def test_an_unmodified_openai_client_gets_an_answer(clone: Clone) -> None:
+    answer = client(clone).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=16)  # type: ignore[arg-type]
+    assert answer.choices[0].message.content
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 16
+
+
+def test_an_unmodified_openai_client_gets_tokens_as_they_come(clone: Clone) -> None:
+    stream = client(clone).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=48, stream=True)  # type: ignore[call-overload]
+    arrivals = [time.monotonic() for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+    assert len(arrivals) > 20
+    assert len({round(arrival, 3) for arrival in arrivals}) > 10, "they all came at once"
+
+
+def test_concurrent_streams_all_end_whole(clone: Clone) -> None:
+    url = clone.outputs()["endpoint"]
+
+    async def one(api: openai.AsyncOpenAI) -> str | None:
+        stream = await api.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=32, stream=True)  # type: ignore[call-overload]
+        reason = None
+        async for chunk in stream:
+            reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
+        return reason
+
+    async def many() -> list[str | None]:
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as api:
+            return list(await asyncio.gather(*(one(api) for _ in range(16))))
+
+    assert set(asyncio.run(many())) <= {"length", "stop"}
+
+
+def test_an_unknown_model_is_a_404_that_names_it(clone: Clone) -> None:
+    try:
+        client(clone).chat.completions.create(model="other", messages=MESSAGES)  # type: ignore[arg-type]
+    except openai.NotFoundError as error:
+        assert "other" in str(error)
+    else:
+        raise AssertionError("a model that is not served was answered")
+
+
+def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
+    pids = {process.pid for process in clone.processes()}
+    listening = [
+        c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in pids and c.laddr
+    ]
+    assert {c.laddr[1] for c in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
+    assert {c.laddr[0] for c in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_a_second_up_changes_nothing(clone: Clone) -> None:
+    pids = {process.pid for process in named(clone, "gcs_server") + named(clone, "raylet")}
+    printed = clone.make("up")
+    assert "4 unchanged" in printed
+    assert {process.pid for process in named(clone, "gcs_server") + named(clone, "raylet")} == pids
+
+
+def test_a_changed_serve_setting_is_applied_in_place(clone: Clone) -> None:
+    head = named(clone, "gcs_server")
+    clone.edit({"serving.replicas.count": 2})
+    printed = clone.make("up")
+    assert "1 updated" in printed
+    assert states(clone) == ["RUNNING", "RUNNING"]
+    assert named(clone, "gcs_server") == head
+    assert "2 RayWorkerProc" in printed
+
+
+def test_settings_that_cannot_work_touch_nothing(clone: Clone) -> None:
+    before = sorted(process.pid for process in clone.processes())
+    clone.edit({"serving.replicas.count": 99})
+    printed = clone.make("up", ok=False)
+    assert "99 GPUs" in printed
+    assert "Traceback" not in printed
+    assert sorted(process.pid for process in clone.processes()) == before
+    clone.edit({"serving.replicas.count": 1})
+
+
+def test_a_head_killed_by_hand_and_then_an_engine_killed_half_way_are_both_mended(clone: Clone) -> None:
+    for process in named(clone, "gcs_server") + named(clone, "raylet"):
+        process.kill()
+    interrupted = clone.start("up")
+    for _ in range(600):
+        if named(clone, "raylet") and (mine := _engine_of(interrupted.pid)):
+            mine.kill()
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("no head was started again")
+    assert interrupted.wait(60) != 0
+    printed = clone.make("up")
+    assert "cleared the lock" in printed
+    assert proofs(printed) == FAST_PATH, printed
+    assert len(named(clone, "gcs_server")) == 1
+    assert len(named(clone, "raylet")) == 1
+    assert len(states(clone)) == 1
+
+
+def test_the_other_data_path_replaces_the_head_and_proves_itself(clone: Clone) -> None:
+    head = named(clone, "gcs_server")
+    clone.edit({"serving.data_path": "python_proxy"})
+    printed = clone.make("up")
+    assert proofs(printed) == {
+        "Serve's Python proxy in front": "ok ",
+        "tokens through the ingress": "ok ",
+        "vLLM on Ray's v2 executor": "ok ",
+        "reachable from here only": "ok ",
+    }, printed
+    assert named(clone, "gcs_server") != head
+    assert named(clone, "haproxy") == []
+    answer = client(clone).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)  # type: ignore[arg-type]
+    assert answer.choices[0].message.content is not None
+
+
+def test_a_model_that_cannot_be_loaded_is_told_by_its_own_error(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["NoSuchModel"]}))
+    clone.edit({"serving.model.source": str(tmp_path)})
+    printed = clone.make("up", ok=False)
+    assert "could not be deployed" in printed
+    assert "NoSuchModel" in printed or "tokenizer" in printed.lower(), printed
+    assert "Exception calling application" not in printed
+
+
+def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
+    folder = Path("/tmp") / clone.mark
+    assert folder.exists()
+    clone.make("down")
+    assert clone.processes() == []
+    assert not folder.exists()
+    assert not folder.with_suffix(".lock").exists()
+    assert processes.holder_of(8000 + PORT_OFFSET) is None
+
+
+def _engine_of(make: int) -> psutil.Process | None:
+    children = psutil.Process(make).children(recursive=True)
+    return next((child for child in children if child.name() == "pulumi"), None)

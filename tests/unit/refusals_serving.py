@@ -1,0 +1,35 @@
+"""What the `serving` block may not say, and what the two blocks may not say together on a computer."""
+
+from tests.unit.case import Case
+
+CASES = [
+    Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ray#63934")),
+    Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("a stack of its own",)),
+    Case(
+        "engine.argument-decided-here",
+        {"serving.engine.arguments": {"distributed_executor_backend": "mp"}},
+        ("distributed_executor_backend", "v2 executor"),
+    ),
+    Case("engine.argument-decided-here", {"serving.engine.arguments": {"max_model_len": 9}}, ("engine.max_model_len",)),
+    Case(
+        "serving.autoscaling-bounds",
+        {"serving.replicas": {"kind": "autoscaling", "min_replicas": 3, "max_replicas": 2}},
+        ("at most 2",),
+    ),
+    Case(
+        "compatibility.direct-lora",
+        {"serving.model.lora": {"adapters_folder": "/adapters"}},
+        ("ray#65976", "python_proxy"),
+    ),
+    Case("compatibility.direct-ingress", {"serving.ingress": {"replicas": 2}}, ("python_proxy",)),
+    Case(
+        "compatibility.direct-prefix-cache",
+        {"serving.request_router": "prefix_cache_affinity"},
+        ("ray#64326", "python_proxy"),
+    ),
+    Case("machine.folder-relative", {"infra.folder": "run"}, ("absolute",)),
+    Case("machine.folder-too-long", {"infra.folder": "/tmp/" + 30 * "x"}, ("at most 27",)),
+    Case("environment.nothing-to-run", {"serving": None}, ("model",)),
+    Case("environment.too-few-gpus", {"serving.replicas.count": 9}, ("9 GPUs", "8 logical", "infra.logical_gpus to 9")),
+    Case("environment.model-not-a-folder", {"serving.model.source": "google/gemma-4-E2B-it"}, ("tiny-random",)),
+]

@@ -1,0 +1,51 @@
+"""The environment of each data path, and that nothing else decides it."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.machine import platform
+from infra.machine.settings import MachineSettings
+from workloads.data_path import TERMS, DataPath
+from workloads.machine import ray_head
+
+SITE = platform.site(MachineSettings(kind="machine"), "local", Path("/checkout"))
+
+
+def test_direct_streaming_turns_on_all_three_pillars() -> None:
+    assert dict(TERMS[DataPath.DIRECT_STREAMING].environment) == {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "VLLM_USE_RAY_V2_EXECUTOR_BACKEND": "1",
+    }
+
+
+def test_the_baseline_turns_haproxy_and_direct_streaming_off_by_name() -> None:
+    environment = TERMS[DataPath.PYTHON_PROXY].environment
+    assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
+    assert environment["RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING"] == "0"
+
+
+def test_every_path_has_terms_and_decides_the_same_variables() -> None:
+    assert set(TERMS) == set(DataPath)
+    assert len({frozenset(terms.environment) for terms in TERMS.values()}) == 1
+
+
+@pytest.mark.parametrize("path", DataPath)
+def test_the_head_passes_on_exactly_what_its_data_path_says(path: DataPath) -> None:
+    environment = ray_head.environment(SITE, path)
+    assert {name: environment[name] for name in TERMS[path].environment} == dict(TERMS[path].environment)
+
+
+def test_nothing_is_inherited_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ray_head.environment(SITE, DataPath.DIRECT_STREAMING)
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert ray_head.environment(SITE, DataPath.DIRECT_STREAMING) == before
+
+
+def test_two_paths_differ_only_in_what_the_path_decides() -> None:
+    first, second = (ray_head.environment(SITE, path) for path in DataPath)
+    differing = {name for name in first | second if first.get(name) != second.get(name)}
+    assert differing <= set(TERMS[DataPath.DIRECT_STREAMING].environment)

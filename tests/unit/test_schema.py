@@ -1,0 +1,54 @@
+"""How a mistake in a settings file reads."""
+
+from typing import Any
+
+import pytest
+
+from environment import check
+from schema import Refused
+from tests.unit.case import blocks, edited
+
+
+def sentence(edit: dict[str, Any]) -> str:
+    with pytest.raises(Refused) as refused:
+        check("local", edited(blocks("local"), edit))
+    (only,) = refused.value.sentences
+    return only
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        ({"serving.data_pth": "haproxy"}, "serving.data_pth is not a setting; did you mean `data_path`?"),
+        ({"serving.replicas.cuont": 2}, "serving.replicas.cuont is not a setting; did you mean `count`?"),
+        ({"serving.model.id": 7}, "serving.model.id is 7: input should be a valid string."),
+        (
+            {"serving.model": {}},
+            "serving.model.id is required and missing; add it (docs/settings.md says what it means).",
+        ),
+        (
+            {"serving.data_path": "nginx"},
+            "serving.data_path is 'nginx'; write one of 'python_proxy' or 'direct_streaming'.",
+        ),
+        (
+            {"serving.replicas": {"kind": "some"}},
+            "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'kind': 'some'}.",
+        ),
+        ({"infra.port_offset": 50}, "infra.port_offset is 50: input should be a multiple of 200."),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_a_mistake_is_named_by_its_path_with_what_to_write(edit: dict[str, Any], expected: str) -> None:
+    assert sentence(edit) == expected
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    with pytest.raises(Refused) as refused:
+        check("local", edited(blocks("local"), {"infra.port_offset": 50, "serving.data_pth": "x"}))
+    assert len(refused.value.sentences) == 2
+
+
+def test_a_file_without_blocks_says_which_are_missing() -> None:
+    with pytest.raises(Refused) as refused:
+        check("local", {"infra": None, "serving": None})
+    assert refused.value.sentences[0].startswith("infra ")
