@@ -117,7 +117,7 @@ def _path(block: str, loc: Sequence[int | str], model: type[BaseModel]) -> str:
             out += f"[{step}]"
             continue
         fields = {n for m in here for n in m.model_fields}
-        inner = [t for m in here if (f := m.model_fields.get(step)) for t in _models_in(f.annotation)]
+        inner = [t for m in here if (f := m.model_fields.get(step)) for t in models_in(f.annotation)]
         tagged = [m for m in here if step in _tags(m)]
         if tagged and step not in fields:
             here = tagged
@@ -132,7 +132,7 @@ def _models_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[type[Ba
     for step in loc:
         if isinstance(step, int):
             continue
-        inner = [t for m in here if (f := m.model_fields.get(step)) for t in _models_in(f.annotation)]
+        inner = [t for m in here if (f := m.model_fields.get(step)) for t in models_in(f.annotation)]
         here = [m for m in here if step in _tags(m)] or inner or here
     return here
 
@@ -147,11 +147,12 @@ def _tags(model: type[BaseModel]) -> set[str]:
     }
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The settings models that a field's annotation names, through unions, lists and `Annotated`."""
     if inspect.isclass(annotation) and not isinstance(annotation, types.GenericAlias):
         if issubclass(annotation, BaseModel):
             yield annotation
         return
     args = typing.get_args(annotation)
     for inner in args[:1] if typing.get_origin(annotation) is Annotated else args:
-        yield from _models_in(inner)
+        yield from models_in(inner)

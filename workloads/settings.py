@@ -94,6 +94,7 @@ class FixedReplicas(Settings):
     """Always the same number."""
 
     kind: Literal["fixed"] = "fixed"
+    """A number."""
     count: int = Field(default=1, ge=1)
     """Replicas of the model."""
 
@@ -107,6 +108,7 @@ class Autoscaling(Settings):
     the deployment, not a knob on it."""
 
     kind: Literal["autoscaling"]
+    """Bounds."""
     min_replicas: int = Field(ge=1)
     """Never fewer."""
     max_replicas: int = Field(ge=1)

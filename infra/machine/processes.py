@@ -91,6 +91,16 @@ def holder_of(port: int) -> psutil.Process | str | None:
     return None
 
 
+def listening(mark: str) -> list[tuple[str, int]]:
+    """(address, port) of every TCP socket on which the stack's processes listen."""
+    pids = {process.pid for process in of_stack(mark)}
+    return [
+        (connection.laddr[0], connection.laddr[1])
+        for connection in psutil.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids and connection.laddr
+    ]
+
+
 def _name(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline()).strip()[:60].strip() or process.name()

@@ -46,19 +46,22 @@ def blocks(stack: str) -> dict[str, Any]:
 
 def edited(raw: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
     """`raw` with every path of `edit` set, or taken out where the value is ABSENT."""
-    raw = copy.deepcopy(raw)
+    whole: Any = copy.deepcopy(raw)
     for path, value in edit.items():
-        *parents, last = [int(step) if step.isdigit() else step for step in path.split(".")]
-        here: Any
-        here = raw
+        *parents, last = (int(step) if step.isdigit() else step for step in path.split("."))
+        here = whole
         for step in parents:
             if isinstance(here, dict) and here.get(step) is None:
                 here[step] = {}
             here = here[step]
-        if value is ABSENT:
-            del here[last]
-        elif isinstance(here, list) and last == len(here):
-            here.append(value)
-        else:
-            here[last] = value
-    return raw
+        _put(here, last, value)
+    return whole
+
+
+def _put(into: Any, key: Any, value: Any) -> None:
+    if value is ABSENT:
+        del into[key]
+    elif isinstance(into, list) and key == len(into):
+        into.append(value)
+    else:
+        into[key] = value

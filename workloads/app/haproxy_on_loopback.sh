@@ -13,7 +13,7 @@ previous=
 for word in "$@"; do
     if [ "$previous" = "-f" ]; then
         sed -i -E 's/^([[:space:]]*bind[[:space:]]+)(\*|0\.0\.0\.0|\[?::\]?)?:([0-9]+)/\1127.0.0.1:\3/' "$word"
-        if grep -E '^[[:space:]]*bind[[:space:]]' "$word" | grep -vqE 'bind[[:space:]]+127\.0\.0\.1:[0-9]+'; then
+        if grep -E '^[[:space:]]*bind[[:space:]]' "$word" | grep -vqE 'bind[[:space:]]+127\.0\.0\.1:[0-9]+([[:space:]]|$)'; then
             echo "haproxy_on_loopback: this HAProxy configuration would listen beyond 127.0.0.1; not started" >&2
             exit 78
         fi

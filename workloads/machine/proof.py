@@ -107,12 +107,7 @@ def _executor(actors: list[dict[str, Any]]) -> Finding:
 
 
 def _loopback(mark: str) -> Finding:
-    pids = {process.pid for process in processes.of_stack(mark)}
-    listening = [
-        (connection.laddr[0], connection.laddr[1])
-        for connection in psutil.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.pid in pids and connection.laddr
-    ]
+    listening = processes.listening(mark)
     open_ones = [f"{address}:{port}" for address, port in listening if address not in LOOPBACK]
     seen = f"{len(listening)} ports listen, " + (
         f"these not on loopback: {open_ones}" if open_ones else "all on 127.0.0.1"
