@@ -63,5 +63,5 @@ class TinyModel(Resource, module="rayllm", name="TinyModel"):
 
 
 def folder_of(site: MachineSite) -> Path:
-    """Where the model of `site` lies."""
-    return site.folder / "tiny-model"
+    """Where the model of `site` lies: beside the head's folder, which is cleared whenever the head starts anew."""
+    return site.folder.with_name(site.folder.name + "-model")
