@@ -11,8 +11,8 @@ PULUMI_CLI = "3.259.0"
 """What tools/pulumi.py builds, and the oldest CLI it accepts: the resource hooks and the state format that we use are
 older, but every test ran on this one. A newer CLI on PATH is used as it is."""
 
-PYTHON_FLOOR = (3, 11)
-PYTHON_CEILING = (3, 14)
+PYTHON_FLOOR: tuple[int, int] = (3, 11)
+PYTHON_CEILING: tuple[int, int] = (3, 14)
 """Ray and vLLM have wheels for 3.11 to 3.13."""
 
 UV = "0.13.9"
