@@ -17,6 +17,7 @@ from infra.machine.settings import MachineSettings
 from infra.settings import InfraSettings
 from schema import Refused, Rule, Settings, parse
 from workloads import compatibility
+from workloads.data_path import TERMS
 from workloads.settings import TINY, ServingSettings
 
 NOTHING_TO_RUN = Rule(
@@ -36,6 +37,14 @@ LOCAL_MODEL = Rule(
     wrong="serving.model.source is {source}",
     why="on a computer it must be a folder with a config.json, in Hugging Face format, and there is none",
     instead="write `tiny-random` or the absolute path of such a folder",
+)
+
+LORA_HERE = Rule(
+    "environment.lora-on-a-machine",
+    wrong="serving.model.lora is set with infra.kind machine",
+    why="Ray loads adapters from buckets only, and a computer is served from folders",
+    instead="merge the adapter into the weights",
+    source="ray/llm/_internal/serve/core/configs/llm_config.py",
 )
 
 
@@ -103,6 +112,8 @@ def _on_a_machine(machine: MachineSettings, serving: ServingSettings | None) -> 
                 where="infra.logical_gpus",
             ),
         )
+    if serving.model.lora is not None and not TERMS[serving.data_path].direct:  # the direct path's own row says more
+        yield LORA_HERE.id, LORA_HERE.sentence()
     source = Path(serving.model.source)
     if serving.model.source != TINY and not (source.is_absolute() and (source / "config.json").is_file()):
         yield LOCAL_MODEL.id, LOCAL_MODEL.sentence(source=serving.model.source)

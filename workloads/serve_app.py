@@ -68,7 +68,7 @@ def _llm_config(
         config["accelerator_type"] = accelerator_type
     if (lora := serving.model.lora) is not None:
         config["lora_config"] = {
-            "dynamic_lora_loading_path": lora.adapters_folder,
+            "dynamic_lora_loading_path": lora.adapters_bucket,
             "max_num_adapters_per_replica": lora.max_adapters_per_replica,
         }
     return config

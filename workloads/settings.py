@@ -54,9 +54,9 @@ class RequestRouter(StrEnum):
 class Lora(Settings):
     """Adapters beside the base model, loaded on demand."""
 
-    adapters_folder: str
-    """Where adapters lie, one folder each: Ray's dynamic_lora_loading_path."""
-    max_adapters_per_replica: int = Field(default=4, ge=1)
+    adapters_bucket: Annotated[str, StringConstraints(pattern=r"^gs://[^/]+(/.*[^/])?$")]
+    """`gs://…` under which adapters lie, one folder each (Ray's dynamic_lora_loading_path: it reads buckets only)."""
+    max_adapters_per_replica: int = Field(default=16, ge=1)
     """Adapters that a replica holds at once."""
 
 

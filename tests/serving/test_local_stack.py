@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import openai
 import psutil
+import pytest
 
 from infra.machine import processes
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
@@ -30,10 +31,10 @@ def client(clone: Clone) -> openai.OpenAI:
     return openai.OpenAI(base_url=clone.outputs()["endpoint"], api_key="none", max_retries=0)
 
 
-def states(clone: Clone) -> list[str]:
-    """State of each replica of the model, as Serve tells it."""
+def states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
+    """State of each replica, the model's by default, as Serve tells it."""
     applications = httpx.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
-    return [r["state"] for r in applications["llm"]["deployments"]["LLMServer:tiny"]["replicas"]]
+    return [r["state"] for r in applications["llm"]["deployments"][deployment]["replicas"]]
 
 
 def named(clone: Clone, name: str) -> list[psutil.Process]:
@@ -80,21 +81,14 @@ def test_concurrent_streams_all_end_whole(clone: Clone) -> None:
 
 
 def test_an_unknown_model_is_a_404_that_names_it(clone: Clone) -> None:
-    try:
+    with pytest.raises(openai.NotFoundError, match="other"):
         client(clone).chat.completions.create(model="other", messages=MESSAGES)  # type: ignore[arg-type]
-    except openai.NotFoundError as error:
-        assert "other" in str(error)
-    else:
-        raise AssertionError("a model that is not served was answered")
 
 
 def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
-    pids = {process.pid for process in clone.processes()}
-    listening = [
-        c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in pids and c.laddr
-    ]
-    assert {c.laddr[1] for c in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
-    assert {c.laddr[0] for c in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    listening = processes.listening(clone.mark)
+    assert {port for _, port in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
+    assert {address for address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
 def test_a_second_up_changes_nothing(clone: Clone) -> None:
@@ -146,7 +140,12 @@ def test_a_head_killed_by_hand_and_then_an_engine_killed_half_way_are_both_mende
 
 def test_the_other_data_path_replaces_the_head_and_proves_itself(clone: Clone) -> None:
     head = named(clone, "gcs_server")
-    clone.edit({"serving.data_path": "python_proxy"})
+    baseline = {
+        "serving.data_path": "python_proxy",
+        "serving.ingress": {"replicas": 2},
+        "serving.request_router": "prefix_cache_affinity",
+    }
+    clone.edit(baseline)
     printed = clone.make("up")
     assert proofs(printed) == {
         "Serve's Python proxy in front": "ok ",
@@ -156,8 +155,11 @@ def test_the_other_data_path_replaces_the_head_and_proves_itself(clone: Clone) -
     }, printed
     assert named(clone, "gcs_server") != head
     assert named(clone, "haproxy") == []
+    assert states(clone, "OpenAiIngress") == ["RUNNING", "RUNNING"]
     answer = client(clone).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)  # type: ignore[arg-type]
-    assert answer.choices[0].message.content is not None
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 4
+    clone.edit({"serving.ingress": None, "serving.request_router": "default"})
 
 
 def test_a_model_that_cannot_be_loaded_is_told_by_its_own_error(clone: Clone, tmp_path: Path) -> None:

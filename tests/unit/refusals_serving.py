@@ -18,7 +18,7 @@ CASES = [
     ),
     Case(
         "compatibility.direct-lora",
-        {"serving.model.lora": {"adapters_folder": "/adapters"}},
+        {"serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
         ("ray#65976", "python_proxy"),
     ),
     Case("compatibility.direct-ingress", {"serving.ingress": {"replicas": 2}}, ("python_proxy",)),
@@ -30,6 +30,11 @@ CASES = [
     Case("machine.folder-relative", {"infra.folder": "run"}, ("absolute",)),
     Case("machine.folder-too-long", {"infra.folder": "/tmp/" + 30 * "x"}, ("at most 27",)),
     Case("environment.nothing-to-run", {"serving": None}, ("model",)),
+    Case(
+        "environment.lora-on-a-machine",
+        {"serving.data_path": "python_proxy", "serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
+        ("buckets", "merge"),
+    ),
     Case("environment.too-few-gpus", {"serving.replicas.count": 9}, ("9 GPUs", "8 logical", "infra.logical_gpus to 9")),
     Case("environment.model-not-a-folder", {"serving.model.source": "google/gemma-4-E2B-it"}, ("tiny-random",)),
 ]

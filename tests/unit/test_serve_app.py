@@ -65,10 +65,13 @@ def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
         data_path="python_proxy",
         ingress={"replicas": 3},
         request_router="prefix_cache_affinity",
-        model={"id": "m", "lora": {"adapters_folder": "/adapters", "max_adapters_per_replica": 2}},
+        model={"id": "m", "lora": {"adapters_bucket": "gs://bucket/adapters", "max_adapters_per_replica": 2}},
     )["applications"][0]["args"]
     assert made["ingress_deployment_config"] == {"num_replicas": 3}
     (config,) = made["llm_configs"]
     router = config["deployment_config"]["request_router_config"]["request_router_class"]
     assert router == "ray.serve.llm.request_router:PrefixCacheAffinityRouter"
-    assert config["lora_config"] == {"dynamic_lora_loading_path": "/adapters", "max_num_adapters_per_replica": 2}
+    assert config["lora_config"] == {
+        "dynamic_lora_loading_path": "gs://bucket/adapters",
+        "max_num_adapters_per_replica": 2,
+    }
