@@ -136,7 +136,7 @@ def test_a_title_written_over_the_environment_hides_nothing(tmp_path: Path) -> N
     folder.mkdir()
     agent = subprocess.Popen(["ray::Agent", "60"], executable="/bin/sleep", cwd=folder, env={})
     for _ in range(50):
-        if psutil.Process(agent.pid).cmdline()[0] == "ray::Agent":
+        if psutil.Process(agent.pid).cmdline()[:1] == ["ray::Agent"]:
             break
         time.sleep(0.02)
     assert [process.pid for process in processes.of_stack(MARK)] == [agent.pid]
