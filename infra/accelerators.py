@@ -1,9 +1,15 @@
-"""GPU machine types that a pool may use: what they have, how they can be had, and what they cost. One table."""
+"""GPU machine types that a pool may use: what they have, how they can be had, what they cost. One table.
+
+Shapes, disks and local SSDs: Compute Engine's "Accelerator-optimized machine family". How a type can be had: the same
+page with AI Hypercomputer's "Choose a consumption option" (2026-04-06). Driver and GKE floors: GKE's "Run GPUs in
+Standard node pools", "Deploy GPU workloads in Autopilot" and "Create an AI-optimized GKE cluster". What no source says
+is left out.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -14,7 +20,7 @@ from schema import Rule
 
 
 class CapacityKind(StrEnum):
-    """How nodes are had."""
+    """How nodes are had; infra/capacity.py says what each means."""
 
     RESERVATION = "reservation"
     CALENDAR = "calendar"
@@ -28,20 +34,18 @@ class Accelerator:
     """A GPU model."""
 
     name: str
-    """Google's, as in the node label cloud.google.com/gke-accelerator."""
+    """Google's: acceleratorType, and the node label cloud.google.com/gke-accelerator."""
     ray: str
-    """Ray's, as in LLMConfig's accelerator_type (ray.util.accelerators)."""
+    """Ray's: accelerator_type of an LLMConfig (ray.util.accelerators)."""
     memory_gib: float
     """Of one GPU."""
-    driver_floor: str
-    """Oldest NVIDIA driver branch that knows it."""
-    rdma: bool = False
-    """Nodes have RDMA network cards beside the gVNIC."""
+    driver_floor: int
+    """Oldest NVIDIA driver branch that runs it."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """A list price for one VM and one hour."""
+    """A list price in USD for one VM and one hour, without commitments."""
 
     usd: float
     as_of: date
@@ -57,21 +61,33 @@ class MachineShape:
     vcpus: int
     memory_gib: float
     boot_disk_type: str
+    """One that the type can boot from: the newer ones take no Persistent Disk."""
 
     @property
     def allocatable_vcpus(self) -> float:
-        """vCPUs left for pods after GKE's own."""
-        left = min(self.vcpus, 1) * 0.06 + (self.vcpus > 1) * 0.01 + min(max(self.vcpus - 2, 0), 2) * 0.005
-        return self.vcpus - left - max(self.vcpus - 4, 0) * 0.0025
+        """vCPUs that pods can ask for, where a node runs at most 110: all less GKE's share ("Plan node sizes")."""
+        return self.vcpus - _share(self.vcpus, CPU_RESERVED)
 
     @property
     def allocatable_memory_gib(self) -> float:
-        """Memory left for pods after GKE's own and the eviction threshold."""
-        reserved, low = 0.1, 0.0
-        for top, share in ((4, 0.25), (8, 0.20), (16, 0.10), (128, 0.06), (float("inf"), 0.02)):
-            reserved += max(min(self.memory_gib, top) - low, 0) * share
-            low = top
-        return self.memory_gib - reserved
+        """GiB that pods can ask for: all less GKE's share and the eviction threshold of 100 MiB ("Plan node sizes").
+
+        An upper bound: the kernel keeps about 0.3 % on top, image streaming and every DaemonSet ask for more.
+        """
+        return self.memory_gib - _share(self.memory_gib, MEMORY_RESERVED) - 100 / 1024
+
+
+CPU_RESERVED = ((1, 0.06), (2, 0.01), (4, 0.005), (float("inf"), 0.0025))
+MEMORY_RESERVED = ((4, 0.25), (8, 0.20), (16, 0.10), (128, 0.06), (float("inf"), 0.02))
+"""What GKE keeps, piece by piece: up to so many vCPUs or GiB, that share of the piece."""
+
+
+def _share(amount: float, pieces: Iterable[tuple[float, float]]) -> float:
+    kept, low = 0.0, 0.0
+    for high, share in pieces:
+        kept += max(min(amount, high) - low, 0) * share
+        low = high
+    return kept
 
 
 @dataclass(frozen=True)
@@ -82,112 +98,222 @@ class MachineType(MachineShape):
     gpus: int
     kinds: frozenset[CapacityKind]
     """How it can be had at all."""
-    gke_floor: str
-    """Oldest GKE version whose nodes run it."""
+    gke_floor: str | None = None
+    """Oldest GKE version whose nodes run it; None where every version that is still offered does."""
     local_ssds: int = 0
-    local_ssd_gib: int = 0
-    """All of them together."""
+    """Local SSDs that come with it, 375 GiB each. G2 and G4 take some on request; this stack asks for none."""
+    rdma: bool = False
+    """RDMA network cards (RoCE) beside the gVNIC: of use only to a replica that spans nodes."""
     compact_placement: bool = False
-    """Google places its VMs close together on request."""
+    """VMs placed close together gain something, as they talk to one another at more than a gVNIC's speed."""
     zones: tuple[str, ...] = ()
-    """Where it is known to be; not complete."""
-    prices: Mapping[CapacityKind, Price] = field(default_factory=dict)
-    """List prices; a kind that is missing has no known price."""
+    """Where it is known to be; not complete, and empty where nothing was looked up."""
+    prices: Mapping[CapacityKind, Price] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Known list prices; a kind that is missing has an unknown one."""
+
+    @property
+    def gpu_memory_gib(self) -> float:
+        """Of all its GPUs together."""
+        return self.gpus * self.accelerator.memory_gib
+
+    @property
+    def local_ssd_gib(self) -> int:
+        """Of all its local SSDs together."""
+        return 375 * self.local_ssds
+
+    def price(self, kind: CapacityKind) -> Price | None:
+        """The list price of an hour; None where it is unknown."""
+        return self.prices.get(kind)
 
 
-L4 = Accelerator("nvidia-l4", "L4", 24, "R525")
-RTX_PRO_6000 = Accelerator("nvidia-rtx-pro-6000", "RTX-PRO-6000", 96, "R580")
-H100 = Accelerator("nvidia-h100-80gb", "H100", 80, "R535")
-H100_MEGA = Accelerator("nvidia-h100-mega-80gb", "H100", 80, "R535", rdma=False)
-H200 = Accelerator("nvidia-h200-141gb", "H200", 141, "R550", rdma=True)
-B200 = Accelerator("nvidia-b200", "B200", 180, "R570", rdma=True)
+L4 = Accelerator("nvidia-l4", "L4", 24, 535)
+RTX_PRO_6000 = Accelerator("nvidia-rtx-pro-6000", "RTX-PRO-6000", 96, 580)
+H100 = Accelerator("nvidia-h100-80gb", "H100", 80, 535)
+H100_MEGA = Accelerator("nvidia-h100-mega-80gb", "H100", 80, 535)
+H200 = Accelerator("nvidia-h200-141gb", "H200", 141, 550)
+B200 = Accelerator("nvidia-b200", "B200", 180, 570)
 
-_EVERY = frozenset(CapacityKind)
-_NOT_ON_DEMAND = _EVERY - {CapacityKind.ON_DEMAND}
-_ELASTIC_ONLY = frozenset({CapacityKind.SPOT, CapacityKind.FLEX_START})
-_NO_CALENDAR = _EVERY - {CapacityKind.CALENDAR}
+HYPERDISK = "hyperdisk-balanced"
+PERSISTENT_DISK = "pd-balanced"
+
+EVERY_KIND = frozenset(CapacityKind)
+WITHOUT_CALENDAR = EVERY_KIND - {CapacityKind.CALENDAR}
+WITHOUT_ON_DEMAND = EVERY_KIND - {CapacityKind.ON_DEMAND}
+SPOT_OR_FLEX_START = frozenset({CapacityKind.SPOT, CapacityKind.FLEX_START})
+
+# skypilot-org/skypilot-catalog, catalogs/v8/gcp/vms.csv (undated)
+A3_HIGH_ZONES = """
+    asia-east1-c asia-northeast1-b asia-south1-c asia-south2-b asia-southeast1-b asia-southeast1-c
+    australia-southeast1-c europe-north1-c europe-west1-b europe-west1-c europe-west3-c europe-west4-b europe-west4-c
+    europe-west9-c us-central1-a us-central1-b us-central1-c us-east4-a us-east4-b us-east4-c us-east5-a us-west1-a
+    us-west1-b us-west4-a
+"""
+A3_MEGA_ZONES = """
+    asia-east1-c asia-northeast1-b asia-southeast1-b asia-southeast1-c australia-southeast1-c europe-north1-c
+    europe-west1-b europe-west1-c europe-west3-c europe-west4-b europe-west4-c us-central1-a us-central1-b
+    us-central1-c us-east4-a us-east4-b us-east4-c us-east5-a us-west1-a us-west1-b us-west4-a
+"""
+A3_ULTRA_ZONES = """
+    asia-south1-b asia-south2-c europe-west1-b europe-west4-a us-central1-b us-east4-b us-east5-a us-south1-b
+    us-west1-c
+"""
+A4_ZONES = """
+    asia-northeast1-b asia-southeast1-b europe-north1-b europe-west4-b us-central1-b us-east1-b us-east4-b
+    us-south1-b us-west2-c us-west3-b us-west3-c
+"""
 
 
-def _rows() -> list[MachineType]:
-    rows = [
-        MachineType(f"g2-standard-{n}", n, 4 * n, "pd-balanced", L4, gpus, _NO_CALENDAR, "1.26")
-        for n, gpus in ((4, 1), (8, 1), (12, 1), (16, 1), (24, 2), (32, 1), (48, 4), (96, 8))
-    ]
-    rows += [
-        MachineType(
-            f"g4-standard-{48 * n}", 48 * n, 180 * n, "hyperdisk-balanced", RTX_PRO_6000, n, _NO_CALENDAR, "1.34"
+def _prices(**usd: float) -> Mapping[CapacityKind, Price]:
+    source = "Google's price page, read second hand"
+    return MappingProxyType(
+        {CapacityKind(kind): Price(price, date(2026, 9, 1), "us-central1", source) for kind, price in usd.items()}
+    )
+
+
+def _g2(vcpus: int, gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"g2-standard-{vcpus}",
+        vcpus,
+        4 * vcpus,
+        PERSISTENT_DISK,
+        accelerator=L4,
+        gpus=gpus,
+        kinds=WITHOUT_CALENDAR,
+        prices=_prices(**usd),
+    )
+
+
+def _g4(gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"g4-standard-{48 * gpus}",
+        48 * gpus,
+        180 * gpus,
+        HYPERDISK,
+        accelerator=RTX_PRO_6000,
+        gpus=gpus,
+        kinds=WITHOUT_CALENDAR,
+        gke_floor="1.34.0-gke.1662000",
+        prices=_prices(**usd),
+    )
+
+
+def _a3_high(gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"a3-highgpu-{gpus}g",
+        26 * gpus,
+        234 * gpus,
+        PERSISTENT_DISK,
+        accelerator=H100,
+        gpus=gpus,
+        kinds=EVERY_KIND if gpus == 8 else SPOT_OR_FLEX_START,
+        gke_floor="1.28.6-gke.1369000",
+        local_ssds=2 * gpus,
+        compact_placement=gpus == 8,
+        zones=tuple(A3_HIGH_ZONES.split()),
+        prices=_prices(**usd),
+    )
+
+
+MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            _g2(4, 1),
+            _g2(8, 1, on_demand=0.8536, spot=0.5121),
+            _g2(12, 1),
+            _g2(16, 1),
+            _g2(24, 2),
+            _g2(32, 1),
+            _g2(48, 4),
+            _g2(96, 8),
+            _g4(1, on_demand=4.50, spot=1.74),
+            _g4(2),
+            _g4(4),
+            _g4(8),
+            _a3_high(1),
+            _a3_high(2),
+            _a3_high(4),
+            _a3_high(8, on_demand=88.49, spot=52.96, flex_start=38.32),
+            MachineType(
+                "a3-megagpu-8g",
+                208,
+                1872,
+                PERSISTENT_DISK,
+                accelerator=H100_MEGA,
+                gpus=8,
+                kinds=EVERY_KIND,
+                gke_floor="1.28.9-gke.1250000",
+                local_ssds=16,
+                compact_placement=True,
+                zones=tuple(A3_MEGA_ZONES.split()),
+            ),
+            # The price page has an on-demand price too (84.81); the machine page says reserved, spot or flex-start.
+            MachineType(
+                "a3-ultragpu-8g",
+                224,
+                2952,
+                HYPERDISK,
+                accelerator=H200,
+                gpus=8,
+                kinds=WITHOUT_ON_DEMAND,
+                gke_floor="1.31.4-gke.1183000",
+                local_ssds=32,
+                rdma=True,
+                compact_placement=True,
+                zones=tuple(A3_ULTRA_ZONES.split()),
+                prices=_prices(spot=50.87),
+            ),
+            MachineType(
+                "a4-highgpu-8g",
+                224,
+                3968,
+                HYPERDISK,
+                accelerator=B200,
+                gpus=8,
+                kinds=WITHOUT_ON_DEMAND,
+                gke_floor="1.32.1-gke.1729000",
+                local_ssds=32,
+                rdma=True,
+                compact_placement=True,
+                zones=tuple(A4_ZONES.split()),
+                prices=_prices(spot=39.63, flex_start=64.44, calendar=90.22),
+            ),
         )
-        for n in (1, 2, 4, 8)
-    ]
-    rows += [
-        MachineType(
-            f"a3-highgpu-{n}g",
-            26 * n,
-            234 * n,
-            "pd-balanced",
-            H100,
-            n,
-            _ELASTIC_ONLY if n < 8 else _EVERY,
-            "1.28",
-            2 * n,
-            750 * n,
-        )
-        for n in (1, 2, 4, 8)
-    ]
-    rows += [
-        MachineType("a3-megagpu-8g", 208, 1872, "pd-balanced", H100_MEGA, 8, _EVERY, "1.28", 16, 6000, True),
-        MachineType("a3-ultragpu-8g", 224, 2952, "hyperdisk-balanced", H200, 8, _EVERY, "1.31", 32, 12000, True),
-        MachineType(
-            "a4-highgpu-8g",
-            224,
-            3968,
-            "hyperdisk-balanced",
-            B200,
-            8,
-            _NOT_ON_DEMAND,
-            "1.32.1-gke.1729000",
-            32,
-            12000,
-            True,
-        ),
-    ]
-    return rows
-
-
-MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType({row.name: row for row in _rows()})
+    }
+)
+"""The table, by machine type."""
 
 SYSTEM_MACHINE_TYPES: Mapping[str, MachineShape] = MappingProxyType(
     {
-        f"{family}-standard-{n}": MachineShape(f"{family}-standard-{n}", n, 4 * n, disk)
-        for family, disk in (("e2", "pd-balanced"), ("n2", "pd-balanced"), ("n4", "hyperdisk-balanced"))
-        for n in (4, 8, 16, 32)
+        (name := f"{family}-standard-{vcpus}"): MachineShape(name, vcpus, 4 * vcpus, disk)
+        for family, disk in (("e2", PERSISTENT_DISK), ("n2", PERSISTENT_DISK), ("n4", HYPERDISK))
+        for vcpus in (4, 8, 16, 32)
     }
 )
-"""For heads and controllers."""
+"""Machine types without GPUs, for Ray heads and controllers."""
 
 UNKNOWN = Rule(
     "accelerators.unknown-machine-type",
-    wrong="machine type {name} is not in infra/accelerators.py",
-    why="GPUs, memory and capacity of a pool come from that table",
-    instead="write one of {close}",
+    wrong="machine type `{name}` is not known here",
+    why="what nodes have, cost and how they can be had comes from infra/accelerators.py",
+    instead="write one of {close}, or add it to that table",
 )
+
+Row = TypeVar("Row", bound=MachineShape)
 
 
 def machine_type(name: str) -> MachineType:
-    """The GPU machine type of that name; a refusal with the closest ones otherwise."""
-    return _find(name, MACHINE_TYPES)
+    """The machine type with GPUs of that name; refuses an unknown one with the closest."""
+    return _row(name, MACHINE_TYPES)
 
 
 def system_machine_type(name: str) -> MachineShape:
-    """The machine type without GPUs of that name; a refusal with the closest ones otherwise."""
-    return _find(name, SYSTEM_MACHINE_TYPES)
+    """The machine type without GPUs of that name; refuses an unknown one with the closest."""
+    return _row(name, SYSTEM_MACHINE_TYPES)
 
 
-T = TypeVar("T")
-
-
-def _find(name: str, table: Mapping[str, T]) -> T:
-    if found := table.get(name):
-        return found
-    close = difflib.get_close_matches(name, table, n=4, cutoff=0.4) or sorted(table)
+def _row(name: str, table: Mapping[str, Row]) -> Row:
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, table, n=3) or list(table)
     raise UNKNOWN.refusal(name=name, close=", ".join(close))
