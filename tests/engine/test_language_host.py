@@ -5,18 +5,10 @@ With an official installation this tests Pulumi's own host, with a built CLI thi
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PROJECT = """name: small
-runtime: {{name: python, options: {{toolchain: pip, virtualenv: {venv}}}}}
-"""
+from tests.rig.engine import CHECKOUT, Engine, Result
+
 PROGRAM = """
 import pulumi
 from thing import Thing
@@ -82,103 +74,88 @@ PolicyPack("small", [ResourceValidationPolicy("size", "Things are small", small,
 """
 
 
-@dataclass(frozen=True)
-class Stack:
-    folder: Path
-
-    def pulumi(self, *words: str, ok: bool = True) -> str:
-        run = subprocess.run(
-            ["pulumi", *words, "--non-interactive", "--color", "never"],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "PULUMI_HOME": str(self.folder / "home"),
-                "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
-                "PULUMI_CONFIG_PASSPHRASE": "x",
-                "PULUMI_SKIP_UPDATE_CHECK": "true",
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert (run.returncode == 0) is ok, run.stdout + run.stderr
-        return run.stdout + run.stderr
-
-    def calls(self) -> list[str]:
-        """What the provider was asked to do since the last look."""
-        log = self.folder / "calls.log"
-        words = log.read_text().splitlines() if log.exists() else []
-        log.unlink(missing_ok=True)
-        return words
-
-
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "state").mkdir()
-    (folder / "Pulumi.yaml").write_text(PROJECT.format(venv=CHECKOUT / ".venv"))
-    (folder / "__main__.py").write_text(PROGRAM)
-    (folder / "thing.py").write_text(THING)
-    (folder / "policy").mkdir()
-    (folder / "policy" / "PulumiPolicy.yaml").write_text(
-        PROJECT.format(venv=CHECKOUT / ".venv").replace("name: small\n", "")
-    )
-    (folder / "policy" / "__main__.py").write_text(POLICY)
-    made = Stack(folder)
-    made.pulumi("stack", "init", "test")
-    made.pulumi("config", "set", "--secret", "password", "hunter2")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    made = Engine.inline(tmp_path_factory.mktemp("small"), PROGRAM)
+    (made.program / "thing.py").write_text(THING)
+    policy = made.work / "policy"
+    policy.mkdir()
+    (policy / "PulumiPolicy.yaml").write_text(f"runtime: {{name: python, options: {{virtualenv: {CHECKOUT}/.venv}}}}\n")
+    (policy / "__main__.py").write_text(POLICY)
+    made.init()
+    made.run("config", "set", "--secret", "password", "hunter2").ok()
     return made
 
 
-def test_a_preview_shows_what_would_be_made_and_makes_nothing(stack: Stack) -> None:
-    steps = json.loads(stack.pulumi("preview", "--json"))["changeSummary"]
-    assert steps == {"create": 3}
-    assert stack.calls() == []
+def setting(stack: Engine, name: str, value: str) -> None:
+    stack.run("config", "set", name, value).ok()
 
 
-def test_up_makes_it_and_keeps_secrets_out_of_the_state(stack: Stack) -> None:
-    stack.pulumi("up", "--yes", "--skip-preview")
-    assert stack.calls() == ["create here", "create at here"]
-    assert json.loads(stack.pulumi("stack", "output", "--json"))["address"] == "at here"
-    assert "hunter2" not in "".join(f.read_text() for f in (stack.folder / "state").rglob("*.json"))
+def calls(stack: Engine) -> list[str]:
+    """What the provider was asked to do since the last look."""
+    log = stack.program / "calls.log"
+    words = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return words
 
 
-def test_nothing_changed_means_no_changes(stack: Stack) -> None:
-    stack.pulumi("preview", "--expect-no-changes")
+def things(result: Result) -> dict[str, str]:
+    """What happened to the things; the provider itself, which the engine also lists, left out."""
+    return {name: op for name, op in result.ok().changed().items() if name != "default"}
 
 
-def test_an_edit_updates_in_place_or_replaces_as_the_provider_says(stack: Stack) -> None:
-    stack.pulumi("config", "set", "size", "2")
-    stack.pulumi("up", "--yes", "--skip-preview")
-    assert stack.calls() == ["update here 2"]
-    stack.pulumi("config", "set", "place", "there")
-    stack.pulumi("up", "--yes", "--skip-preview")
-    assert sorted(stack.calls()) == sorted(["delete at here", "delete here", "create there", "create at there"])
+def test_a_preview_shows_what_would_be_made_and_makes_nothing(stack: Engine) -> None:
+    assert things(stack.preview()) == {"first": "create", "second": "create"}
+    assert calls(stack) == []
 
 
-def test_a_refresh_drops_what_is_gone_and_the_next_up_makes_it_again(stack: Stack) -> None:
-    (stack.folder / "gone there").touch()
-    stack.pulumi("refresh", "--yes", "--skip-preview")
-    (stack.folder / "gone there").unlink()
-    stack.pulumi("up", "--yes", "--skip-preview")
-    assert "create there" in stack.calls()
+def test_up_makes_it_and_keeps_secrets_out_of_the_state(stack: Engine) -> None:
+    stack.up().ok()
+    assert calls(stack) == ["create here", "create at here"]
+    assert stack.outputs() == {"address": "at here", "password": "hunter2"}
+    assert "hunter2" not in "".join(f.read_text() for f in (stack.work / "backend").rglob("*.json"))
 
 
-def test_a_program_s_refusal_is_shown_as_it_is(stack: Stack) -> None:
-    stack.pulumi("config", "set", "broken", "yes")
-    printed = stack.pulumi("preview", ok=False)
-    assert "error: write something else" in printed
-    assert "Traceback" not in printed
-    stack.pulumi("config", "rm", "broken")
+def test_nothing_changed_means_no_changes(stack: Engine) -> None:
+    stack.preview("--expect-no-changes").ok()
 
 
-def test_a_mandatory_policy_stops_an_up_before_the_resource_is_touched(stack: Stack) -> None:
-    stack.pulumi("config", "set", "size", "9")
-    printed = stack.pulumi("up", "--yes", "--policy-pack", "policy", ok=False)
-    assert "write a size of at most 5" in printed
-    assert stack.calls() == []
+def test_an_edit_updates_in_place_or_replaces_as_the_provider_says(stack: Engine) -> None:
+    setting(stack, "size", "2")
+    assert things(stack.up()) == {"first": "update"}
+    assert calls(stack) == ["update here 2"]
+    setting(stack, "place", "there")
+    assert things(stack.up()) == {"first": "replace", "second": "replace"}
+    assert sorted(calls(stack)) == sorted(["delete at here", "delete here", "create there", "create at there"])
 
 
-def test_destroy_deletes_in_reverse(stack: Stack) -> None:
-    stack.pulumi("destroy", "--yes", "--skip-preview")
-    assert stack.calls() == ["delete at there", "delete there"]
+def test_a_refresh_drops_what_is_gone_and_the_next_up_makes_it_again(stack: Engine) -> None:
+    (stack.program / "gone there").touch()
+    stack.refresh().ok()
+    (stack.program / "gone there").unlink()
+    stack.up().ok()
+    assert "create there" in calls(stack)
+
+
+def test_a_program_s_refusal_is_shown_as_it_is(stack: Engine) -> None:
+    setting(stack, "broken", "yes")
+    refused = stack.preview()
+    assert refused.status != 0
+    assert "error: write something else" in refused.text
+    assert "Traceback" not in refused.text
+    stack.run("config", "rm", "broken").ok()
+
+
+def test_a_mandatory_policy_stops_an_up_before_the_resource_is_touched(stack: Engine) -> None:
+    setting(stack, "size", "9")
+    stack.policy_pack = stack.work / "policy"
+    stopped = stack.up()
+    stack.policy_pack = None
+    assert stopped.status != 0
+    assert "write a size of at most 5" in stopped.text
+    assert calls(stack) == []
+
+
+def test_destroy_deletes_in_reverse(stack: Engine) -> None:
+    stack.destroy().ok()
+    assert calls(stack) == ["delete at there", "delete there"]
