@@ -43,8 +43,6 @@ class Shape:
     folder: str
     inputs: dict[str, Field]
     outputs: dict[str, Field]
-    forces_replacement: frozenset[str]
-    """Inputs of which the package's own documentation says that a change replaces the resource."""
 
 
 @cache
@@ -56,19 +54,14 @@ def shape(token: str) -> Shape | None:
     if not file.exists() or f'type_token("{token}")' not in _source(file):
         return None
     arguments, resource = _class(file, f"{name}Args"), _class(file, name)
-    outputs = {key: Field(*_type(annotation, "Output")) for key, annotation in _getters(resource).items()}
-    replacing = {
-        key
-        for key, text in _documentation(arguments).items()
-        if re.search(r"(?i)forces? (a )?new|forces? (re-?creation|replacement)", text)
-    }
-    return Shape(folder, _inputs(arguments), outputs, frozenset(replacing))
+    outputs = {key: Field(*_type(f.returns, "Output")) for f, key in _properties(resource)}
+    return Shape(folder, _inputs(arguments), outputs)
 
 
 @cache
 def fields(folder: str, name: str) -> dict[str, Field]:
-    """The inputs of a nested class (`NodePoolNodeConfigArgs`)."""
-    return _inputs(_class(_root() / folder / "_inputs.py", name))
+    """The fields of a nested class, of inputs (`NodePoolNodeConfigArgs`) or of outputs (`NodePoolNodeConfig`)."""
+    return _inputs(_class(_root() / folder / ("_inputs.py" if name.endswith("Args") else "outputs.py"), name))
 
 
 @cache
@@ -98,14 +91,6 @@ def _inputs(node: ast.ClassDef) -> dict[str, Field]:
     required = {a.arg for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if d is None}
     names = {f.name: key for f, key in _properties(node)}
     return {names[a.arg]: Field(_type(a.annotation, "Input")[0], a.arg in required) for a in init.args.kwonlyargs}
-
-
-def _getters(node: ast.ClassDef) -> dict[str, ast.expr | None]:
-    return {key: f.returns for f, key in _properties(node)}
-
-
-def _documentation(node: ast.ClassDef) -> dict[str, str]:
-    return {key: ast.get_docstring(f) or "" for f, key in _properties(node)}
 
 
 def _properties(node: ast.ClassDef) -> list[tuple[ast.FunctionDef, str]]:

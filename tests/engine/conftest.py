@@ -1,0 +1,36 @@
+"""Stacks of their own for the real engine, with or without a Google stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rig import google
+from tests.rig.engine import Engine
+from tests.rig.google.cloud import Cloud
+
+
+@pytest.fixture
+def inline(tmp_path: Path) -> Callable[[str], Engine]:
+    """An engine for a program of one file; its stack is yet to be made (`init`)."""
+    return lambda source: Engine.inline(tmp_path, source)
+
+
+@pytest.fixture
+def shadow(tmp_path: Path) -> Callable[[str], Engine]:
+    """An engine for this checkout's own program and one of its stacks; settings may be edited."""
+    return lambda stack: Engine.shadow(tmp_path, stack=stack)
+
+
+@pytest.fixture
+def cloud_of() -> Callable[[Engine], Cloud]:
+    """Mounts the Google stand-in into an engine; returns its cloud, with every API enabled."""
+
+    def mount(engine: Engine) -> Cloud:
+        cloud = Cloud(google.mount(engine.home))
+        cloud.enable("*")
+        return cloud
+
+    return mount
