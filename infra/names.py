@@ -1,7 +1,7 @@
-"""Names and labels of cloud resources: `environment-region-role`, each checked against Google's limit, never cut.
+"""Names and labels of cloud resources: `environment-region-role`, checked against what Google takes, never cut.
 
-Two different (environment, region, role) never give one name of a kind: an environment has no hyphen, a region has
-Google's form, and a role never begins like a region.
+Two different (environment, region, role) never give one name: an environment has no hyphen, a region has Google's form,
+and a role never begins like one. A resource that is not of a region has no region in its name.
 """
 
 from __future__ import annotations
@@ -18,94 +18,114 @@ from schema import Rule
 
 
 class Kind(StrEnum):
-    """What carries a name."""
+    """What carries a name, in the words of a refusal."""
 
-    CLUSTER = "cluster"
-    NODE_POOL = "node pool"
-    SERVICE_ACCOUNT = "service account"
-    BUCKET = "bucket"
-    NETWORK = "network"
-    SUBNETWORK = "subnetwork"
-    SECONDARY_RANGE = "secondary range"
-    ROUTER = "router"
-    NAT = "NAT gateway"
-    FIREWALL = "firewall rule"
     ADDRESS = "address"
-    SECURITY_POLICY = "security policy"
-    RESOURCE_POLICY = "resource policy"
-    MEMBERSHIP = "fleet membership"
-    REDIS = "Redis instance"
-    DNS_ZONE = "DNS zone"
+    BUCKET = "bucket"
     CERTIFICATE = "certificate"
+    CLUSTER = "cluster"
+    CRYPTO_KEY = "key"
     DNS_AUTHORIZATION = "DNS authorization"
-    REPOSITORY = "Artifact Registry repository"
-    SECRET = "secret"
+    DNS_ZONE = "DNS zone"
+    FIREWALL = "firewall rule"
+    HEALTH_CHECK = "health check"
     KEY_RING = "key ring"
+    MEMBERSHIP = "fleet membership"
+    NAT = "Cloud NAT"
+    NETWORK = "network"
+    NODE_POOL = "node pool"
     RAY_SERVICE = "RayService"
+    REDIS = "Redis instance"
+    REPOSITORY = "repository"
+    RESOURCE_POLICY = "resource policy"
+    ROUTER = "router"
+    SECONDARY_RANGE = "secondary range"
+    SECRET = "secret"
+    SECURITY_POLICY = "security policy"
+    SERVICE_ACCOUNT = "service account"
+    SUBNETWORK = "subnetwork"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What Google (or Kubernetes) accepts as a name. `short`: regions are written as `region_code` writes them."""
+    """How long a name may be. The characters need no column: what `name` makes is lowercase letters, digits and inner
+    hyphens, a letter first, and every kind takes that."""
 
     longest: int
     source: str
-    shortest: int = 1
-    short: bool = False
+    short_region: bool = False
+    """The region is written as `region_code` writes it, where little room is left or the project is in the name."""
 
+
+COMPUTE = Limit(63, "compute.v1: RFC 1035 label")
 
 LIMITS: Mapping[Kind, Limit] = MappingProxyType(
     {
-        **{kind: Limit(63, "compute: RFC 1035") for kind in Kind},
-        Kind.CLUSTER: Limit(40, "container v1"),
-        Kind.NODE_POOL: Limit(40, "container v1"),
-        Kind.SERVICE_ACCOUNT: Limit(30, "iam v1", shortest=6, short=True),
-        Kind.REDIS: Limit(40, "redis v1"),
-        Kind.RAY_SERVICE: Limit(47, "kuberay", short=True),
+        Kind.ADDRESS: COMPUTE,
+        Kind.BUCKET: Limit(63, "Cloud Storage, Bucket names", short_region=True),
+        Kind.CERTIFICATE: Limit(64, "hashicorp/google, certificate_manager_certificate"),
+        Kind.CLUSTER: Limit(40, "container.v1, Cluster.name"),
+        Kind.CRYPTO_KEY: Limit(63, "cloudkms.v1, cryptoKeyId"),
+        Kind.DNS_AUTHORIZATION: Limit(64, "hashicorp/google, certificate_manager_dns_authorization"),
+        Kind.DNS_ZONE: Limit(63, "dns.v1, ManagedZone.name"),
+        Kind.FIREWALL: COMPUTE,
+        Kind.HEALTH_CHECK: COMPUTE,
+        Kind.KEY_RING: Limit(63, "cloudkms.v1, keyRingId"),
+        Kind.MEMBERSHIP: Limit(63, "gkehub.v1, membershipId"),
+        Kind.NAT: COMPUTE,
+        Kind.NETWORK: COMPUTE,
+        Kind.NODE_POOL: Limit(40, "hashicorp/google, container_node_pool: name_prefix of 31 and 9 more"),
+        # 63 less "-serve-svc", less the six characters of a RayCluster's suffix.
+        Kind.RAY_SERVICE: Limit(47, "ray-project/kuberay, MaxRayServiceNameLength"),
+        Kind.REDIS: Limit(40, "redis.v1, instanceId"),
+        Kind.REPOSITORY: Limit(63, "assumed: artifactregistry.v1 gives no length"),
+        Kind.RESOURCE_POLICY: COMPUTE,
+        Kind.ROUTER: COMPUTE,
+        Kind.SECONDARY_RANGE: COMPUTE,
+        Kind.SECRET: Limit(255, "secretmanager.v1, secretId"),
+        Kind.SECURITY_POLICY: COMPUTE,
+        Kind.SERVICE_ACCOUNT: Limit(30, "iam.v1, CreateServiceAccountRequest.accountId", short_region=True),
+        Kind.SUBNETWORK: COMPUTE,
     }
 )
 
+SHORTEST_SERVICE_ACCOUNT = 6
+
 TOO_LONG = Rule(
     "names.too-long",
-    wrong="the {kind} would be called `{name}`, {length} characters",
-    why="Google takes at most {longest} and names are never cut, because a cut name can collide",
-    instead="shorten the environment or `{role}` by {over}",
+    wrong="the {kind} would be called {name}, {length} characters",
+    why="at most {longest} are taken, and names are never cut because two could become one",
+    instead="write {parts} shorter by {over} characters",
 )
-TOO_SHORT = Rule(
-    "names.too-short",
-    wrong="the {kind} would be called `{name}`, {length} characters",
-    why="Google takes no fewer than {shortest}",
-    instead="write a longer environment or role",
-)
-BAD_ENVIRONMENT = Rule(
+ENVIRONMENT = Rule(
     "names.environment",
-    wrong="the environment is called `{environment}`",
-    why="names are environment-region-role, so it must be lowercase letters and digits, a letter first, no hyphen",
-    instead="write a stack name such as `{better}`",
+    wrong="the environment (the stack) is called {environment}",
+    why="it begins every name, up to the first hyphen, so it must be lowercase letters and digits, a letter first",
+    instead="call it {better}",
 )
-BAD_REGION = Rule(
+REGION = Rule(
     "names.region",
-    wrong="`{region}` does not look like a Google region",
-    why="regions are a continent, a direction and a number",
-    instead="write one such as us-central1",
+    wrong="{region} does not look like a Google region",
+    why="one is a continent, a direction and a number",
+    instead="write one such as us-central1, or add the new continent to infra/names.py",
 )
-BAD_ROLE = Rule(
+ROLE = Rule(
     "names.role",
-    wrong="`{role}` cannot be the last part of a name",
-    why="it must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
-    instead="write one such as `{better}`",
+    wrong="{role} is to end a name",
+    why="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
+    instead="write one such as {better}",
 )
 COLLISION = Rule(
     "names.collision",
-    wrong="two {kind}s would be called `{name}`",
-    why="{first} and {second} both ask for it",
-    instead="rename one of them",
+    wrong="{first} and {second} would both be a {kind} called {name}",
+    why="only one of them can have it",
+    instead="name one of them otherwise",
 )
-BAD_LABEL = Rule(
+LABEL = Rule(
     "names.label",
-    wrong="label {key} is `{value}`",
-    why="Google's labels are at most 63 lowercase letters, digits, hyphens and underscores",
-    instead="write `{better}`",
+    wrong="label {key} would be {value}",
+    why="labels are 1 to 63 lowercase letters, digits, hyphens and underscores, a letter or digit first and last",
+    instead="write one such as {better}",
 )
 
 CONTINENTS: Mapping[str, str] = MappingProxyType(
@@ -134,76 +154,87 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 _REGION = re.compile(rf"({'|'.join(CONTINENTS)})-({'|'.join(DIRECTIONS)})([1-9][0-9]?)")
-_CODE = re.compile(rf"({'|'.join(CONTINENTS.values())})({'|'.join(DIRECTIONS.values())})([1-9][0-9]?)")
+_CODE = re.compile(rf"(?:{'|'.join(CONTINENTS.values())})(?:{'|'.join(DIRECTIONS.values())})[1-9][0-9]?")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*")
-_ROLE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+_ROLE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
 def region_code(region: str) -> str:
-    """A region in 4 to 6 characters: `us-central1` is `usc1`, `northamerica-northeast1` is `nane1`."""
+    """A region in four to six characters, the same for ever: us-central1 is usc1, northamerica-northeast1 is nane1."""
     found = _REGION.fullmatch(region)
     if found is None:
-        raise BAD_REGION.refusal(region=region)
-    return CONTINENTS[found[1]] + DIRECTIONS[found[2]] + found[3]
+        raise REGION.refusal(region=region)
+    continent, direction, number = found.groups()
+    return CONTINENTS[continent] + DIRECTIONS[direction] + number
 
 
 def name(kind: Kind, environment: str, role: str, region: str | None = None, project: str | None = None) -> str:
-    """`environment-region-role`, without the region where the resource has none. Raises a refusal when it cannot be.
+    """`environment-region-role` for a resource of `kind`; refuses what cannot be a name.
 
-    A bucket's name is global, so it begins with the project: `project--environment-region-role`.
+    `region` None: the resource is not of a region. A bucket's name is the whole world's, so it alone begins with its
+    `project`, set off by two hyphens, which no other part has.
     """
     limit = LIMITS[kind]
     if not _ENVIRONMENT.fullmatch(environment):
-        raise BAD_ENVIRONMENT.refusal(environment=environment, better=_letters(environment) or "dev")
-    if not _ROLE.fullmatch(role) or _REGION.match(role) or _CODE.fullmatch(role.split("-")[0]):
-        raise BAD_ROLE.refusal(role=role, better="gpu-" + (_letters(role) or "pool"))
-    parts = [environment, role]
-    if region is not None:
-        code = region_code(region)
-        parts.insert(1, code if limit.short else region)
-    whole = "-".join(parts)
+        raise ENVIRONMENT.refusal(environment=environment, better=_plain(environment, "") or "dev")
+    if not _ROLE.fullmatch(role) or _REGION.match(role) or _CODE.fullmatch(role.partition("-")[0]):
+        raise ROLE.refusal(role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))
+    place = [] if region is None else [region_code(region) if limit.short_region else _region(region)]
+    made = "-".join([environment, *place, role])
     if kind is Kind.BUCKET:
         if project is None:
-            raise ValueError("a bucket's name needs its project")
-        whole = f"{project}--{whole}"
-    if len(whole) > limit.longest:
+            raise ValueError("a bucket's name begins with its project")
+        made = f"{project}--{made}"
+    if len(made) > limit.longest:
+        parts = "the environment, the role" + (" or the project" if kind is Kind.BUCKET else "")
         raise TOO_LONG.refusal(
-            kind=kind, name=whole, length=len(whole), longest=limit.longest, role=role, over=len(whole) - limit.longest
+            kind=kind, name=made, length=len(made), longest=limit.longest, parts=parts, over=len(made) - limit.longest
         )
-    if len(whole) < limit.shortest:
-        raise TOO_SHORT.refusal(kind=kind, name=whole, length=len(whole), shortest=limit.shortest)
-    return whole
+    if kind is Kind.SERVICE_ACCOUNT and len(made) < SHORTEST_SERVICE_ACCOUNT:
+        raise ValueError(f"a service account's name has {SHORTEST_SERVICE_ACCOUNT} characters or more, not {made}")
+    return made
 
 
 @dataclass(frozen=True)
 class Named:
-    """A name and what asks for it, in words a person knows (`infra.regions[0].pools[1]`)."""
+    """A name, and what asks for it in words a person has written (`infra.regions[0].pools[1]`)."""
 
     kind: Kind
     name: str
     asked_by: str
-    scope: str = ""
-    """What the name must be unique in: a cluster for a node pool, a region for a router, nothing for the project."""
+    within: str = ""
+    """Where it must be the only one: a cluster for a node pool, a region for a router; empty for the whole project."""
 
 
 def collisions(named: Iterable[Named]) -> Iterator[PydanticCustomError]:
-    """One refusal for each name that two things ask for in one scope."""
-    seen: dict[tuple[Kind, str, str], Named] = {}
+    """A refusal for each name that a second thing asks for."""
+    first: dict[tuple[Kind, str, str], Named] = {}
     for one in named:
-        other = seen.setdefault((one.kind, one.scope, one.name), one)
-        if other is not one:
-            yield COLLISION.refusal(kind=one.kind, name=one.name, first=other.asked_by, second=one.asked_by)
+        holder = first.setdefault((one.kind, one.within, one.name), one)
+        if holder is not one:
+            yield COLLISION.refusal(kind=one.kind, name=one.name, first=holder.asked_by, second=one.asked_by)
 
 
-def labels(environment: str, owner: str, version: str) -> dict[str, str]:
-    """What everything carries. Dots in the stack's version become underscores, as Google's syntax has none."""
-    wanted = {"environment": environment, "owner": owner, "stack-version": version.replace(".", "_")}
-    for key, value in wanted.items():
+def labels(environment: str, owner: str, stack_version: str) -> dict[str, str]:
+    """What every resource carries, in a form that both Google and Kubernetes take.
+
+    Labels hold no dots, so those of a version become underscores: 1.4.0 is 1_4_0.
+    """
+    made = {"environment": environment, "owner": owner, "stack-version": stack_version.replace(".", "_")}
+    for key, value in made.items():
         if not _LABEL.fullmatch(value):
-            raise BAD_LABEL.refusal(key=key, value=value, better=re.sub(r"[^a-z0-9_-]+", "-", value.lower())[:63])
-    return wanted
+            raise LABEL.refusal(
+                key=key, value=value or "empty", better=_plain(value, "-")[:63].strip("-") or "platform"
+            )
+    return made
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"^[0-9]+|[^a-z0-9]", "", text.lower())
+def _region(region: str) -> str:
+    region_code(region)
+    return region
+
+
+def _plain(text: str, gap: str) -> str:
+    """`text` in lowercase letters and digits, a letter first, with `gap` for what lies between."""
+    return re.sub(r"[^a-z0-9]+", gap, re.sub(r"^[^a-z]+", "", text.lower())).strip("-")
