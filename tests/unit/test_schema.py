@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from environment import check
-from schema import Refused
+from schema import Refused, Settings, parse
 from tests.unit.case import blocks, edited
 
 
@@ -40,6 +40,30 @@ def sentence(edit: dict[str, Any]) -> str:
 )
 def test_a_mistake_is_named_by_its_path_with_what_to_write(edit: dict[str, Any], expected: str) -> None:
     assert sentence(edit) == expected
+
+
+class Pool(Settings):
+    """A list's member."""
+
+    name: str
+
+
+class Region(Settings):
+    """Something with lists inside lists."""
+
+    pools: tuple[Pool, ...]
+
+
+class Regions(Settings):
+    """The whole."""
+
+    regions: tuple[Region, ...]
+
+
+def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
+    with pytest.raises(Refused) as refused:
+        parse(Regions, "infra", {"regions": [{"pools": []}, {"pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]})
+    assert refused.value.sentences == ("infra.regions[1].pools[1].nam is not a setting; did you mean `name`?",)
 
 
 def test_every_mistake_is_reported_at_once() -> None:
