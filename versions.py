@@ -20,3 +20,7 @@ UV = "0.13.9"
 
 GO_FLOOR = "1.26"
 """What the modules in tools/pulumi_cli ask for."""
+
+GKE_FLOOR = "1.35"
+"""What new clusters ask for at least, without a patch: the release channel takes them on. A4 needs 1.32.1, the Ray
+Operator add-on 1.30.0; 1.35 is what cluster-toolkit's A4 blueprint asks for and has Gateway API v1.5."""

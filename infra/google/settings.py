@@ -1,0 +1,904 @@
+"""What the `infra` block may say when the stack runs on Google Cloud.
+
+Only what Google would refuse after minutes, or what would hurt later, is refused here; each refusal says what to write.
+`GoogleSettings.warnings` says what works but is worth a second look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from enum import StrEnum
+from ipaddress import IPv4Network
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from infra import accelerators, addresses, capacity, names
+from infra.accelerators import MachineShape, MachineType
+from infra.addresses import GivenRanges, NodeDemand, RegionRanges
+from infra.capacity import Capacity, PoolTerms, Sizing
+from infra.contract import Traffic
+from schema import Rule, Settings
+from versions import GKE_FLOOR
+
+Found = tuple[tuple[str | int, ...], PydanticCustomError]
+"""Where in the block, and what is refused there."""
+
+ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+KeyName = Annotated[str, Field(pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$")]
+Hostname = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]*[a-z0-9]$")]
+
+SYSTEM_POOL = "system"
+"""Last part of the system pool's name."""
+SYSTEM_PODS_PER_NODE = 110
+
+ZONE_ELSEWHERE = Rule(
+    "google.zone-elsewhere",
+    wrong="zone {zone} is not in region {region}",
+    why="a node pool's zones are zones of its cluster's region",
+    instead="write a zone such as {region}-b, or move the pool to its region",
+)
+REGION_TWICE = Rule(
+    "google.region-twice",
+    wrong="region {region} is written twice",
+    why="a region has one cluster",
+    instead="write its pools under one entry",
+)
+POOL_TWICE = Rule(
+    "google.pool-twice",
+    wrong="region {region} has two pools called {pool}",
+    why="a pool's name is its node pool's name",
+    instead="rename one of them",
+)
+SYSTEM_NAME = Rule(
+    "google.pool-called-system",
+    wrong="a GPU pool is called system",
+    why="that is the name of the pool for Ray heads and controllers",
+    instead="write another name, such as a4",
+)
+CONFIG_REGION = Rule(
+    "google.config-region",
+    wrong="gateway.config_region is {region}",
+    why="the config cluster, which holds Gateway and HTTPRoute, must be one of this stack's",
+    instead="write one of {regions}",
+)
+ONE_CLUSTER_CLASS = Rule(
+    "google.one-cluster-class",
+    wrong="gateway.multi_cluster is false with {count} regions",
+    why="a single-cluster GatewayClass sends requests to one cluster only",
+    instead="write true or take it out, or keep one region",
+)
+PUBLIC_WITHOUT_ARMOR = Rule(
+    "google.public-without-armor",
+    wrong="gateway.exposure is public without gateway.cloud_armor",
+    why="anyone on the internet could spend your GPU hours",
+    instead="write cloud_armor with the allowed_sources, or exposure: private",
+)
+ARMOR_ON_PRIVATE = Rule(
+    "google.armor-on-private",
+    wrong="gateway.cloud_armor is set with exposure: private",
+    why="no page of Google's says that Cloud Armor works with cross-region internal load balancers",
+    instead="take cloud_armor out (only the VPC reaches a private entrance), or write exposure: public",
+)
+PUBLIC_WITHOUT_TLS = Rule(
+    "google.public-without-tls",
+    wrong="gateway.exposure is public without gateway.certificate",
+    why="prompts, answers and API keys would cross the internet in clear text",
+    instead="write hostname and certificate",
+)
+CERTIFICATE_WITHOUT_HOSTNAME = Rule(
+    "google.certificate-without-hostname",
+    wrong="gateway.certificate.kind is managed without gateway.hostname",
+    why="Google issues a certificate for a name",
+    instead="write the hostname that clients will use",
+)
+HOSTNAME_ELSEWHERE = Rule(
+    "google.hostname-elsewhere",
+    wrong="gateway.hostname {hostname} is not below gateway.dns_zone.domain {domain}",
+    why="its record goes into that zone",
+    instead="write a hostname that ends with .{domain}",
+)
+ZONE_WITHOUT_HOSTNAME = Rule(
+    "google.zone-without-hostname",
+    wrong="gateway.dns_zone is set without gateway.hostname",
+    why="the zone would stay empty",
+    instead="write the hostname that clients will use",
+)
+CLUSTER_OUTSIDE_VPC = Rule(
+    "google.cluster-outside-vpc",
+    wrong="cluster.kind is existing with network.kind new",
+    why="that cluster is in another VPC, and load balancer, Redis and the other clusters must be in one",
+    instead="write network.kind: existing with the VPC that the cluster is in",
+)
+CLUSTER_OUTSIDE_FLEET = Rule(
+    "google.cluster-outside-fleet",
+    wrong="the existing cluster {cluster} has no `membership`",
+    why="a multi-cluster Gateway reaches members of the fleet only",
+    instead="register it and write membership: projects/P/locations/L/memberships/NAME",
+)
+SUBNETWORK_MISSING = Rule(
+    "google.subnetwork-missing",
+    wrong="network.subnetworks has no {region}",
+    why="an existing VPC is used as it is: no subnetwork is made in it",
+    instead="write the region's subnetwork with its secondary ranges and proxy-only range",
+)
+PROXIES_MISSING = Rule(
+    "google.proxies-missing",
+    wrong="network.subnetworks.{region} has no proxies",
+    why="an exposure: private entrance runs on the {purpose} subnetwork, whose range pods must admit",
+    instead="write the range of the active proxy-only subnetwork of that purpose",
+)
+RANGES_OF_EXISTING = Rule(
+    "google.ranges-of-existing-vpc",
+    wrong="`ranges` is set with network.kind {kind}",
+    why="the subnetworks exist already, and their ranges are not ours to choose",
+    instead="take `ranges` out",
+)
+REDIS_RANGE_MISSING = Rule(
+    "google.redis-range-missing",
+    wrong="network.kind is shared with head_state and no network.redis_range",
+    why="Memorystore reaches a Shared VPC through private services access only",
+    instead="write the name of the host project's allocated range, or head_state: null",
+)
+OPEN_TO_ALL = Rule(
+    "google.api-open-to-all",
+    wrong="authorized network {name} is {cidr}",
+    why="the Kubernetes API would answer the whole internet",
+    instead="write the addresses of your offices and runners, or none and use the DNS endpoint, which IAM guards",
+)
+EXCLUSION_WITHOUT_WINDOW = Rule(
+    "google.exclusion-without-window",
+    wrong="maintenance.exclusions is set with window: null",
+    why="GKE takes exclusions only beside a window",
+    instead="write a window, or take `window` out for Saturday and Sunday nights",
+)
+WINDOW_TOO_SHORT = Rule(
+    "google.window-too-short",
+    wrong="the maintenance window is open {hours} hours in 32 days",
+    why="GKE wants 48, in pieces of four hours or more",
+    instead="write more days or hours",
+    source="GKE, Configure maintenance windows and exclusions",
+)
+EXCLUSION_PERIOD = Rule(
+    "google.exclusion-period",
+    wrong="exclusion {name} has ends_at {ends} and starts_at {starts}",
+    why="it would end before it begins",
+    instead="write a later ends_at",
+)
+EXCLUSION_WITHOUT_END = Rule(
+    "google.exclusion-without-end",
+    wrong="exclusion {name} has scope NO_UPGRADES and no ends_at",
+    why="GKE lets only minor and node upgrades be put off until a version's end of support",
+    instead="write ends_at, or the scope NO_MINOR_OR_NODE_UPGRADES",
+)
+STATE_LOST = Rule(
+    "google.head-state-lost",
+    wrong="head_state.tier is BASIC with protect: true",
+    why="a BASIC instance loses everything when its one node fails or is updated, and Ray's heads with it",
+    instead="write STANDARD_HA, or protect: false where that may happen",
+)
+KEY_MISSING = Rule(
+    "google.key-missing",
+    wrong="encryption_keys has no key for {location}",
+    why="{what} is there, and Cloud KMS keys work in their own location only",
+    instead="write {location}: projects/P/locations/{location}/keyRings/R/cryptoKeys/K, or take encryption_keys out",
+)
+KEY_ELSEWHERE = Rule(
+    "google.key-elsewhere",
+    wrong="encryption_keys.{location} is a key of {actual}",
+    why="Cloud KMS keys work in their own location only",
+    instead="write a key whose path says locations/{location}",
+)
+
+
+M = TypeVar("M", bound=Settings)
+
+
+def _all_or_itself(model: M, found: Iterator[Found]) -> M:
+    """`model`, or every refusal at once, each at its place in the block."""
+    errors = [InitErrorDetails(type=refusal, loc=loc, input=None) for loc, refusal in found]
+    if errors:
+        raise ValidationError.from_exception_data(type(model).__name__, errors)
+    return model
+
+
+class Project(Settings):
+    """The Google Cloud project that everything is in. It exists, and has a billing account."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    """Its id."""
+    number: int = Field(gt=0)
+    """Its number, which service agents and principals are named by; written here, it is never asked for."""
+
+
+class NewNetwork(Settings):
+    """A VPC of its own, with subnetworks, Cloud NAT, firewall and proxy-only subnetworks."""
+
+    kind: Literal["new"] = "new"
+    """Make one."""
+    base: IPv4Network = addresses.BASE
+    """Range that every region's ranges are derived from (infra/addresses.py)."""
+
+
+class ExistingSubnetwork(Settings):
+    """A region's subnetwork in an existing VPC."""
+
+    name: ResourceName
+    """The subnetwork that nodes are in."""
+    pods_range: ResourceName
+    """Name of its secondary range for pods."""
+    services_range: ResourceName
+    """Name of its secondary range for Services."""
+    proxies: IPv4Network | None = None
+    """Range of the active proxy-only subnetwork that a private entrance needs."""
+
+
+class ExistingNetwork(Settings):
+    """A VPC of the same project, used as it is: its subnetworks, Cloud NAT, firewall and proxy-only subnetworks are
+    yours."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: ResourceName
+    """The VPC."""
+    subnetworks: dict[str, ExistingSubnetwork]
+    """One for each region, by the region's name."""
+
+
+class SharedNetwork(Settings):
+    """A Shared VPC: as an existing one, in the host project. GKE's grants in the host project are made here."""
+
+    kind: Literal["shared"]
+    """Use another project's."""
+    host: Project
+    """The host project; this stack's project is attached to it."""
+    name: ResourceName
+    """The VPC."""
+    subnetworks: dict[str, ExistingSubnetwork]
+    """One for each region, by the region's name."""
+    redis_range: ResourceName | None = None
+    """Name of the allocated range for private services access, where Memorystore puts its instances."""
+
+
+Network = Annotated[NewNetwork | ExistingNetwork | SharedNetwork, Field(discriminator="kind")]
+
+
+class NewCluster(Settings):
+    """A cluster made here, as `infra.cluster` says."""
+
+    kind: Literal["new"] = "new"
+    """Make one."""
+
+
+class ExistingCluster(Settings):
+    """A cluster made elsewhere, which gets node pools from here. Workload Identity, the Gateway API and the Ray
+    Operator add-on must be on."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: ResourceName
+    """The cluster; its location is the region."""
+    dns_endpoint: Hostname
+    """Host name of its DNS endpoint (`controlPlaneEndpointsConfig.dnsEndpointConfig.endpoint`)."""
+    membership: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/memberships/[^/]+$")
+    """Its fleet membership; a multi-cluster entrance needs it."""
+
+
+Cluster = Annotated[NewCluster | ExistingCluster, Field(discriminator="kind")]
+
+
+class Driver(StrEnum):
+    """Which NVIDIA driver GKE installs."""
+
+    DEFAULT = "DEFAULT"
+    LATEST = "LATEST"
+
+
+class GpuPool(Settings):
+    """Nodes with GPUs, all alike. To change what replaces a pool while it serves, write a second pool, then take the
+    first one out."""
+
+    name: str
+    """Last part of its name: environment-region-name."""
+    machine_type: str
+    """One of infra/accelerators.py, such as a4-highgpu-8g."""
+    zones: tuple[str, ...]
+    """Where its nodes are."""
+    capacity: Capacity
+    """How its nodes are had."""
+    nodes: Sizing | None = None
+    """How many; null for all of a reservation."""
+    compact_placement: bool = False
+    """VMs close together, of use only to a replica that spans nodes. Changing it replaces the pool."""
+    max_pods_per_node: int = Field(default=32, ge=8, le=256)
+    """Addresses are set aside for twice as many; few pods run beside a GPU. Changing it replaces the pool."""
+    boot_disk_gib: int = Field(default=200, ge=50)
+    """Size of the boot disk, which holds the image where the machine has no local SSD."""
+    driver: Driver = Driver.LATEST
+    """NVIDIA driver; images built for CUDA 13 need the branch 580 or later. Changing it replaces the pool."""
+
+    @field_validator("machine_type")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return accelerators.machine_type(name).name
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_system_s(cls, name: str) -> str:
+        if name == SYSTEM_POOL:
+            raise SYSTEM_NAME.refusal()
+        return name
+
+    @property
+    def machine(self) -> MachineType:
+        """Its machine type's row of the table."""
+        return accelerators.machine_type(self.machine_type)
+
+    @property
+    def terms(self) -> PoolTerms:
+        """What it says to GKE."""
+        return capacity.pool_terms(
+            self.capacity, self.machine, self.nodes, self.zones, compact_placement=self.compact_placement
+        )
+
+
+class Region(Settings):
+    """One region: a cluster with its pools."""
+
+    name: str
+    """Such as us-central1."""
+    index: int = Field(default=0, ge=0)
+    """Its place in the address plan: each region's own, never changed and never used again."""
+    pools: tuple[GpuPool, ...] = Field(min_length=1)
+    """Its GPU pools."""
+    traffic: Traffic = Traffic.ACTIVE
+    """`active`, or `drained`: out of the entrance, and its streams have ended."""
+    release: str = ""
+    """Which release of `serving` runs here; raised region by region."""
+    ranges: GivenRanges = GivenRanges()
+    """Address ranges that are given instead of derived."""
+    cluster: Cluster = NewCluster()
+    """A new cluster or an existing one."""
+
+    @field_validator("name")
+    @classmethod
+    def _known_form(cls, name: str) -> str:
+        names.region_code(name)
+        return name
+
+    @model_validator(mode="after")
+    def _pools_fit(self) -> Region:
+        return _all_or_itself(self, self._refusals())
+
+    def _refusals(self) -> Iterator[Found]:
+        seen: set[str] = set()
+        for i, pool in enumerate(self.pools):
+            for zone in pool.zones:
+                if not re.fullmatch(re.escape(self.name) + "-[a-z]", zone):
+                    yield ("pools", i), ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
+            if pool.name in seen:
+                yield ("pools", i), POOL_TWICE.refusal(region=self.name, pool=pool.name)
+            seen.add(pool.name)
+
+
+class ReleaseChannel(StrEnum):
+    """GKE's release channels."""
+
+    RAPID = "RAPID"
+    REGULAR = "REGULAR"
+    STABLE = "STABLE"
+    EXTENDED = "EXTENDED"
+
+
+class Weekday(StrEnum):
+    """As iCalendar writes them."""
+
+    MONDAY = "MO"
+    TUESDAY = "TU"
+    WEDNESDAY = "WE"
+    THURSDAY = "TH"
+    FRIDAY = "FR"
+    SATURDAY = "SA"
+    SUNDAY = "SU"
+
+
+class MaintenanceWindow(Settings):
+    """When GKE may upgrade on its own, in UTC."""
+
+    days: tuple[Weekday, ...] = Field(default=(Weekday.SATURDAY, Weekday.SUNDAY), min_length=1)
+    """On these days."""
+    start_hour: int = Field(default=2, ge=0, le=23)
+    """From this hour on."""
+    hours: int = Field(default=8, ge=4, le=24)
+    """For so many hours."""
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> MaintenanceWindow:
+        open_hours = 4 * len(set(self.days)) * self.hours  # 32 days hold every weekday four times, at least
+        if open_hours < 48:
+            raise WINDOW_TOO_SHORT.refusal(hours=open_hours)
+        return self
+
+
+class ExclusionScope(StrEnum):
+    """What GKE leaves alone."""
+
+    NO_UPGRADES = "NO_UPGRADES"
+    NO_MINOR_UPGRADES = "NO_MINOR_UPGRADES"
+    NO_MINOR_OR_NODE_UPGRADES = "NO_MINOR_OR_NODE_UPGRADES"
+
+
+class MaintenanceExclusion(Settings):
+    """When GKE may not upgrade on its own."""
+
+    name: ResourceName
+    """What it is called."""
+    starts_at: date
+    """First day."""
+    ends_at: date | None = None
+    """First day after it; null: until the version's end of support."""
+    scope: ExclusionScope = ExclusionScope.NO_MINOR_OR_NODE_UPGRADES
+    """What GKE leaves alone."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> MaintenanceExclusion:
+        if self.ends_at is None and self.scope is ExclusionScope.NO_UPGRADES:
+            raise EXCLUSION_WITHOUT_END.refusal(name=self.name)
+        if self.ends_at is not None and self.ends_at <= self.starts_at:
+            raise EXCLUSION_PERIOD.refusal(name=self.name, ends=self.ends_at, starts=self.starts_at)
+        return self
+
+
+class Maintenance(Settings):
+    """When GKE may upgrade clusters and nodes on its own."""
+
+    window: MaintenanceWindow | None = MaintenanceWindow()
+    """When it may; null: at any time."""
+    exclusions: tuple[MaintenanceExclusion, ...] = Field(default=(), max_length=20)
+    """When it may not."""
+
+    @model_validator(mode="after")
+    def _exclusions_have_a_window(self) -> Maintenance:
+        if self.exclusions and self.window is None:
+            raise EXCLUSION_WITHOUT_WINDOW.refusal()
+        return self
+
+
+class AuthorizedNetwork(Settings):
+    """Addresses that may reach the Kubernetes API by IP."""
+
+    name: str
+    """Whose they are."""
+    cidr: IPv4Network
+    """The range."""
+
+    @model_validator(mode="after")
+    def _not_everybody(self) -> AuthorizedNetwork:
+        if self.cidr.prefixlen < 8:
+            raise OPEN_TO_ALL.refusal(name=self.name, cidr=self.cidr)
+        return self
+
+
+class ApiAccess(Settings):
+    """Who may reach the Kubernetes API. The DNS endpoint is always on, and IAM decides who may use it
+    (container.clusters.connect)."""
+
+    from_internet: bool = True
+    """The DNS endpoint answers callers outside Google Cloud too; IAM still decides. False: Pulumi must run inside."""
+    authorized_networks: tuple[AuthorizedNetwork, ...] = ()
+    """Turns the IP endpoint on, for these alone; without any it is off."""
+
+
+class ClusterOptions(Settings):
+    """What every new cluster is like."""
+
+    release_channel: ReleaseChannel = ReleaseChannel.REGULAR
+    """How soon GKE versions come."""
+    min_version: str = Field(default=GKE_FLOOR, pattern=r"^1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?$")
+    """Oldest GKE version of a new cluster, whole or in part (1.35); the channel takes it on from there."""
+    maintenance: Maintenance = Maintenance()
+    """When GKE may upgrade on its own."""
+    api_access: ApiAccess = ApiAccess()
+    """Who may reach the Kubernetes API."""
+    gcs_fuse: bool = False
+    """The Cloud Storage FUSE CSI driver; vLLM streams weights from the bucket without it."""
+
+
+class SystemPool(Settings):
+    """Nodes without GPUs, for Ray heads and controllers."""
+
+    machine_type: str = "e2-standard-8"
+    """One of infra/accelerators.py; a head asks for 4 vCPUs and 16 GiB."""
+    min_nodes: int = Field(default=1, ge=1)
+    """Never fewer, over all zones."""
+    max_nodes: int = Field(default=6, ge=1)
+    """Never more, over all zones."""
+
+    @field_validator("machine_type")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return accelerators.system_machine_type(name).name
+
+    @model_validator(mode="after")
+    def _bounds(self) -> SystemPool:
+        if self.min_nodes > self.max_nodes:
+            raise capacity.BOUNDS.refusal(low=self.min_nodes, high=self.max_nodes)
+        return self
+
+    @property
+    def machine(self) -> MachineShape:
+        """Its machine type's row of the table."""
+        return accelerators.system_machine_type(self.machine_type)
+
+    @property
+    def peak_nodes(self) -> int:
+        """The most nodes, with one spare in each of three zones while they are upgraded."""
+        return self.max_nodes + 3
+
+
+class Exposure(StrEnum):
+    """Who can reach the entrance."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
+class GatewayClass(StrEnum):
+    """The GKE GatewayClasses that this stack uses."""
+
+    REGIONAL_INTERNAL = "gke-l7-rilb"
+    CROSS_REGIONAL_INTERNAL = "gke-l7-cross-regional-internal-managed-mc"
+    GLOBAL_EXTERNAL = "gke-l7-global-external-managed"
+    GLOBAL_EXTERNAL_MULTI_CLUSTER = "gke-l7-global-external-managed-mc"
+
+
+class CloudArmor(Settings):
+    """The security policy in front of a public entrance; whatever it does not allow is answered with 403."""
+
+    allowed_sources: tuple[IPv4Network, ...] = Field(min_length=1, max_length=10)
+    """Who may call; 0.0.0.0/0 for everybody, at the rate below."""
+    requests_per_minute: int = Field(default=600, ge=1)
+    """Of one client address; beyond it, 429."""
+
+
+class NewZone(Settings):
+    """A Cloud DNS zone made here: private with exposure: private, else public (delegate it at your registrar)."""
+
+    kind: Literal["new"]
+    """Make one."""
+    domain: Hostname
+    """What it holds names of, without a dot at the end."""
+
+
+class ExistingZone(Settings):
+    """A Cloud DNS zone of the same project."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: ResourceName
+    """The managed zone's name."""
+
+
+DnsZone = Annotated[NewZone | ExistingZone, Field(discriminator="kind")]
+
+
+class ManagedCertificate(Settings):
+    """A certificate that Google issues and renews."""
+
+    kind: Literal["managed"]
+    """Let Google issue one."""
+    authorization_zone: ResourceName
+    """Public Cloud DNS zone of the same project that the hostname's domain is in: a record there proves that it is
+    yours."""
+
+
+class ExistingCertificate(Settings):
+    """A certificate that is in Certificate Manager already (your own authority's, for instance)."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: ResourceName
+    """Of the certificate; with exposure: public, of the certificate map."""
+
+
+CertificateSource = Annotated[ManagedCertificate | ExistingCertificate, Field(discriminator="kind")]
+
+
+class Gateway(Settings):
+    """Where requests come in."""
+
+    exposure: Exposure = Exposure.PRIVATE
+    """`private`: only the VPC and what is connected to it. `public`: the internet, through Cloud Armor."""
+    multi_cluster: bool | None = None
+    """A class that reaches clusters of several regions; null: where there are several. True from the start lets a
+    second region join without a new entrance."""
+    config_region: str | None = None
+    """Region of the config cluster; the first region by default."""
+    hostname: Hostname | None = None
+    """What clients call it."""
+    dns_zone: DnsZone | None = None
+    """Where the hostname's record goes."""
+    certificate: CertificateSource | None = None
+    """For HTTPS; null with exposure: private is plain HTTP inside the VPC."""
+    cloud_armor: CloudArmor | None = None
+    """Required with exposure: public, and only there."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Gateway:
+        return _all_or_itself(self, self._refusals())
+
+    def _refusals(self) -> Iterator[Found]:
+        public = self.exposure is Exposure.PUBLIC
+        if public and self.cloud_armor is None:
+            yield (), PUBLIC_WITHOUT_ARMOR.refusal()
+        if not public and self.cloud_armor is not None:
+            yield (), ARMOR_ON_PRIVATE.refusal()
+        if public and self.certificate is None:
+            yield (), PUBLIC_WITHOUT_TLS.refusal()
+        if isinstance(self.certificate, ManagedCertificate) and self.hostname is None:
+            yield (), CERTIFICATE_WITHOUT_HOSTNAME.refusal()
+        if self.dns_zone is not None and self.hostname is None:
+            yield (), ZONE_WITHOUT_HOSTNAME.refusal()
+        if isinstance(self.dns_zone, NewZone) and self.hostname is not None:
+            domain = self.dns_zone.domain
+            if not self.hostname.endswith(f".{domain}"):
+                yield (), HOSTNAME_ELSEWHERE.refusal(hostname=self.hostname, domain=domain)
+
+
+class NewBucket(Settings):
+    """A bucket made here."""
+
+    kind: Literal["new"] = "new"
+    """Make one."""
+    location: str = Field(default="US", pattern=r"^([A-Z]+[0-9]*|[A-Z]+-[A-Z]+[0-9]+)$")
+    """In capitals, as Cloud Storage writes it: a multi-region (US), a dual-region (NAM4) or a region (US-CENTRAL1).
+    Changing it replaces the bucket."""
+
+
+class ExistingBucket(Settings):
+    """A bucket made elsewhere; the workers get the right to read it."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: str
+    """Its name, without gs://."""
+
+
+ModelStore = Annotated[NewBucket | ExistingBucket, Field(discriminator="kind")]
+
+
+class RedisTier(StrEnum):
+    """Memorystore's tiers."""
+
+    BASIC = "BASIC"
+    STANDARD_HA = "STANDARD_HA"
+
+
+class HeadState(Settings):
+    """Redis in each region, which lets a Ray head come back as it was (GCS fault tolerance)."""
+
+    tier: RedisTier = RedisTier.STANDARD_HA
+    """BASIC has one node. Changing it replaces the instance."""
+    memory_gib: int = Field(default=1, ge=1)
+    """Size of the instance; a cluster's state takes megabytes."""
+
+
+class MirroredImages(Settings):
+    """An Artifact Registry repository in each region that fetches images from a registry and keeps them."""
+
+    kind: Literal["mirror"] = "mirror"
+    """Make one for each region."""
+    upstream: str = "https://registry-1.docker.io"
+    """The registry that it fetches from."""
+    streaming: bool = True
+    """Image streaming: containers start before the whole image has come."""
+
+
+class ExistingImages(Settings):
+    """An Artifact Registry repository made elsewhere; nodes get the right to read it."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: ResourceName
+    """The repository, in this project."""
+    location: str
+    """Where it is: a region or a multi-region."""
+    streaming: bool = True
+    """Image streaming: containers start before the whole image has come."""
+
+
+class DirectImages(Settings):
+    """Images come straight from where they are written; no image streaming, which needs Artifact Registry."""
+
+    kind: Literal["direct"]
+    """Make nothing."""
+
+
+Images = Annotated[MirroredImages | ExistingImages | DirectImages, Field(discriminator="kind")]
+
+
+class GoogleSettings(Settings):
+    """The `infra` block with `kind: google`: GKE clusters with GPU pools behind one entrance."""
+
+    kind: Literal["google"]
+    """Google Cloud."""
+    project: Project
+    """Where everything is. One environment a project: fleet features exist once in each."""
+    owner: str
+    """Who answers for it: a label on everything."""
+    protect: bool = True
+    """Clusters, buckets, Redis, addresses and zones refuse to be deleted, by Pulumi and by Google. False is for
+    environments that come and go."""
+    regions: tuple[Region, ...] = Field(min_length=1, max_length=20)
+    """Where it serves."""
+    network: Network = NewNetwork()
+    """A new VPC or an existing one."""
+    cluster: ClusterOptions = ClusterOptions()
+    """What every new cluster is like."""
+    system_pool: SystemPool = SystemPool()
+    """Nodes for Ray heads and controllers, in each cluster."""
+    gateway: Gateway = Gateway()
+    """Where requests come in."""
+    model_store: ModelStore | None = NewBucket()
+    """The bucket that holds model weights; null for none."""
+    head_state: HeadState | None = HeadState()
+    """Redis for Ray heads; null for none."""
+    images: Images = MirroredImages()
+    """Where nodes get container images from."""
+    encryption_keys: dict[str, KeyName] = Field(default_factory=dict)
+    """Your own Cloud KMS keys by their location (a region, or a bucket's location in small letters); none: Google's
+    keys. Changing one replaces what it encrypts."""
+
+    @field_validator("owner")
+    @classmethod
+    def _is_a_label(cls, owner: str) -> str:
+        names.labels("any", owner, "1")
+        return owner
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> GoogleSettings:
+        return _all_or_itself(self, self._refusals())
+
+    @property
+    def multi_cluster(self) -> bool:
+        """Whether the entrance reaches clusters of several regions."""
+        return len(self.regions) > 1 if self.gateway.multi_cluster is None else self.gateway.multi_cluster
+
+    @property
+    def gateway_class(self) -> GatewayClass:
+        """The GatewayClass that `gateway` and the number of regions come to."""
+        if self.gateway.exposure is Exposure.PUBLIC:
+            return GatewayClass.GLOBAL_EXTERNAL_MULTI_CLUSTER if self.multi_cluster else GatewayClass.GLOBAL_EXTERNAL
+        return GatewayClass.CROSS_REGIONAL_INTERNAL if self.multi_cluster else GatewayClass.REGIONAL_INTERNAL
+
+    @property
+    def config_region(self) -> str:
+        """Region of the cluster that holds Gateway and HTTPRoute."""
+        return self.gateway.config_region or self.regions[0].name
+
+    @property
+    def image_streaming(self) -> bool:
+        """Whether nodes stream images."""
+        return False if isinstance(self.images, DirectImages) else self.images.streaming
+
+    def key(self, location: str) -> str | None:
+        """The Cloud KMS key for what is in `location` (any case), where keys are given."""
+        return self.encryption_keys.get(location.lower())
+
+    def ranges(self, region: Region) -> RegionRanges:
+        """The address ranges of a region of a new VPC."""
+        base = self.network.base if isinstance(self.network, NewNetwork) else addresses.BASE
+        return addresses.ranges(self._place(region), base)
+
+    def proxy_ranges(self, region: Region) -> tuple[str, ...]:
+        """Ranges that the load balancer's proxies dial from in a region; none for a public entrance, whose proxies are
+        Google's."""
+        if self.gateway.exposure is Exposure.PUBLIC:
+            return ()
+        if not isinstance(self.network, NewNetwork):
+            proxies = self.network.subnetworks[region.name].proxies
+            return (str(proxies),) if proxies else ()
+        plan = self.ranges(region)
+        return (str(plan.global_proxies if self.multi_cluster else plan.regional_proxies),)
+
+    def warnings(self) -> Iterator[str]:
+        """What works, but is worth a second look."""
+        for region in self.regions:
+            for pool in region.pools:
+                known = pool.machine.zones
+                for zone in pool.zones:
+                    if known and zone not in known:
+                        yield (
+                            f"{pool.machine_type} was not seen in {zone} when infra/accelerators.py was written; "
+                            f"known zones: {', '.join(known)}."
+                        )
+        if len(self.regions) > 1 and all(r.traffic is Traffic.DRAINED for r in self.regions):
+            yield "Every region is drained: nobody is served."
+
+    def _refusals(self) -> Iterator[Found]:
+        yield from self._region_refusals()
+        yield from self._pool_refusals()
+        yield from self._network_refusals()
+        yield from self._gateway_refusals()
+        yield from self._key_refusals()
+        if self.protect and self.head_state is not None and self.head_state.tier is RedisTier.BASIC:
+            yield ("head_state",), STATE_LOST.refusal()
+
+    def _region_refusals(self) -> Iterator[Found]:
+        seen: set[str] = set()
+        for i, region in enumerate(self.regions):
+            if region.name in seen:
+                yield ("regions", i), REGION_TWICE.refusal(region=region.name)
+            seen.add(region.name)
+
+    def _pool_refusals(self) -> Iterator[Found]:
+        for i, region in enumerate(self.regions):
+            new = isinstance(region.cluster, NewCluster)
+            for j, pool in enumerate(region.pools):
+                for refusal in capacity.refusals(
+                    pool.capacity,
+                    pool.machine,
+                    pool.nodes,
+                    pool.zones,
+                    compact_placement=pool.compact_placement,
+                    gke_version=self.cluster.min_version if new else None,
+                ):
+                    yield ("regions", i, "pools", j), refusal
+
+    def _network_refusals(self) -> Iterator[Found]:
+        if isinstance(self.network, NewNetwork):
+            for refusal in addresses.refusals([self._place(region) for region in self.regions], self.network.base):
+                yield ("regions",), refusal
+            return
+        if isinstance(self.network, SharedNetwork) and self.head_state is not None and not self.network.redis_range:
+            yield ("network",), REDIS_RANGE_MISSING.refusal()
+        for i, region in enumerate(self.regions):
+            if region.ranges != GivenRanges():
+                yield ("regions", i), RANGES_OF_EXISTING.refusal(kind=self.network.kind)
+            subnetwork = self.network.subnetworks.get(region.name)
+            if subnetwork is None:
+                yield ("network",), SUBNETWORK_MISSING.refusal(region=region.name)
+            elif subnetwork.proxies is None and self.gateway.exposure is Exposure.PRIVATE:
+                purpose = "GLOBAL_MANAGED_PROXY" if self.multi_cluster else "REGIONAL_MANAGED_PROXY"
+                yield ("network",), PROXIES_MISSING.refusal(region=region.name, purpose=purpose)
+
+    def _place(self, region: Region) -> addresses.Region:
+        pools = (NodeDemand(pool.terms.peak_nodes, pool.max_pods_per_node) for pool in region.pools if _sound(pool))
+        demand = (NodeDemand(self.system_pool.peak_nodes, SYSTEM_PODS_PER_NODE), *pools)
+        return addresses.Region(region.name, region.index, region.ranges, demand)
+
+    def _gateway_refusals(self) -> Iterator[Found]:
+        regions = [region.name for region in self.regions]
+        if self.config_region not in regions:
+            yield ("gateway",), CONFIG_REGION.refusal(region=self.config_region, regions=", ".join(regions))
+        if len(regions) > 1 and not self.multi_cluster:
+            yield ("gateway",), ONE_CLUSTER_CLASS.refusal(count=len(regions))
+        for i, region in enumerate(self.regions):
+            if not isinstance(region.cluster, ExistingCluster):
+                continue
+            if isinstance(self.network, NewNetwork):
+                yield ("regions", i), CLUSTER_OUTSIDE_VPC.refusal()
+            if self.multi_cluster and region.cluster.membership is None:
+                yield ("regions", i), CLUSTER_OUTSIDE_FLEET.refusal(cluster=region.cluster.name)
+
+    def _key_refusals(self) -> Iterator[Found]:
+        if not self.encryption_keys:
+            return
+        needed = {region.name: f"the cluster of {region.name}" for region in self.regions}
+        if isinstance(self.model_store, NewBucket):
+            needed.setdefault(self.model_store.location.lower(), "the bucket of the model store")
+        for location, what in needed.items():
+            if location not in self.encryption_keys:
+                yield ("encryption_keys",), KEY_MISSING.refusal(location=location, what=what)
+        for location, key in self.encryption_keys.items():
+            if (actual := key.split("/")[3]) != location:
+                yield ("encryption_keys",), KEY_ELSEWHERE.refusal(location=location, actual=actual)
+
+
+def _sound(pool: GpuPool) -> bool:
+    return not any(
+        capacity.refusals(pool.capacity, pool.machine, pool.nodes, pool.zones, compact_placement=pool.compact_placement)
+    )
