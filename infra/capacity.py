@@ -124,13 +124,13 @@ PATH = re.compile(
     r"(?:/reservationBlocks/(?P<block>[^/]+))?(?:/reservationSubBlocks/(?P<sub_block>[^/]+))?"
 )
 """What people have at hand: the reservation as other tools write it."""
-ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+RESOURCE_NAME = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
 class _Reserved(Settings):
     """What both kinds of reservation say. Either must be one that VMs consume by its name (specificReservation)."""
 
-    name: ResourceName
+    name: str = Field(pattern=RESOURCE_NAME)
     """The reservation's name."""
     project: str | None = None
     """The project that owns it, where another project shares it with this one."""
@@ -150,9 +150,9 @@ class Reservation(_Reserved):
     """VMs that Compute Engine keeps for this project, or that another project shares."""
 
     kind: Literal["reservation"]
-    block: ResourceName | None = None
+    block: str | None = Field(default=None, pattern=RESOURCE_NAME)
     """One block of it, for VMs close together."""
-    sub_block: ResourceName | None = None
+    sub_block: str | None = Field(default=None, pattern=RESOURCE_NAME)
     """One sub-block of that block."""
     ends_at: date | None = None
     """Its last day, if it has one: VMs that are bound to a reservation are stopped or deleted with it."""
