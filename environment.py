@@ -6,12 +6,14 @@ Pulumi's configuration. Raises `schema.Refused` with one sentence for each thing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 
+from infra.google.settings import GoogleSettings
 from infra.machine.computer import Demand, weights_gib
 from infra.machine.settings import MachineSettings
 from infra.settings import InfraSettings
@@ -32,6 +34,12 @@ GPUS = Rule(
     why="infra has {there}",
     instead="write fewer replicas, or raise {where} to {wanted}",
 )
+REPLICA_TOO_WIDE = Rule(
+    "environment.replica-wider-than-a-node",
+    wrong="serving.engine.tensor_parallel_size is {each}",
+    why="a replica stays on one node, and those in {region} have {per_node} GPUs",
+    instead="write at most {per_node}, or a pool of larger machines",
+)
 LOCAL_MODEL = Rule(
     "environment.model-not-a-folder",
     wrong="serving.model.source is {source}",
@@ -45,6 +53,14 @@ LORA_HERE = Rule(
     why="Ray loads adapters from buckets only, and a computer is served from folders",
     instead="merge the adapter into the weights",
     source="ray/llm/_internal/serve/core/configs/llm_config.py",
+)
+
+
+NOT_ON_CLUSTERS_YET = Rule(
+    "environment.serving-on-google",
+    wrong="`serving` is set with infra.kind google",
+    why="this version declares a cluster's infrastructure, not yet what runs in it, and it does not pretend to",
+    instead="write `serving: null`; infra.kind machine serves the same settings on a computer",
 )
 
 
@@ -68,7 +84,7 @@ class Environment:
     @property
     def demand(self) -> Demand:
         """What it asks of the computer it runs on, where it runs on one."""
-        if self.serving is None:
+        if self.serving is None or not isinstance(self.infra, MachineSettings):
             return Demand(0)
         source = self.serving.model.source
         return Demand(self.serving.replicas.most, 0.0 if source == TINY else weights_gib(Path(source)))
@@ -77,7 +93,15 @@ class Environment:
 def read() -> Environment:
     """The environment of the stack that Pulumi is running."""
     config = pulumi.Config()
-    return check(pulumi.get_stack(), {name: config.get_object(name) for name in ("infra", "serving")})
+    return check(pulumi.get_stack(), {name: _plain(config.get(name)) for name in ("infra", "serving")})
+
+
+def _plain(text: str | None) -> object:
+    """A block as plain data. Pulumi hands on `null` as empty text, and anything structured as JSON."""
+    try:
+        return json.loads(text) if text else None
+    except json.JSONDecodeError:
+        return text
 
 
 def check(name: str, raw: Mapping[str, object]) -> Environment:
@@ -95,6 +119,31 @@ def _disagreements(blocks: Blocks) -> Iterator[tuple[str, str]]:
     match blocks.infra:
         case MachineSettings() as machine:
             yield from _on_a_machine(machine, blocks.serving)
+        case GoogleSettings() as google:
+            if blocks.serving is not None:
+                found = list(_on_clusters(google, blocks.serving))
+                yield from found or [(NOT_ON_CLUSTERS_YET.id, NOT_ON_CLUSTERS_YET.sentence())]
+
+
+def _on_clusters(google: GoogleSettings, serving: ServingSettings) -> Iterator[tuple[str, str]]:
+    each = serving.engine.tensor_parallel_size
+    for index, region in enumerate(google.regions):
+        per_node = max(pool.machine.gpus for pool in region.pools)
+        there = sum(pool.terms.most_nodes * pool.machine.gpus for pool in region.pools)
+        pools = f"infra.regions[{index}].pools"
+        if serving.most_gpus > there:
+            yield (
+                GPUS.id,
+                GPUS.sentence(
+                    wanted=serving.most_gpus,
+                    replicas=serving.replicas.most,
+                    each=each,
+                    there=f"{there} at most in {region.name}",
+                    where=f"the nodes of {pools}",
+                ),
+            )
+        elif each > per_node:
+            yield REPLICA_TOO_WIDE.id, REPLICA_TOO_WIDE.sentence(each=each, region=region.name, per_node=per_node)
 
 
 def _on_a_machine(machine: MachineSettings, serving: ServingSettings | None) -> Iterator[tuple[str, str]]:

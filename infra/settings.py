@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from infra.google.settings import GoogleSettings
 from infra.machine.settings import MachineSettings
 
-InfraSettings = MachineSettings
+InfraSettings = Annotated[MachineSettings | GoogleSettings, Field(discriminator="kind")]
+"""`kind: machine` for this computer, `kind: google` for GKE."""

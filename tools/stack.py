@@ -14,9 +14,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from tools import console, engine, packages
+from tools import cloud, console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
@@ -26,17 +27,19 @@ PROJECT = "rayllm"
 
 
 def up(stack: str) -> int:
-    env = _ready(stack)
-    _select(stack, env)
+    ground = _ready(stack, changes=True)
+    _select(stack, ground)
     say(f"[2/3] pulumi up --stack {stack}")
-    if status := _pulumi(["up", "--yes", "--skip-preview", "--stack", stack], env):
+    # On this computer nothing is lost by going ahead; in a cloud the engine shows its plan and asks.
+    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
+    if status := _pulumi("up", stack, ground, *answer):
         raise Stop(
             f"`pulumi up` did not finish. What it made is kept: `make up STACK={stack}` goes on, `make down` ends it."
         )
     if stack == LOCAL:
         say("[3/3] proof, from the running system")
-        status = _prove(_outputs(stack, env), env)
-        outputs = _outputs(stack, env)
+        outputs = _outputs(stack, ground)
+        status = _prove(outputs, ground)
         say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
         say(f"Ray dashboard:              {outputs['dashboard']}\n")
         say(
@@ -48,25 +51,27 @@ def up(stack: str) -> int:
 
 
 def preview(stack: str) -> int:
-    env = _ready(stack)
-    _select(stack, env)
+    ground = _ready(stack)
+    _select(stack, ground)
     say(f"[2/2] pulumi preview --stack {stack}")
-    return _pulumi(["preview", "--stack", stack, *_words("ARGS")], env)
+    return _pulumi("preview", stack, ground, *os.environ.get("ARGS", "").split())
 
 
 def down(stack: str) -> int:
-    env = _ready(stack, program_only=True)
-    if stack == LOCAL and not _exists(stack, env):
+    ground = _ready(stack, program_only=True, changes=True)
+    if stack == LOCAL and not _exists(stack, ground):
         say("Stack local does not exist here: nothing to end.")
         return 0
-    _select(stack, env)
+    _select(stack, ground)
     say(f"[2/2] pulumi destroy --stack {stack}")
-    return _pulumi(["destroy", "--yes", "--skip-preview", "--stack", stack], env)
+    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
+    return _pulumi("destroy", stack, ground, *answer)
 
 
 def environment(stack: str) -> int:
     """Print what a shell needs to call `pulumi` itself: `eval "$(make -s env)"`."""
-    wanted = _environment(stack, engine.get())
+    found = engine.get()
+    wanted = {**found.environment, **_BASE, **_ground(stack, found, changes=False).environment}
     for name, value in wanted.items():
         if os.environ.get(name) != value:
             say(f"export {name}='{value}'")
@@ -86,65 +91,69 @@ def clean(_stack: str) -> int:
     return 0
 
 
-def _ready(stack: str, *, program_only: bool = False) -> dict[str, str]:
-    say("[1/{}] tools and packages".format("3" if not program_only and stack == LOCAL else "2"))
+def _ready(stack: str, *, program_only: bool = False, changes: bool = False) -> cloud.Ground:
+    """Get tools and packages; returns what `pulumi` runs with, its environment whole."""
+    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
+        known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
+        raise Stop(f"There is no stack {stack}: Pulumi.{stack}.yaml is missing. Write STACK=one of {known}.")
+    say("[1/{}] tools and packages".format("3" if stack == LOCAL and not program_only else "2"))
     found: list[engine.Engine] = []
 
     def get_engine() -> None:
         found.append(engine.get())
 
     def get_packages() -> None:
-        packages.ensure_program()
+        packages.ensure_program(dev=stack != LOCAL)
         if stack == LOCAL and not program_only:
             packages.ensure_ray()
 
     console.together(get_engine, get_packages)
-    say(
-        f"  {found[0].label}; {packages.PROGRAM.name}"
-        + (f", {packages.RAY.name}" if stack == LOCAL else "")
-        + " as locked"
-    )
-    return {**os.environ, **_environment(stack, found[0])}
+    here = _ground(stack, found[0], changes=changes)
+    say(f"  {found[0].label}")
+    if here.label:
+        say(f"  {here.label}")
+    return replace(here, environment={**os.environ, **found[0].environment, **_BASE, **here.environment})
 
 
-def _environment(stack: str, found: engine.Engine) -> dict[str, str]:
-    wanted = {
-        **found.environment,
-        "VIRTUAL_ENV": str(packages.PROGRAM),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Programs run from bytecode: without it every process parses hundreds of modules again.
-        "PYTHONDONTWRITEBYTECODE": "",
+_BASE = {
+    "VIRTUAL_ENV": str(packages.PROGRAM),
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    # Programs run from bytecode: without it every process parses hundreds of modules again.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
+
+
+def _ground(stack: str, found: engine.Engine, *, changes: bool) -> cloud.Ground:
+    if stack != LOCAL:
+        return cloud.ground(stack, found, changes=changes)
+    # A backend of its own: `pulumi login` elsewhere is neither needed nor touched. Nothing in this stack is secret.
+    (STATE / "backend").mkdir(parents=True, exist_ok=True)
+    env = {
+        "PULUMI_HOME": str(STATE / "pulumi-home"),
+        "PULUMI_BACKEND_URL": f"file://{STATE / 'backend'}",
+        "PULUMI_CONFIG_PASSPHRASE": "",
     }
-    if stack == LOCAL:
-        # A backend of its own: `pulumi login` elsewhere is neither needed nor touched. Nothing in this stack is secret.
-        wanted |= {
-            "PULUMI_HOME": str(STATE / "pulumi-home"),
-            "PULUMI_BACKEND_URL": f"file://{STATE / 'backend'}",
-            "PULUMI_CONFIG_PASSPHRASE": "",
-        }
-    return wanted
+    return cloud.Ground(env)
 
 
-def _select(stack: str, env: dict[str, str]) -> None:
-    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
-        known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise Stop(f"There is no stack {stack}: Pulumi.{stack}.yaml is missing. Write STACK=one of {known}.")
-    if stack == LOCAL:
-        (STATE / "backend").mkdir(parents=True, exist_ok=True)
-        _clear_stale_lock(stack)
-        if not _exists(stack, env):
-            _quiet(["stack", "init", stack, "--no-select"], env)
+def _select(stack: str, ground: cloud.Ground) -> None:
+    """Make the stack where its state is this checkout's own; a team's stacks are made once, by docs/operations."""
+    backend = ground.environment.get("PULUMI_BACKEND_URL", "")
+    if not backend.startswith(f"file://{STATE}"):
+        return
+    _clear_stale_lock(stack, Path(backend.removeprefix("file://")))
+    if not _exists(stack, ground):
+        folder = ground.settings.parent if ground.settings else CHECKOUT
+        console.run(["pulumi", "stack", "init", stack, "--no-select"], "pulumi", env=ground.environment, cwd=folder)
 
 
-def _exists(stack: str, env: dict[str, str]) -> bool:
-    if not (STATE / "backend").exists():
-        return False
-    return any(s["name"] == stack for s in json.loads(_quiet(["stack", "ls", "--json"], env)))
+def _exists(stack: str, ground: cloud.Ground) -> bool:
+    return any(s["name"] == stack for s in json.loads(_quiet(["stack", "ls", "--json"], ground)))
 
 
-def _clear_stale_lock(stack: str) -> None:
+def _clear_stale_lock(stack: str, backend: Path) -> None:
     """A `pulumi` that was killed leaves its lock: remove it when its process is gone, and only then."""
-    for lock in (STATE / "backend" / ".pulumi" / "locks").glob(f"*/{PROJECT}/{stack}/*.json"):
+    for lock in (backend / ".pulumi" / "locks").glob(f"*/{PROJECT}/{stack}/*.json"):
         owner = json.loads(lock.read_text())
         if owner["hostname"] != socket.gethostname() or _runs(owner["pid"], "pulumi"):
             raise Stop(
@@ -163,25 +172,25 @@ def _runs(pid: int, name: str) -> bool:
     return Path(found).name == name
 
 
-def _pulumi(arguments: list[str], env: dict[str, str]) -> int:
-    return subprocess.run(["pulumi", *arguments], cwd=CHECKOUT, env=env).returncode
+def _pulumi(command: str, stack: str, ground: cloud.Ground, *options: str) -> int:
+    settings = ["--config-file", str(ground.settings)] if ground.settings else []
+    words = ["pulumi", command, "--stack", stack, *settings, *options]
+    return subprocess.run(words, cwd=CHECKOUT, env=ground.environment).returncode
 
 
-def _quiet(arguments: list[str], env: dict[str, str]) -> str:
-    return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=env, cwd=CHECKOUT)
+def _quiet(arguments: list[str], ground: cloud.Ground) -> str:
+    return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=ground.environment, cwd=CHECKOUT)
 
 
-def _outputs(stack: str, env: dict[str, str]) -> dict[str, str]:
-    return json.loads(_quiet(["stack", "output", "--json", "--stack", stack], env))
+def _outputs(stack: str, ground: cloud.Ground) -> dict[str, str]:
+    return json.loads(_quiet(["stack", "output", "--json", "--stack", stack], ground))
 
 
-def _prove(outputs: dict[str, str], env: dict[str, str]) -> int:
+def _prove(outputs: dict[str, str], ground: cloud.Ground) -> int:
     command = [str(packages.PROGRAM / "bin" / "python"), "-m", "workloads.machine.proof"]
-    return subprocess.run(command, cwd=CHECKOUT, env=env, input=json.dumps(outputs), text=True).returncode
-
-
-def _words(name: str) -> list[str]:
-    return os.environ.get(name, "").split()
+    return subprocess.run(
+        command, cwd=CHECKOUT, env=ground.environment, input=json.dumps(outputs), text=True
+    ).returncode
 
 
 COMMANDS: dict[str, Callable[[str], int]] = {

@@ -1,0 +1,93 @@
+"""What a command on a cloud stack works with: whose state, which `gcp` plugin, which credentials.
+
+With an official Pulumi and Google credentials: yours, all of them. Without, a preview still works: it plans against an
+empty state of its own below .state/, so it shows everything as new, and changes nothing anywhere. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import engine, packages
+from tools.console import Stop
+
+CHECKOUT = packages.CHECKOUT
+OFFLINE = CHECKOUT / ".state" / "offline"
+CREDENTIALS = ("GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS")
+STAND_IN = "stand-in"
+"""`CLOUD=stand-in` asks for it by name."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`environment` on top of the shell's; `label` says what it is; `settings` is the stack's file, where it is not the
+    one in the checkout."""
+
+    environment: dict[str, str]
+    label: str = ""
+    settings: Path | None = None
+
+
+def ground(stack: str, found: engine.Engine, *, changes: bool) -> Ground:
+    """What `stack` works with. `changes`: the command is not only a preview. Raises `Stop` where that cannot be."""
+    asked = os.environ.get("CLOUD") == STAND_IN
+    if asked or not found.official:
+        if changes and not asked:
+            raise Stop(
+                f"Stack {stack} needs Pulumi's `gcp` plugin, which a CLI built from Go modules cannot get: install "
+                f"Pulumi ({engine.OFFICIAL}), or rehearse on the stand-in for Google's API with CLOUD={STAND_IN}."
+            )
+        return _offline(stack, stand_in=True)
+    if _has_credentials():
+        return Ground({}, "the real gcp plugin, with your credentials and your state backend")
+    if changes:
+        raise Stop(
+            f"There are no Google credentials here, and stack {stack} lives in Google Cloud: run `gcloud auth "
+            f"application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. Previews work without."
+        )
+    return _offline(stack, stand_in=False)
+
+
+def _has_credentials() -> bool:
+    config = Path(os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
+    return (
+        any(os.environ.get(name) for name in CREDENTIALS) or (config / "application_default_credentials.json").exists()
+    )
+
+
+def _offline(stack: str, *, stand_in: bool) -> Ground:
+    home = OFFLINE / ("stand-in" if stand_in else "home")
+    (OFFLINE / "backend").mkdir(parents=True, exist_ok=True)
+    env = {
+        "PULUMI_HOME": str(home),
+        "PULUMI_BACKEND_URL": f"file://{OFFLINE / 'backend'}",
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "GOOGLE_OAUTH_ACCESS_TOKEN": "offline",  # the real plugin refuses to start without one; a preview never uses it
+        "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
+    }
+    if stand_in:
+        mount = "import pathlib, sys; from tests.rig import google; google.mount(pathlib.Path(sys.argv[1]))"
+        subprocess.run([str(packages.PROGRAM / "bin" / "python"), "-c", mount, str(home)], cwd=CHECKOUT, check=True)
+        label = "a stand-in for Google's API (tests/rig/README.md says what it proves) and a state of its own"
+    else:
+        label = "the real gcp plugin without credentials and an empty state of its own: everything shows as new"
+    return Ground(env, label, _settings(stack))
+
+
+def _settings(stack: str) -> Path:
+    """A copy of the stack's file for a state whose secrets provider is another: Pulumi writes a salt into it."""
+    folder = OFFLINE / "settings"
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"Pulumi.{stack}.yaml"
+    salt = re.findall(r"^encryptionsalt:.*\n", copy.read_text(), re.MULTILINE) if copy.exists() else []
+    text = (CHECKOUT / copy.name).read_text()
+    text = re.sub(r"^(secretsprovider|encryptedkey|encryptionsalt):.*\n", "", text, flags=re.MULTILINE)
+    copy.write_text("\n".join([text.rstrip("\n"), *salt]) + "\n")
+    shutil.copyfile(CHECKOUT / "Pulumi.yaml", folder / "Pulumi.yaml")
+    return copy
