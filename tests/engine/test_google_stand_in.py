@@ -73,6 +73,11 @@ def test_a_stack_lives_as_its_preview_said_and_notices_what_others_do(inline: In
     assert replaced.changed() == {"sub": "replace", "cluster": "replace", "pool": "replace"}
     assert {s.name: s.replaces for s in replaced.steps if s.op == "replace"}["sub"] == ("ipCidrRange",)
 
+    engine.write(GROUND.replace('"spot": True', '"spot": False'))
+    assert engine.up("--skip-preview").ok().changed() == {"pool": "replace"}
+    pool = cloud.ids("NodePool")[0]
+    assert cloud.made()[-2:] == [f"delete {pool}", f"create {pool}"]
+
     kept = engine.destroy("--skip-preview")
     assert "Cannot destroy cluster because deletion_protection is set to true" in kept.text
     assert cloud.ids("Cluster")

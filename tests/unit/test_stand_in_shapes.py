@@ -138,7 +138,7 @@ def test_only_what_the_table_says_replaces(token: str, old: dict[str, Any], new:
     [
         (NETWORK, {"name": "n", "description": "a"}, {"name": "n", "description": "b"}, True),
         (NETWORK, {"name": "n-1", "__defaults": ["name"]}, {"name": "n-2", "__defaults": ["name"]}, False),
-        ("gcp:secretmanager/secret:Secret", {"secretId": "s", "tags": {}}, {"secretId": "s", "tags": {"a": "b"}}, False),
+        ("gcp:secretmanager/secret:Secret", {"secretId": "s"}, {"secretId": "s", "tags": {"a": "b"}}, False),
         (POOL, {"name": "p", "nodeCount": 1}, {"name": "p", "nodeCount": 2}, False),
     ],
 )  # fmt: skip
@@ -203,7 +203,7 @@ def cloud(tmp_path: Path) -> Cloud:
 
 
 def create(cloud: Cloud, token: str, **inputs: Any) -> str:
-    return cloud.create(row(token), inputs, {"project": PROJECT}, {})
+    return cloud.create(row(token), inputs, {"project": PROJECT}, {})[0]
 
 
 def test_nothing_is_made_before_its_api_is_enabled(cloud: Cloud):

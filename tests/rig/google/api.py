@@ -41,8 +41,8 @@ class Spot:
 def fields(token: Token, parent: Spot | None) -> dict[str, Spot] | None:
     """The fields of an object of the SDK (of the resource itself where `parent` is None); None: it is not an object."""
     if parent is None:
-        body = _schemas(token)[token.schema] if token.schema else None
-        known, prefix, own = token.shape.inputs, "", token.schema is None
+        body = _schemas(token)[token.api.split()[1]] if token.api else None
+        known, prefix, own = token.shape.inputs, "", not token.api
     else:
         inner = parent.type
         while inner.of is not None:
@@ -97,7 +97,7 @@ def _one(token: Token, schema: Schema | None) -> Schema | None:
 
 
 def _schemas(token: Token) -> Schema:
-    return _document(token.document)["schemas"]
+    return _document(token.api.split()[0])["schemas"]
 
 
 @cache

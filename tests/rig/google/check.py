@@ -45,8 +45,6 @@ def _value(token: Token, spot: Spot, value: Any, path: str) -> Iterator[Problem]
     type_ = spot.type
     if value == UNKNOWN or type_.kind == "any":
         return
-    if type_.kind in ("int", "float", "bool"):
-        value = _converted(value)  # text that reads as a number is one, for Terraform
     right = isinstance(value, PYTHON[type_.kind]) and isinstance(value, bool) is (type_.kind == "bool")
     if not right:
         yield path, f"{type_} expected, not {value!r}"
@@ -64,9 +62,3 @@ def _value(token: Token, spot: Spot, value: Any, path: str) -> Iterator[Problem]
             yield path, f"{value!r} is not a value Google knows: {', '.join(allowed)}"
         if not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
             yield path, f"{value!r} does not match Google's pattern {schema['pattern']}"
-
-
-def _converted(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return {"true": True, "false": False}.get(value, int(value) if re.fullmatch(r"-?\d+", value) else value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from tests.rig.google import assigned, tokens
+from tests.rig.google import assigned, rules, tokens
 from tests.rig.google.tokens import Token
-from tests.rig.google.wire import UNKNOWN, at, bare
-
-SERVICE = "gcp:projects/service:Service"
-DEFAULT_APIS = ("storage", "monitoring", "logging", "serviceusage")
-"""Enabled in a new project (cloud.google.com/service-usage/docs/enabled-service)."""
+from tests.rig.google.wire import bare
 
 
 class Failure(StrEnum):
@@ -58,11 +53,6 @@ TEXTS = {
     "transitioning 1. Current errors: [GCE_STOCKOUT]: Instance '{name}' creation failed: The zone does not have enough "
     "resources available to fulfill the request (ZONE_RESOURCE_POOL_EXHAUSTED).",
 }
-NOT_ENABLED = (  # hashicorp/terraform-provider-google#2971
-    "googleapi: Error 403: {api} has not been used in project {project} before or it is disabled. Enable it by "
-    "visiting https://console.developers.google.com/apis/api/{api}/overview?project={project} then retry., "
-    "accessNotConfigured"
-)
 
 
 class Refusal(Exception):
@@ -82,6 +72,7 @@ class Cloud:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._seen: tuple[Any, dict[str, Any]] = (None, {})
 
     # what a test does
 
@@ -89,58 +80,53 @@ class Cloud:
         self, kind: Failure, resource: str = "*", operation: str = "create", *, times: int = 1, seconds: float = 0
     ) -> None:
         """Make the next `times` operations (create, update, delete, read) on Pulumi names like `resource` fail."""
-        with self._open() as data:
+        with self._changing() as data:
             data["failures"].append([kind, resource, operation, times, seconds])
-
-    def recover(self) -> None:
-        """Switch all failures off."""
-        with self._open() as data:
-            data["failures"].clear()
 
     def left(self) -> int:
         """How many failures are still to come."""
-        with self._open() as data:
+        with self._reading() as data:
             return sum(entry[3] for entry in data["failures"])
 
     def enable(self, *apis: str, project: str = "*") -> None:
         """Count APIs as enabled that no projects.Service of the program enables; `*` is all of them."""
-        with self._open() as data:
+        with self._changing() as data:
             data["enabled"].setdefault(project, []).extend(apis)
 
     def seed(self, token: str, inputs: dict[str, Any], project: str) -> str:
         """Something that exists already, made by others; returns its id."""
-        row = tokens.known()[token]
-        with self._open() as data:
-            facts = self._facts(data, row, inputs, {"project": project})
-            self._put(data, row, facts, inputs, assigned.outputs(row, inputs, facts, {}))
-        return facts["id"]
+        with self._changing() as data:
+            return self._put(data, tokens.known()[token], inputs, {"project": project}, {})["id"]
 
     def change(self, name: str, **inputs: Any) -> None:
         """Give the one resource whose id ends with `name` other inputs, as somebody at the console would."""
-        with self._open() as data:
-            for part in ("inputs", "outputs"):
-                self._one(data, name)[part].update(inputs)
+        with self._changing() as data:
+            row = self._one(data, name)
+            row["inputs"].update(inputs)
+            row["outputs"].update(inputs)
 
     def remove(self, name: str) -> None:
         """Delete the one resource whose id ends with `name`, behind Pulumi's back."""
-        with self._open() as data:
+        with self._changing() as data:
             del data["resources"][self._one(data, name)["key"]]
 
     def ids(self, title: str = "") -> list[str]:
         """What exists, of type `title` (`NodePool`) or of all."""
-        with self._open() as data:
-            return sorted(r["id"] for r in data["resources"].values() if not title or r["title"] == title)
+        with self._reading() as data:
+            return sorted(r["id"] for r in data["resources"].values() if title in ("", r["title"]))
 
     def made(self) -> list[str]:
         """`create <id>` and so on, in order: everything that was ever done."""
-        with self._open() as data:
+        with self._reading() as data:
             return list(data["log"])
 
     # what the provider does
 
     def due(self, operation: str, resource: str) -> Ordered | None:
         """The failure switched on for this, counted down."""
-        with self._open() as data:
+        if not self.left():
+            return None
+        with self._changing() as data:
             for entry in data["failures"]:
                 kind, pattern, on, left, seconds = entry
                 if on == operation and left and fnmatchcase(resource, pattern):
@@ -148,167 +134,121 @@ class Cloud:
                     return Ordered(Failure(kind), seconds)
         return None
 
-    def create(self, token: Token, inputs: dict[str, Any], config: dict[str, Any], labels: dict[str, Any]) -> str:
-        """Make it and return its id. Raises `Refusal`."""
-        with self._open() as data:
-            facts = self._facts(data, token, inputs, config)
-            self._enabled(data, token, facts)
-            self._present(data, token, facts, bare(inputs))
-            if facts["key"] in data["resources"] and not token.again:
-                raise Refusal(TEXTS[Failure.CONFLICT].format(id=facts["id"]))
-            self._put(data, token, facts, inputs, assigned.outputs(token, inputs, facts, labels))
-            data["log"].append(f"create {facts['id']}")
-            return facts["id"]
+    def create(
+        self, token: Token, inputs: dict[str, Any], config: dict[str, Any], labels: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """Make it; returns its id and outputs. Raises `Refusal`."""
+        with self._changing() as data:
+            facts = assigned.Facts(token, inputs, config)
+            project, rows = str(facts.get("project", "")), data["resources"].values()
+            by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
+            _refuse(rules.not_enabled(token, project, rows, by_others))
+            self._check(token, inputs, facts, rows)
+            row = self._put(data, token, inputs, config, labels)
+            data["log"].append(f"create {row['id']}")
+            return row["id"], row["outputs"]
 
     def update(
         self, token: Token, id_: str, inputs: dict[str, Any], olds: dict[str, Any], config: dict[str, Any], labels: Any
-    ) -> None:
-        """Give it new inputs. Raises `Refusal`."""
-        with self._open() as data:
+    ) -> dict[str, Any]:
+        """Give it new inputs; returns its outputs. Raises `Refusal`."""
+        with self._changing() as data:
             row = data["resources"].get(f"{token.kind} {id_}")
             if row is None:
                 raise Refusal(f"googleapi: Error 404: The resource '{id_}' was not found, notFound")
             facts = assigned.Facts(token, inputs, config, row["serial"])
             facts.identify(token)
-            self._present(data, token, facts, bare(inputs))
+            self._check(token, inputs, facts, data["resources"].values())
             row.update(inputs=inputs, outputs=assigned.outputs(token, inputs, facts, labels, olds=olds))
             data["log"].append(f"update {id_}")
+            return row["outputs"]
 
     def read(self, token: Token, id_: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Inputs and outputs, or None when it is gone."""
-        with self._open() as data:
+        with self._reading() as data:
             row = data["resources"].get(f"{token.kind} {id_}")
             return (row["inputs"], row["outputs"]) if row else None
 
     def delete(self, token: Token, id_: str, inputs: dict[str, Any]) -> None:
         """Remove it and its parts. Raises `Refusal` while something else needs it, or it holds data."""
-        with self._open() as data:
-            key = f"{token.kind} {id_}"
-            row = data["resources"].get(key)
+        with self._changing() as data:
+            row = data["resources"].get(f"{token.kind} {id_}")
             if row is None:
                 return
-            if row["inputs"].get("objects") and not inputs.get("forceDestroy"):
-                raise Refusal(f"Error trying to delete bucket {id_} without `force_destroy` set to true")
-            parts = [k for k, r in data["resources"].items() if self._names(row, r, "parent")]
-            users = [r["id"] for k, r in data["resources"].items() if k not in parts and self._names(row, r, "refers")]
-            if users:
-                raise Refusal(
-                    f"googleapi: Error 400: The {token.title} resource '{id_}' is already being used by '{users[0]}', "
-                    "resourceInUseByAnotherResource"
-                )
-            for gone in (key, *parts):
-                data["log"].append(f"delete {data['resources'].pop(gone)['id']}")
-            if token.name == SERVICE and not inputs.get("disableOnDestroy"):
+            rows = data["resources"].values()
+            _refuse(rules.in_use(row, inputs, rows))
+            for gone in (row, *rules.parts(row, rows)):
+                del data["resources"][gone["key"]]
+                data["log"].append(f"delete {gone['id']}")
+            if token.name == rules.SERVICE and not inputs.get("disableOnDestroy"):
                 data["enabled"].setdefault(row["project"], []).append(inputs["service"].split(".")[0])
 
     # how it is kept
 
     @contextmanager
-    def _open(self) -> Iterator[dict[str, Any]]:
-        """The contents, written back if the block does not raise."""
+    def _reading(self) -> Iterator[dict[str, Any]]:
+        """The contents; read again only when the file is another one."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            text = self._file.read_text() if self._file.exists() else ""
-            empty = {"resources": {}, "enabled": {}, "failures": [], "log": [], "serial": 0}
-            data = json.loads(text) if text else empty
+            mark = self._mark()
+            if mark is None:
+                yield {"resources": {}, "enabled": {}, "failures": [], "log": [], "serial": 0}
+                return
+            if self._seen[0] != mark:
+                self._seen = (mark, json.loads(self._file.read_text()))
+            yield self._seen[1]
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """The contents, written back unless the block raises."""
+        with self._reading() as data:
+            self._seen = (None, {})
             yield data
-            after = json.dumps(data, indent=1)
-            if after != text:
-                fresh = self._file.with_suffix(".new")
-                fresh.write_text(after)
-                fresh.replace(self._file)
+            fresh = self._file.with_suffix(".new")
+            fresh.write_text(json.dumps(data))
+            fresh.replace(self._file)
+            self._seen = (self._mark(), data)
 
-    def _facts(
-        self, data: dict[str, Any], token: Token, inputs: dict[str, Any], config: dict[str, Any]
-    ) -> assigned.Facts:
-        if "{serial}" in token.id:
-            data["serial"] += 1
+    def _mark(self) -> Any:
+        """Changes with the file: each write makes a new one."""
+        if not self._file.exists():
+            return None
+        about = self._file.stat()
+        return about.st_ino, about.st_mtime_ns, about.st_size
+
+    def _put(self, data: dict[str, Any], token: Token, inputs: Any, config: Any, labels: Any) -> dict[str, Any]:
+        data["serial"] += "{serial}" in token.id
         facts = assigned.Facts(token, inputs, config, data["serial"])
-        facts["key"] = f"{token.kind} {facts.identify(token)}"
-        return facts
-
-    def _put(
-        self, data: dict[str, Any], token: Token, facts: assigned.Facts, inputs: dict[str, Any], outputs: dict[str, Any]
-    ) -> None:
-        names = [facts["id"], *(assigned.fill(t, facts) for given, t in token.also.items() if given in inputs)]
-        data["resources"][facts["key"]] = {
-            "key": facts["key"],
-            "id": facts["id"],
+        id_ = facts.identify(token)
+        key = f"{token.kind} {id_}"
+        if key in data["resources"] and not token.again:
+            raise Refusal(TEXTS[Failure.CONFLICT].format(id=id_))
+        data["resources"][key] = {
+            "key": key,
+            "id": id_,
             "title": token.title,
             "token": token.name,
             "project": facts.get("project", ""),
-            "serial": facts["serial"],
-            "names": names,
+            "serial": data["serial"],
+            "names": [id_, *(assigned.fill(name, facts) for given, name in token.also.items() if given in inputs)],
             "inputs": inputs,
-            "outputs": outputs,
+            "outputs": assigned.outputs(token, inputs, facts, labels),
         }
+        return data["resources"][key]
+
+    def _check(self, token: Token, inputs: dict[str, Any], facts: assigned.Facts, rows: Any) -> None:
+        project, plain = str(facts.get("project", "")), bare(inputs)
+        _refuse(rules.not_found(token, plain, (project, facts["number"]), rows))
+        _refuse(rules.no_such_member(str(plain.get("member", "")), project, rows))
 
     def _one(self, data: dict[str, Any], name: str) -> dict[str, Any]:
-        found = [r for r in data["resources"].values() if r["id"].endswith(name)]
+        found = [row for row in data["resources"].values() if row["id"].endswith(name)]
         if len(found) != 1:
             raise LookupError(f"{len(found)} resources end with {name}; there are {sorted(data['resources'])}")
         return found[0]
 
-    # what Google checks
 
-    def _enabled(self, data: dict[str, Any], token: Token, facts: assigned.Facts) -> None:
-        project = str(facts.get("project", ""))
-        enabled = {*DEFAULT_APIS, *data["enabled"].get("*", []), *data["enabled"].get(project, [])}
-        enabled |= {
-            bare(r["inputs"])["service"].split(".")[0]
-            for r in data["resources"].values()
-            if r["token"] == SERVICE and r["project"] == project
-        }
-        if token.needs and token.needs not in enabled and "*" not in enabled:
-            raise Refusal(NOT_ENABLED.format(api=f"{token.needs}.googleapis.com", project=project))
-
-    def _present(self, data: dict[str, Any], token: Token, facts: assigned.Facts, inputs: dict[str, Any]) -> None:
-        """Everything of this project that the inputs refer to exists."""
-        project = str(facts.get("project", ""))
-        for path, kind in {**token.parent, **token.refers}.items():
-            for value in at(inputs, path):
-                elsewhere = (m := re.search(r"projects/([^/]+)/", str(value))) and m.group(1) not in (
-                    project,
-                    facts["number"],
-                )
-                if (
-                    value != UNKNOWN
-                    and not elsewhere
-                    and not any(_is(r, kind, value) for r in data["resources"].values())
-                ):
-                    raise Refusal(
-                        f"googleapi: Error 404: The resource '{value}' was not found ({token.title}.{path}), notFound"
-                    )
-        member = str(inputs.get("member", ""))
-        address = member.removeprefix("serviceAccount:")
-        outputs = [bare(r["outputs"]) for r in data["resources"].values()]
-        ours = address.endswith(f"@{project}.iam.gserviceaccount.com") or re.search(r"@gcp-sa-[\w-]+\.iam\.", address)
-        if ours and not any(o.get("email") == address for o in outputs):
-            raise Refusal(f"googleapi: Error 400: Service account {address} does not exist., badRequest")
-        pool = f"{project}.svc.id.goog"
-        if pool in member and not any(pool in at(o, "workloadIdentityConfig.workloadPool") for o in outputs):
-            raise Refusal(
-                f"googleapi: Error 400: Identity Pool does not exist ({pool}). Please check that you specified "
-                "a valid resource name as returned in the `name` attribute in the configuration API., badRequest"
-            )
-
-    def _names(self, row: dict[str, Any], other: dict[str, Any], how: str) -> bool:
-        """Whether `other` names `row` as its parent, or as something it refers to."""
-        token = tokens.known()[other["token"]]
-        named = token.parent if how == "parent" else token.refers
-        inputs = bare(other["inputs"])
-        return any(_is(row, kind, value) for path, kind in named.items() for value in at(inputs, path))
-
-
-def _is(row: dict[str, Any], kind: str, value: Any) -> bool:
-    """Whether `value` (a name, a path or a self link) means this resource, of type `kind` or known under its names."""
-    text = str(value)
-    if "projects/" in text:
-        path = text[text.index("projects/") :]
-        return path in row["names"] or path == bare(row["outputs"]).get("name")
-    return row["key"].startswith(f"{kind} ") and text in (
-        row["id"],
-        row["id"].split("/")[-1],
-        bare(row["outputs"]).get("email"),
-    )
+def _refuse(reason: str | None) -> None:
+    if reason:
+        raise Refusal(reason)

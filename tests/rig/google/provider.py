@@ -135,10 +135,9 @@ class Google(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=wire(out))
         due = self._before("create", token, request, inputs, context)
         try:
-            id_ = self._cloud.create(token, inputs, self._config, self._labels())
+            id_, out = self._cloud.create(token, inputs, self._config, self._labels())
         except Refusal as refusal:
             _refuse(context, f"Error creating {token.title}: {refusal}")
-        _, out = self._cloud.read(token, id_) or ({}, {})
         if due and due.kind is Failure.STOCKOUT:
             self._unready(
                 id_, out, f"Error waiting for creating {token.title}: {self._text(due, token, inputs)}", context
@@ -164,10 +163,9 @@ class Google(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=wire(out))
         due = self._before("update", token, request, inputs, context)
         try:
-            self._cloud.update(token, request.id, inputs, olds, self._config, self._labels())
+            out = self._cloud.update(token, request.id, inputs, olds, self._config, self._labels())
         except Refusal as refusal:
             _refuse(context, f"Error updating {token.title} {request.id!r}: {refusal}")
-        _, out = self._cloud.read(token, request.id) or ({}, {})
         self._after(due)
         return provider_pb2.UpdateResponse(properties=wire(out))
 

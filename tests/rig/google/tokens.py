@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 import yaml
 
 from tests.rig.google import sdk
+
+LISTS = ("own", "replace", "sets", "planned")
+"""Columns that are words in one text; `common` adds its own to each row."""
 
 
 @dataclass(frozen=True)
@@ -20,24 +23,23 @@ class Token:
     name: str
     shape: sdk.Shape
     id: str
-    document: str
-    schema: str | None
-    needs: str
     source: str
     own: frozenset[str]
-    renames: Mapping[str, str]
     replace: frozenset[str]
-    when: Mapping[str, str]
     sets: frozenset[str]
-    parent: Mapping[str, str]
-    refers: Mapping[str, str]
-    also: Mapping[str, str]
-    outputs: Mapping[str, Any]
-    defaults: Mapping[str, Any]
     planned: frozenset[str]
-    protected: str
-    named: str
-    again: bool
+    outputs: Mapping[str, Any]
+    api: str = ""
+    needs: str = ""
+    named: str = "name"
+    protected: str = ""
+    again: bool = False
+    renames: Mapping[str, str] = field(default_factory=dict)
+    when: Mapping[str, str] = field(default_factory=dict)
+    parent: Mapping[str, str] = field(default_factory=dict)
+    refers: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -58,50 +60,24 @@ class Token:
 @cache
 def known() -> Mapping[str, Token]:
     """Every row by its token."""
-    rows = _raw()
-    return {name: _token(name, row, rows["common"]) for name, row in rows.items() if name != "common"}
+    return {name: _token(name, row) for name, row in _rows().items() if name != "common"}
 
 
 @cache
 def agents() -> Mapping[str, str]:
     """API -> the part of its service agent's address before the domain, where that is not `gcp-sa-<API>`."""
-    return _raw()["common"]["agents"]
+    return _rows()["common"]["agents"]
 
 
 @cache
-def _raw() -> dict[str, Any]:
+def _rows() -> dict[str, Any]:
     return yaml.load(Path(__file__).with_name("tokens.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def _token(name: str, row: Mapping[str, Any], common: Mapping[str, Any]) -> Token:
-    shape = sdk.shape(name)
+def _token(name: str, row: Mapping[str, Any]) -> Token:
+    shape, common = sdk.shape(name), _rows()["common"]
     if shape is None:
         raise LookupError(f"tokens.yaml: pulumi_gcp {sdk.VERSION} has no {name}")
-    document, _, schema = row.get("api", "").partition(" ")
-
-    def words(key: str) -> frozenset[str]:
-        return frozenset(f"{common.get(key, '')} {row.get(key, '')}".split())
-
-    return Token(
-        name=name,
-        shape=shape,
-        id=row["id"],
-        document=document,
-        schema=schema or None,
-        needs=row.get("needs", ""),
-        source=row["source"],
-        own=words("own"),
-        renames=row.get("renames", {}),
-        replace=words("replace"),
-        when=row.get("when", {}),
-        sets=words("sets"),
-        parent=row.get("parent", {}),
-        refers=row.get("refers", {}),
-        also=row.get("also", {}),
-        outputs={**{k: v for k, v in common["outputs"].items() if k in shape.outputs}, **row.get("outputs", {})},
-        defaults=row.get("defaults", {}),
-        planned=words("planned"),
-        protected=row.get("protected", ""),
-        named=row.get("named", "name"),
-        again=row.get("again", False),
-    )
+    lists = {column: frozenset(f"{common.get(column, '')} {row.get(column, '')}".split()) for column in LISTS}
+    outputs = {key: value for key, value in common["outputs"].items() if key in shape.outputs}
+    return Token(**{**row, **lists, "name": name, "shape": shape, "outputs": {**outputs, **row.get("outputs", {})}})
