@@ -4,7 +4,7 @@ PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test lint env clean lock docs
+.PHONY: help up preview down test lint check env clean lock docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: python ## everything that can be tested on this machine; TIER=unit, engine
 
 lint: python ## ruff and pyright, and how many lines product and rig have
 	@$(PYTHON) -m tools.check lint
+
+check: python ## what an `up` of STACK=dev, staging or prod will need: tools, rights, quota, reservations
+	@$(PYTHON) -m tools.check preflight $(STACK)
 
 env: python ## print what a shell needs to call `pulumi` itself: eval "$$(make -s env)"
 	@$(PYTHON) -m tools.stack env $(STACK)

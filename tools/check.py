@@ -1,4 +1,4 @@
-"""Tests, linters and generated files, behind `make test`, `make lint`, `make docs` and `make lock`.
+"""Tests, linters, generated files and preflight, behind the `make` targets of those names.
 
 Standard library only: it installs what the rest needs.
 """
@@ -65,6 +65,14 @@ def docs(_: str) -> int:
     return subprocess.run([_tool("python"), "-m", "tools.pages"], cwd=CHECKOUT).returncode
 
 
+def preflight(stack: str) -> int:
+    """Look at what an `up` of a cloud environment will need."""
+    packages.ensure_program()
+    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
+        raise Stop(f"There is no stack {stack}: Pulumi.{stack}.yaml is missing.")
+    return subprocess.run([_tool("python"), "-m", "tools.preflight", stack], cwd=CHECKOUT).returncode
+
+
 def lock(_: str) -> int:
     """Resolve the dependency groups of pyproject.toml, each as hashed requirements without addresses."""
     options = ["--universal", "--python-version", "3.11", "--generate-hashes"]
@@ -90,7 +98,13 @@ def _tool(name: str) -> str:
     return str(Path(packages.PROGRAM) / "bin" / name)
 
 
-COMMANDS: dict[str, Callable[[str], int]] = {"test": test, "lint": lint, "docs": docs, "lock": lock}
+COMMANDS: dict[str, Callable[[str], int]] = {
+    "test": test,
+    "lint": lint,
+    "docs": docs,
+    "lock": lock,
+    "preflight": preflight,
+}
 
 if __name__ == "__main__":
     console.main(lambda: COMMANDS[sys.argv[1]](sys.argv[2] if len(sys.argv) > 2 else ""))

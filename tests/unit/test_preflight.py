@@ -1,0 +1,121 @@
+"""What `make check` says before an `up`, against a Google that answers as its discovery documents say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from googleapiclient import discovery_cache
+
+from tools import preflight
+
+Reply = dict[str, Any]
+PROJECT = "example-rayllm-prod"
+RESERVATION: Reply = {
+    "status": "READY",
+    "specificReservationRequired": True,
+    "specificReservation": {"count": "2", "instanceProperties": {"machineType": "a4-highgpu-8g"}},
+}
+QUOTAS: Reply = {"quotas": [{"metric": "PREEMPTIBLE_NVIDIA_B200_GPUS", "limit": 16.0, "usage": 0.0}]}
+
+
+def google(**changed: Callable[[httpx.Request], httpx.Response] | Reply) -> httpx.Client:
+    """A Google where everything is in order, but for what is `changed`."""
+    answers: dict[str, Any] = {
+        "project": {"name": "projects/100000000003"},
+        "permissions": {"permissions": list(preflight.PERMISSIONS)},
+        "reservation": RESERVATION,
+        "region": QUOTAS,
+        **changed,
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        kind = (
+            "permissions"
+            if path.endswith(":testIamPermissions")
+            else "reservation"
+            if "/reservations/" in path
+            else "region"
+            if "/regions/" in path
+            else "project"
+        )
+        chosen: Any = answers[kind]
+        return httpx.Response(200, json=chosen) if isinstance(chosen, dict) else chosen(request)
+
+    return httpx.Client(transport=httpx.MockTransport(answer))
+
+
+def verdicts(client: httpx.Client | None, stack: str = "prod") -> dict[str, bool | None]:
+    return {f.claim: f.holds for f in preflight.findings(stack, client) if not f.claim.startswith("tool ")}
+
+
+def test_everything_in_order_is_ok_throughout() -> None:
+    assert set(verdicts(google()).values()) == {True}
+
+
+def test_without_credentials_google_is_not_run_rather_than_ok() -> None:
+    assert verdicts(None)["Google"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "claim"),
+    [
+        ({"project": {"name": "projects/1"}}, "project"),
+        ({"project": lambda _: httpx.Response(403, json={"error": {"message": "no"}})}, "project"),
+        ({"permissions": {"permissions": list(preflight.PERMISSIONS[1:])}}, "permissions"),
+        ({"permissions": {}}, "permissions"),
+        ({"reservation": lambda _: httpx.Response(404)}, "reservation change-me-us-central1 in us-central1-b"),
+        ({"reservation": {**RESERVATION, "status": "CREATING"}}, "reservation change-me-us-east4 in us-east4-b"),
+        (
+            {"reservation": {**RESERVATION, "specificReservationRequired": False}},
+            "reservation change-me-us-east4 in us-east4-b",
+        ),
+        (
+            {
+                "reservation": {
+                    **RESERVATION,
+                    "specificReservation": {**RESERVATION["specificReservation"], "count": "1"},
+                }
+            },
+            "reservation change-me-us-east4 in us-east4-b",
+        ),
+        (
+            {
+                "reservation": {
+                    **RESERVATION,
+                    "specificReservation": {"count": "2", "instanceProperties": {"machineType": "a3-highgpu-8g"}},
+                }
+            },
+            "reservation change-me-us-east4 in us-east4-b",
+        ),
+        ({"region": {"quotas": [{**QUOTAS["quotas"][0], "usage": 16.0}]}}, "quota in us-east4"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_what_is_out_of_order_is_named(changed: Reply, claim: str) -> None:
+    assert verdicts(google(**changed))[claim] is False
+
+
+def test_a_quota_that_compute_does_not_list_is_not_called_ok() -> None:
+    assert verdicts(google(region={"quotas": []}))["quota in us-east4"] is None
+
+
+def test_the_answers_have_the_form_that_google_publishes() -> None:
+    def schema(document: str, name: str) -> dict[str, Any]:
+        file = Path(discovery_cache.__path__[0]) / "documents" / f"{document}.json"
+        return json.loads(file.read_text())["schemas"][name]["properties"]
+
+    reservation = schema("compute.v1", "Reservation")
+    assert "READY" in reservation["status"]["enum"]
+    assert reservation["specificReservationRequired"]["type"] == "boolean"
+    assert schema("compute.v1", "AllocationSpecificSKUReservation")["count"]["format"] == "int64"
+    assert "machineType" in schema("compute.v1", "AllocationSpecificSKUAllocationReservedInstanceProperties")
+    assert {"metric", "limit", "usage"} <= set(schema("compute.v1", "Quota"))
+    assert "PREEMPTIBLE_NVIDIA_H100_GPUS" in schema("compute.v1", "Quota")["metric"]["enum"]
+    assert "permissions" in schema("cloudresourcemanager.v3", "TestIamPermissionsResponse")
+    assert schema("cloudresourcemanager.v3", "Project")["name"]["type"] == "string"
