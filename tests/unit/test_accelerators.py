@@ -5,7 +5,7 @@ import re
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.accelerators import (
@@ -134,6 +134,7 @@ def test_gke_keeps_what_its_documentation_says(
     assert shape.allocatable_memory_gib == pytest.approx(pods_memory_gib, abs=0.001)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(2, 4000))
 def test_a_larger_machine_leaves_more_for_pods_and_never_all(vcpus: int, memory_gib: int) -> None:
     shape = MachineShape("example", vcpus, memory_gib, "pd-balanced")
