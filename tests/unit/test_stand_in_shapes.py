@@ -16,7 +16,7 @@ from tests.rig.google.provider import Google
 from tests.rig.google.tokens import Token
 from tests.rig.google.wire import UNKNOWN, changes, wire
 
-ROWS = list(tokens.known().values())
+ROWS = [tokens.get(name) for name in tokens.names()]
 NETWORK, SUBNETWORK = "gcp:compute/network:Network", "gcp:compute/subnetwork:Subnetwork"
 CLUSTER, POOL = "gcp:container/cluster:Cluster", "gcp:container/nodePool:NodePool"
 PROJECT = "acme"
@@ -35,7 +35,7 @@ UNCHECKED = {
 
 
 def row(name: str) -> Token:
-    return tokens.known()[name]
+    return tokens.get(name)
 
 
 @pytest.mark.parametrize("token", ROWS, ids=lambda t: t.kind)
@@ -155,7 +155,8 @@ def test_another_project_of_the_provider_replaces_and_another_default_label_upda
     relabelled = diff(
         CLUSTER, {"name": "c"}, {"name": "c"}, olds, {"project": PROJECT, "defaultLabels": '{"team":"x"}'}
     )
-    assert (list(relabelled.replaces), list(relabelled.diffs)) == ([], ["pulumiLabels"])
+    assert (list(relabelled.replaces), list(relabelled.detailedDiff)) == ([], ["pulumiLabels.team"])
+    assert relabelled.detailedDiff["pulumiLabels.team"].kind == provider_pb2.PropertyDiff.UPDATE
 
 
 def diff(

@@ -96,7 +96,7 @@ class Cloud:
     def seed(self, token: str, inputs: dict[str, Any], project: str) -> str:
         """Something that exists already, made by others; returns its id."""
         with self._changing() as data:
-            return self._put(data, tokens.known()[token], inputs, {"project": project}, {})["id"]
+            return self._put(data, tokens.get(token), inputs, {"project": project}, {})["id"]
 
     def change(self, name: str, **inputs: Any) -> None:
         """Give the one resource whose id ends with `name` other inputs, as somebody at the console would."""

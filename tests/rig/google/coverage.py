@@ -50,10 +50,10 @@ def _alike(token: Token, spot: api.Spot) -> bool:
 def main(names: list[str]) -> None:
     """Print the table."""
     total = Count()
-    for name, token in tokens.known().items():
+    for name in tokens.names():
         if names and not any(wanted in name for wanted in names):
             continue
-        one = count(token)
+        one = count(tokens.get(name))
         listed = topmost(one.not_found)
         print(f"{name:70} found {one.found:4}  own {one.own:4}  not found {len(one.not_found):4}")
         for path in listed:

@@ -96,6 +96,6 @@ def means(value: Any, kind: str, row: Row) -> bool:
 
 
 def _names(other: Row, column: str, row: Row) -> bool:
-    named: Mapping[str, str] = getattr(tokens.known()[other["token"]], column)
+    named: Mapping[str, str] = getattr(tokens.get(other["token"]), column)
     inputs = bare(other["inputs"])
     return any(means(value, kind, row) for path, kind in named.items() for value in at(inputs, path))

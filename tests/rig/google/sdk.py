@@ -78,12 +78,20 @@ def _source(file: Path) -> str:
 
 
 def _class(file: Path, name: str) -> ast.ClassDef:
-    match = re.search(rf"^class {name}\b.*\n(?:[ \t]+.*\n|\n)*", _source(file), re.MULTILINE)
-    if match is None:
+    start = _classes(file).get(name)
+    if start is None:
         raise LookupError(f"{file.name} of pulumi_gcp has no class {name}")
-    node = ast.parse(match.group()).body[0]
+    text = re.compile(r"class .*\n(?:[ \t]+.*\n|\n)*").match(_source(file), start)
+    assert text is not None
+    node = ast.parse(text.group()).body[0]
     assert isinstance(node, ast.ClassDef)
     return node
+
+
+@cache
+def _classes(file: Path) -> dict[str, int]:
+    """Where each class begins."""
+    return {match.group(1): match.start() for match in re.finditer(r"^class (\w+)", _source(file), re.MULTILINE)}
 
 
 def _inputs(node: ast.ClassDef) -> dict[str, Field]:

@@ -57,10 +57,20 @@ class Token:
         return self.name.split(":")[2]
 
 
+def names() -> list[str]:
+    """The token of every row."""
+    return [name for name in _rows() if name != "common"]
+
+
 @cache
-def known() -> Mapping[str, Token]:
-    """Every row by its token."""
-    return {name: _token(name, row) for name, row in _rows().items() if name != "common"}
+def get(name: str) -> Token:
+    """The row of a token. Raises `KeyError` where there is none."""
+    row, common, shape = _rows()[name], _rows()["common"], sdk.shape(name)
+    if shape is None:
+        raise LookupError(f"tokens.yaml: pulumi_gcp {sdk.VERSION} has no {name}")
+    lists = {column: frozenset(f"{common.get(column, '')} {row.get(column, '')}".split()) for column in LISTS}
+    outputs = {key: value for key, value in common["outputs"].items() if key in shape.outputs}
+    return Token(**{**row, **lists, "name": name, "shape": shape, "outputs": {**outputs, **row.get("outputs", {})}})
 
 
 @cache
@@ -72,12 +82,3 @@ def agents() -> Mapping[str, str]:
 @cache
 def _rows() -> dict[str, Any]:
     return yaml.load(Path(__file__).with_name("tokens.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def _token(name: str, row: Mapping[str, Any]) -> Token:
-    shape, common = sdk.shape(name), _rows()["common"]
-    if shape is None:
-        raise LookupError(f"tokens.yaml: pulumi_gcp {sdk.VERSION} has no {name}")
-    lists = {column: frozenset(f"{common.get(column, '')} {row.get(column, '')}".split()) for column in LISTS}
-    outputs = {key: value for key, value in common["outputs"].items() if key in shape.outputs}
-    return Token(**{**row, **lists, "name": name, "shape": shape, "outputs": {**outputs, **row.get("outputs", {})}})
