@@ -78,8 +78,18 @@ def parse(model: type[M], block: str, raw: object) -> M:
     try:
         return model.model_validate(dict(raw))
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _told_once(error.errors(include_url=False))
         raise Refused([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
+
+
+def _told_once(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """`details` without `too_short` for lists that are too short only because pydantic left refused members out."""
+    places = [d["loc"] for d in details]
+    return [
+        d
+        for d in details
+        if d["type"] != "too_short" or not any(p != d["loc"] and p[: len(d["loc"])] == d["loc"] for p in places)
+    ]
 
 
 def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
@@ -98,11 +108,17 @@ def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
         case "union_tag_invalid" | "union_tag_not_found":
             context = detail.get("ctx", {})
             key = str(context.get("discriminator", "kind")).strip("'")
-            return (
-                f"{at} needs `{key}`, one of {context.get('expected_tags', 'those in docs/settings.md')}; got {given}."
-            )
+            tags = ", ".join(repr(tag) for m in _models_at(model, detail["loc"]) for tag in _tags(m))
+            return f"{at} needs `{key}`, one of {tags}; got {given}."
         case "literal_error" | "enum":
             return f"{at} is {given}; write one of {detail.get('ctx', {}).get('expected', '')}."
+        case "too_short":
+            context = detail.get("ctx", {})
+            return f"{at} has {context.get('actual_length')} entries and needs at least {context.get('min_length')}."
+        case "tuple_type":
+            return f"{at} is {given}; write a list."
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{at} is {given}; write a mapping of settings."
         case kind if kind in Rule.registry:
             return f"{at}: {detail['msg']}"
         case _:

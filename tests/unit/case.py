@@ -54,7 +54,7 @@ def edited(raw: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
             if isinstance(here, dict) and here.get(step) is None:
                 here[step] = {}
             here = here[step]
-        _put(here, last, value)
+        _put(here, last, value if value is ABSENT else copy.deepcopy(value))
     return whole
 
 

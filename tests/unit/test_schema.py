@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from environment import check
 from schema import Refused, Settings, parse
@@ -34,6 +35,12 @@ def sentence(edit: dict[str, Any]) -> str:
             {"serving.replicas": {"kind": "some"}},
             "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'kind': 'some'}.",
         ),
+        (
+            {"serving.replicas": {"count": 2}},
+            "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'count': 2}.",
+        ),
+        ({"serving.replicas": 2}, "serving.replicas is 2; write a mapping of settings."),
+        ({"serving.engine.arguments": 2}, "serving.engine.arguments is 2; write a mapping of settings."),
         ({"infra.port_offset": 50}, "infra.port_offset is 50: input should be a multiple of 200."),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
@@ -51,19 +58,40 @@ class Pool(Settings):
 class Region(Settings):
     """Something with lists inside lists."""
 
-    pools: tuple[Pool, ...]
+    pools: tuple[Pool, ...] = Field(min_length=1)
 
 
 class Regions(Settings):
     """The whole."""
 
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...] = Field(min_length=1)
 
 
 def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
     with pytest.raises(Refused) as refused:
-        parse(Regions, "infra", {"regions": [{"pools": []}, {"pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]})
+        parse(
+            Regions,
+            "infra",
+            {"regions": [{"pools": [{"name": "a"}]}, {"pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]},
+        )
     assert refused.value.sentences == ("infra.regions[1].pools[1].nam is not a setting; did you mean `name`?",)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ([], "infra.regions has 0 entries and needs at least 1."),
+        ([{"pools": []}], "infra.regions[0].pools has 0 entries and needs at least 1."),
+        ([{"pools": [{}]}], "infra.regions[0].pools[0].name is required and missing"),
+        ([{"pools": {}}], "infra.regions[0].pools is {}; write a list."),
+    ],
+    ids=str,
+)
+def test_a_list_is_called_too_short_only_where_it_was_written_so(raw: Any, expected: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse(Regions, "infra", {"regions": raw})
+    (only,) = refused.value.sentences
+    assert only.startswith(expected)
 
 
 def test_every_mistake_is_reported_at_once() -> None:

@@ -1,0 +1,126 @@
+"""What a GPU pool may not say of its machines and of how it gets them."""
+
+from typing import Any
+
+from tests.unit.case import ABSENT, Case
+
+POOL = "infra.regions.0.pools.0"
+
+CALENDAR: dict[str, Any] = {
+    f"{POOL}.capacity": {
+        "kind": "calendar",
+        "name": "spring",
+        "count": 80,
+        "starts_at": "2027-03-01",
+        "ends_at": "2027-05-30",
+    },
+}
+"""prod with the longest and largest calendar reservation that Google takes."""
+
+CASES = [
+    # Machine types
+    Case(
+        "accelerators.unknown-machine-type",
+        {f"{POOL}.machine_type": "a4-highgpu-4g"},
+        ("`a4-highgpu-4g`", "a4-highgpu-8g", "add it to that table"),
+        "staging",
+    ),
+    Case(
+        "accelerators.unknown-machine-type",
+        {"infra.system_pool.machine_type": "e2-standard-7"},
+        ("`e2-standard-7`", "e2-standard-8"),
+        "staging",
+    ),
+    Case(
+        "capacity.kind-not-offered",
+        {f"{POOL}.capacity": {"kind": "on_demand"}},
+        ("on_demand with a4-highgpu-8g", "calendar, flex_start, reservation, spot"),
+        "staging",
+    ),
+    Case(
+        "capacity.gke-too-old",
+        {"infra.cluster.min_version": "1.32.2-gke.1651999"},
+        ("1.32.2-gke.1651999", "a4-highgpu-8g by flex_start", "1.32.2-gke.1652000"),
+        "staging",
+        {"infra.cluster.min_version": "1.32.2-gke.1652000"},
+    ),
+    Case("capacity.gke-too-old", {"infra.cluster.min_version": "1.32"}, ("1.32.2-gke.1652000",), "staging"),
+    # Zones
+    Case("capacity.zones-missing", {f"{POOL}.zones": []}, ("g2-standard-8", "`zones`"), "dev"),
+    Case(
+        "capacity.one-zone",
+        {f"{POOL}.zones": ["us-central1-b", "us-central1-c"]},
+        ("2 zones (us-central1-b, us-central1-c)", "a reservation is in one"),
+        "prod",
+    ),
+    Case(
+        "capacity.one-zone",
+        {f"{POOL}.zones": ["us-central1-b", "us-central1-c"]},
+        ("a compact placement is in one",),
+        "staging",
+        {f"{POOL}.compact_placement": True},
+    ),
+    Case(
+        "capacity.compact-placement",
+        {f"{POOL}.compact_placement": True},
+        ("g2-standard-8 by spot", "close together"),
+        "dev",
+        {f"{POOL}.zones": ["us-central1-a"]},
+    ),
+    Case(
+        "capacity.compact-placement",
+        {f"{POOL}.compact_placement": True},
+        ("a3-highgpu-8g by flex_start", "RDMA"),
+        "staging",
+        {f"{POOL}.machine_type": "a3-highgpu-8g"},
+    ),
+    # Sizes
+    Case("capacity.size-missing", {f"{POOL}.nodes": ABSENT}, ("capacity.kind spot", "max_nodes"), "dev"),
+    Case(
+        "capacity.unpromised-nodes",
+        {f"{POOL}.nodes": {"kind": "static", "count": 2}},
+        ("2 nodes at all times by spot", "max_nodes: 2"),
+        "dev",
+    ),
+    Case("capacity.unpromised-nodes", {f"{POOL}.nodes.min_nodes": 1}, ("1 nodes", "flex_start"), "staging"),
+    Case(
+        "capacity.beyond-reservation",
+        {f"{POOL}.nodes": {"kind": "static", "count": 3}},
+        ("3 nodes", "at most 2 nodes"),
+        "prod",
+    ),
+    Case(
+        "capacity.beyond-reservation",
+        {f"{POOL}.nodes": {"kind": "autoscaling", "max_nodes": 81}},
+        ("81 nodes", "at most 80 nodes"),
+        "prod",
+        CALENDAR,
+    ),
+    Case("capacity.bounds", {f"{POOL}.nodes.min_nodes": 5}, ("min_nodes 5", "at most 4"), "dev"),
+    Case("capacity.bounds", {"infra.system_pool": {"min_nodes": 3, "max_nodes": 2}}, ("at most 2",), "dev"),
+    # Reservations
+    Case(
+        "capacity.reservation-name",
+        {f"{POOL}.capacity.name": "projects/other/reservations/spring/reservationBlocks/b1/reservationSubBlocks/s1"},
+        ("project: other, name: spring, block: b1, sub_block: s1",),
+        "prod",
+    ),
+    Case(
+        "capacity.reservation-name",
+        {f"{POOL}.capacity.name": "folders/other/spring/"},
+        ("name: the-reservation",),
+        "prod",
+    ),
+    Case("capacity.sub-block-without-block", {f"{POOL}.capacity.sub_block": "s1"}, ("s1", "`block`"), "prod"),
+    Case(
+        "capacity.calendar-period",
+        {f"{POOL}.capacity.ends_at": "2027-05-31"},
+        ("91 days", "1 to 90", "2027-03-02 to 2027-05-30"),
+        "prod",
+        CALENDAR,
+    ),
+    Case("capacity.calendar-period", {f"{POOL}.capacity.ends_at": "2027-03-01"}, ("0 days",), "prod", CALENDAR),
+    Case("capacity.calendar-count", {f"{POOL}.capacity.count": 81}, ("81 VMs", "at most 80"), "prod", CALENDAR),
+    # Flex-start
+    Case("capacity.flex-start-time", {f"{POOL}.capacity.max_run_hours": 169}, ("at most 168",), "staging"),
+]

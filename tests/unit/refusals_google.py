@@ -1,0 +1,221 @@
+"""What the `infra` block may not say of Google Cloud, and what `infra` and `serving` may not say together there."""
+
+from typing import Any
+
+from tests.unit.case import ABSENT, Case
+
+POOL = "infra.regions.0.pools.0"
+
+SUBNETWORK = {
+    "name": "nodes",
+    "pods_range": "pods",
+    "services_range": "services",
+    "proxies": "10.8.0.0/23",
+}
+VPC: dict[str, Any] = {
+    "infra.network": {"kind": "existing", "name": "office", "subnetworks": {"us-central1": SUBNETWORK}},
+}
+"""dev, in a VPC that exists."""
+VPC_OF_TWO_REGIONS: dict[str, Any] = {
+    "infra.network": {
+        "kind": "existing",
+        "name": "office",
+        "subnetworks": {"us-central1": SUBNETWORK, "us-east4": {**SUBNETWORK, "proxies": "10.9.0.0/23"}},
+    },
+}
+SHARED_VPC: dict[str, Any] = {
+    "infra.network": {
+        **VPC_OF_TWO_REGIONS["infra.network"],
+        "kind": "shared",
+        "host": {"id": "example-network", "number": 100000000009},
+        "redis_range": "redis",
+    },
+}
+CLUSTER: dict[str, Any] = {"kind": "existing", "name": "batch", "dns_endpoint": "gke-1.us-central1.gke.goog"}
+MEMBER: dict[str, Any] = {**CLUSTER, "membership": "projects/example-rayllm-prod/locations/us-central1/memberships/b"}
+PUBLIC: dict[str, Any] = {
+    "infra.gateway": {
+        "exposure": "public",
+        "hostname": "llm.example.com",
+        "certificate": {"kind": "managed", "authorization_zone": "example-com"},
+        "cloud_armor": {"allowed_sources": ["203.0.113.0/24"]},
+    },
+}
+
+
+def key(location: str) -> str:
+    """A Cloud KMS key there."""
+    return f"projects/example-keys/locations/{location}/keyRings/gke/cryptoKeys/all"
+
+
+KEYS: dict[str, Any] = {"infra.encryption_keys": {"us-central1": key("us-central1"), "us": key("us")}}
+"""All that dev needs: its cluster's and its bucket's."""
+
+CASES = [
+    # Regions and pools
+    Case("google.zone-elsewhere", {f"{POOL}.zones": ["us-east4-a"]}, ("us-east4-a", "us-central1-b"), "dev"),
+    Case("google.zone-elsewhere", {f"{POOL}.zones": ["us-central1"]}, ("such as us-central1-b",), "dev"),
+    Case(
+        "google.region-twice",
+        {"infra.regions.1.name": "us-central1", "infra.regions.1.pools.0.zones": ["us-central1-b"]},
+        ("us-central1",),
+        "prod",
+    ),
+    Case(
+        "google.pool-twice",
+        {
+            "infra.regions.0.pools.1": {
+                "name": "l4",
+                "machine_type": "g2-standard-96",
+                "zones": ["us-central1-a"],
+                "capacity": {"kind": "spot"},
+                "nodes": {"kind": "autoscaling", "max_nodes": 1},
+            }
+        },
+        ("two pools called l4",),
+        "dev",
+    ),
+    Case("google.pool-called-system", {f"{POOL}.name": "system"}, ("such as a4",), "dev"),
+    # The entrance
+    Case("google.config-region", {"infra.gateway.config_region": "us-east1"}, ("us-central1, us-east4",), "prod"),
+    Case("google.one-cluster-class", {"infra.gateway.multi_cluster": False}, ("2 regions",), "prod"),
+    Case("google.public-without-armor", {"infra.gateway.cloud_armor": ABSENT}, ("allowed_sources",), "dev", PUBLIC),
+    Case("google.public-without-tls", {"infra.gateway.certificate": ABSENT}, ("certificate",), "dev", PUBLIC),
+    Case(
+        "google.armor-on-private",
+        {"infra.gateway.cloud_armor": {"allowed_sources": ["10.0.0.0/8"]}},
+        ("exposure: public",),
+        "dev",
+    ),
+    Case(
+        "google.certificate-without-hostname",
+        {"infra.gateway.certificate": {"kind": "managed", "authorization_zone": "example-com"}},
+        ("gateway.hostname",),
+        "dev",
+    ),
+    Case(
+        "google.zone-without-hostname",
+        {"infra.gateway.dns_zone": {"kind": "new", "domain": "rayllm.internal"}},
+        ("gateway.hostname",),
+        "dev",
+    ),
+    Case(
+        "google.hostname-elsewhere",
+        {"infra.gateway.hostname": "llm.example.com"},
+        ("llm.example.com", ".rayllm.internal"),
+        "prod",
+    ),
+    Case(
+        "google.hostname-elsewhere",
+        {"infra.gateway.hostname": "llm.not-rayllm.internal"},
+        ("llm.not-rayllm.internal",),
+        "prod",
+    ),
+    # What is there already
+    Case("google.cluster-outside-vpc", {"infra.regions.0.cluster": CLUSTER}, ("network.kind: existing",), "dev"),
+    Case(
+        "google.cluster-outside-fleet",
+        {"infra.regions.0.cluster.membership": ABSENT},
+        ("batch", "projects/P/locations/L/memberships/NAME"),
+        "prod",
+        {**VPC_OF_TWO_REGIONS, "infra.regions.0.cluster": MEMBER},
+    ),
+    Case(
+        "google.subnetwork-missing",
+        {"infra.network.subnetworks.us-central1": ABSENT},
+        ("no us-central1", "secondary ranges"),
+        "dev",
+        VPC,
+    ),
+    Case(
+        "google.proxies-missing",
+        {"infra.network.subnetworks.us-central1.proxies": ABSENT},
+        ("REGIONAL_MANAGED_PROXY",),
+        "dev",
+        VPC,
+    ),
+    Case(
+        "google.proxies-missing",
+        {"infra.network.subnetworks.us-east4.proxies": None},
+        ("network.subnetworks.us-east4", "GLOBAL_MANAGED_PROXY"),
+        "prod",
+        VPC_OF_TWO_REGIONS,
+    ),
+    Case(
+        "google.ranges-of-existing-vpc",
+        {"infra.regions.0.ranges": {"nodes": "10.20.0.0/20"}},
+        ("network.kind existing",),
+        "dev",
+        VPC,
+    ),
+    Case(
+        "google.redis-range-missing",
+        {"infra.network.redis_range": ABSENT},
+        ("host project", "head_state: null"),
+        "prod",
+        SHARED_VPC,
+    ),
+    # Clusters
+    Case(
+        "google.api-open-to-all",
+        {"infra.cluster.api_access.authorized_networks": [{"name": "everybody", "cidr": "0.0.0.0/0"}]},
+        ("everybody", "DNS endpoint"),
+        "dev",
+    ),
+    Case("google.exclusion-without-window", {"infra.cluster.maintenance.window": None}, ("window: null",), "prod"),
+    Case(
+        "google.window-too-short",
+        {"infra.cluster.maintenance.window": {"days": ["SA", "SA"], "hours": 8}},
+        ("open 32 hours", "48"),
+        "dev",
+    ),
+    Case(
+        "google.exclusion-period",
+        {"infra.cluster.maintenance.exclusions.0.ends_at": "2026-12-01"},
+        ("nodes-are-upgraded-by-hand", "later ends_at"),
+        "prod",
+    ),
+    Case(
+        "google.exclusion-without-end",
+        {"infra.cluster.maintenance.exclusions.0.scope": "NO_UPGRADES"},
+        ("NO_MINOR_OR_NODE_UPGRADES",),
+        "prod",
+    ),
+    # State and keys
+    Case("google.head-state-lost", {"infra.head_state.tier": "BASIC"}, ("STANDARD_HA",), "prod"),
+    Case(
+        "google.key-missing",
+        {"infra.encryption_keys.us": ABSENT},
+        ("no key for us:", "bucket", "locations/us/keyRings"),
+        "dev",
+        KEYS,
+    ),
+    Case(
+        "google.key-missing",
+        {"infra.encryption_keys.us-central1": ABSENT},
+        ("no key for us-central1:", "cluster of us-central1"),
+        "dev",
+        KEYS,
+    ),
+    Case(
+        "google.key-elsewhere",
+        {"infra.encryption_keys.us": key("us-east4")},
+        ("encryption_keys.us is a key of us-east4", "locations/us"),
+        "dev",
+        KEYS,
+    ),
+    # What serving asks of clusters
+    Case("environment.serving-on-google", {"serving": {"model": {"id": "a"}}}, ("serving: null",), "dev"),
+    Case(
+        "environment.too-few-gpus",
+        {"serving": {"model": {"id": "a"}, "replicas": {"kind": "fixed", "count": 5}}},
+        ("5 GPUs", "4 at most in us-central1", "infra.regions[0].pools"),
+        "dev",
+    ),
+    Case(
+        "environment.replica-wider-than-a-node",
+        {"serving": {"model": {"id": "a"}, "engine": {"tensor_parallel_size": 2}}},
+        ("at most 1", "us-central1"),
+        "dev",
+    ),
+]
