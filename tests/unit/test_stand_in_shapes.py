@@ -27,10 +27,7 @@ UNCHECKED = {
     "gcp:container/cluster:Cluster nodePoolAutoConfig.resourceManagerTags",
     "gcp:container/nodePool:NodePool nodeConfig.resourceManagerTags",
     "gcp:compute/securityPolicy:SecurityPolicy rules.preconfiguredWafConfig",
-    "gcp:compute/regionSecurityPolicy:RegionSecurityPolicy rules.preconfiguredWafConfig",
     "gcp:gkehub/feature:Feature fleetDefaultMemberConfig",
-    "gcp:gkehub/featureMembership:FeatureMembership policycontroller",
-    "gcp:billing/budget:Budget amount.lastPeriodAmount",
 }
 
 
