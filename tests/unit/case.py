@@ -17,17 +17,19 @@ ABSENT = object()
 @dataclass(frozen=True)
 class Case:
     """`edit` maps paths (`infra.regions.0.zones`) to values; applied to the file of `stack` it breaks `rule` alone.
-    `says` are words that the sentence must have. `first` makes an edit that still works, where the file needs one."""
+    `says` are words that the sentence must have. `first` makes an edit that still works, where the file needs one.
+    `called` is the environment's name after the edit, where that is not the stack's."""
 
     rule: str
     edit: dict[str, Any]
     says: tuple[str, ...] = ()
     stack: str = "local"
     first: dict[str, Any] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def id(self) -> str:
-        return f"{self.rule}-{'-'.join(self.edit)}"
+        return "-".join((self.rule, *self.edit, self.called)).removesuffix("-")
 
     def base(self) -> dict[str, Any]:
         """The environment before the edit; it works."""

@@ -3,6 +3,14 @@
 from tests.unit.case import Case
 
 RANGES = "infra.regions.0.ranges"
+POOL = "infra.regions.0.pools.0"
+POOL_BESIDE = {
+    "name": "l4",
+    "machine_type": "g2-standard-96",
+    "zones": ["us-central1-a"],
+    "capacity": {"kind": "spot"},
+    "nodes": {"kind": "autoscaling", "max_nodes": 1},
+}
 
 CASES = [
     Case(
@@ -46,6 +54,24 @@ CASES = [
     Case("addresses.too-small", {f"{RANGES}.pods": "10.2.0.0/24"}, ("max_pods_per_node",), "dev"),
     # Names
     Case("names.region", {"infra.regions.0.name": "us-middle1"}, ("us-middle1", "us-central1"), "dev"),
+    Case("names.environment", {}, ("called my-dev", "call it mydev"), "dev", called="my-dev"),
+    Case("names.environment", {}, ("called Prod", "call it prod"), "prod", called="Prod"),
+    Case("names.too-long", {}, ("prod", "characters"), "prod", called="production" + "x" * 20),
+    Case("names.too-long", {f"{POOL}.name": "l4-" + "x" * 23}, ("42 characters", "at most 40", "by 2"), "dev"),
+    Case("names.role", {f"{POOL}.name": "L4_spot"}, ("L4_spot", "pool-l4-spot"), "dev"),
+    Case("names.role", {f"{POOL}.name": "usc1-l4"}, ("usc1-l4", "begin like a region"), "dev"),
+    Case(
+        "names.collision",
+        {"infra.regions.0.pools.1": POOL_BESIDE},
+        ("infra.regions[0].pools[0] and infra.regions[0].pools[1]", "dev-us-central1-l4"),
+        "dev",
+    ),
+    Case(
+        "names.collision",
+        {f"{POOL}.name": "system"},
+        ("infra.system_pool and infra.regions[0].pools[0]", "dev-us-central1-system"),
+        "dev",
+    ),
     Case("names.label", {"infra.owner": "Search Team"}, ("Search Team", "search-team"), "dev"),
     Case("names.label", {"infra.owner": ""}, ("empty", "platform"), "dev"),
 ]

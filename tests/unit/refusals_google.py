@@ -61,21 +61,6 @@ CASES = [
         ("us-central1",),
         "prod",
     ),
-    Case(
-        "google.pool-twice",
-        {
-            "infra.regions.0.pools.1": {
-                "name": "l4",
-                "machine_type": "g2-standard-96",
-                "zones": ["us-central1-a"],
-                "capacity": {"kind": "spot"},
-                "nodes": {"kind": "autoscaling", "max_nodes": 1},
-            }
-        },
-        ("two pools called l4",),
-        "dev",
-    ),
-    Case("google.pool-called-system", {f"{POOL}.name": "system"}, ("such as a4",), "dev"),
     # The entrance
     Case("google.config-region", {"infra.gateway.config_region": "us-east1"}, ("us-central1, us-east4",), "prod"),
     Case("google.one-cluster-class", {"infra.gateway.multi_cluster": False}, ("2 regions",), "prod"),

@@ -23,7 +23,7 @@ CASES: list[Case] = [
 def test_settings_that_cannot_work_are_refused_with_a_remedy(case: Case) -> None:
     check(case.stack, case.base())
     with pytest.raises(Refused) as refused:
-        check(case.stack, case.broken())
+        check(case.called or case.stack, case.broken())
     assert refused.value.rules == (case.rule,)
     (sentence,) = refused.value.sentences
     for word in case.says:
