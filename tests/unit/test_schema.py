@@ -40,6 +40,7 @@ def sentence(edit: dict[str, Any]) -> str:
             "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'count': 2}.",
         ),
         ({"serving.replicas": 2}, "serving.replicas is 2; write a mapping of settings."),
+        ({"serving.engine": 2}, "serving.engine is 2; write a mapping of settings."),
         ({"serving.engine.arguments": 2}, "serving.engine.arguments is 2; write a mapping of settings."),
         ({"infra.port_offset": 50}, "infra.port_offset is 50: input should be a multiple of 200."),
     ],
