@@ -115,6 +115,9 @@ def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
         case "too_short":
             context = detail.get("ctx", {})
             return f"{at} has {context.get('actual_length')} entries and needs at least {context.get('min_length')}."
+        case "too_long":
+            context = detail.get("ctx", {})
+            return f"{at} has {context.get('actual_length')} entries and takes at most {context.get('max_length')}."
         case "tuple_type":
             return f"{at} is {given}; write a list."
         case "dict_type" | "model_type" | "model_attributes_type":

@@ -178,7 +178,7 @@ CASES = [
     Case(
         "google.key-missing",
         {"infra.encryption_keys.us-central1": ABSENT},
-        ("no key for us-central1:", "cluster of us-central1"),
+        ("no key for us-central1:", "cluster"),
         "dev",
         KEYS,
     ),

@@ -65,7 +65,7 @@ class Region(Settings):
 class Regions(Settings):
     """The whole."""
 
-    regions: tuple[Region, ...] = Field(min_length=1)
+    regions: tuple[Region, ...] = Field(min_length=1, max_length=2)
 
 
 def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
@@ -84,11 +84,12 @@ def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
         ([], "infra.regions has 0 entries and needs at least 1."),
         ([{"pools": []}], "infra.regions[0].pools has 0 entries and needs at least 1."),
         ([{"pools": [{}]}], "infra.regions[0].pools[0].name is required and missing"),
+        (3 * [{"pools": [{"name": "a"}]}], "infra.regions has 3 entries and takes at most 2."),
         ([{"pools": {}}], "infra.regions[0].pools is {}; write a list."),
     ],
     ids=str,
 )
-def test_a_list_is_called_too_short_only_where_it_was_written_so(raw: Any, expected: str) -> None:
+def test_a_list_of_the_wrong_length_is_told_so_and_no_other(raw: Any, expected: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(Regions, "infra", {"regions": raw})
     (only,) = refused.value.sentences
