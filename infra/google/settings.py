@@ -47,18 +47,6 @@ REGION_TWICE = Rule(
     why="a region has one cluster",
     instead="write its pools under one entry",
 )
-POOL_TWICE = Rule(
-    "google.pool-twice",
-    wrong="region {region} has two pools called {pool}",
-    why="a pool's name is its node pool's name",
-    instead="rename one of them",
-)
-SYSTEM_NAME = Rule(
-    "google.pool-called-system",
-    wrong="a GPU pool is called system",
-    why="that is the name of the pool for Ray heads and controllers",
-    instead="write another name, such as a4",
-)
 CONFIG_REGION = Rule(
     "google.config-region",
     wrong="gateway.config_region is {region}",
@@ -325,13 +313,6 @@ class GpuPool(Settings):
     def _known(cls, name: str) -> str:
         return accelerators.machine_type(name).name
 
-    @field_validator("name")
-    @classmethod
-    def _not_the_system_s(cls, name: str) -> str:
-        if name == SYSTEM_POOL:
-            raise SYSTEM_NAME.refusal()
-        return name
-
     @property
     def machine(self) -> MachineType:
         """Its machine type's row of the table."""
@@ -374,14 +355,10 @@ class Region(Settings):
         return _all_or_itself(self, self._refusals())
 
     def _refusals(self) -> Iterator[Found]:
-        seen: set[str] = set()
         for i, pool in enumerate(self.pools):
             for zone in pool.zones:
                 if not re.fullmatch(re.escape(self.name) + "-[a-z]", zone):
                     yield ("pools", i), ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
-            if pool.name in seen:
-                yield ("pools", i), POOL_TWICE.refusal(region=self.name, pool=pool.name)
-            seen.add(pool.name)
 
 
 class ReleaseChannel(StrEnum):
@@ -775,6 +752,13 @@ class GoogleSettings(Settings):
         return GatewayClass.CROSS_REGIONAL_INTERNAL if self.multi_cluster else GatewayClass.REGIONAL_INTERNAL
 
     @property
+    def proxy_purpose(self) -> Literal["GLOBAL_MANAGED_PROXY", "REGIONAL_MANAGED_PROXY"] | None:
+        """Of the proxy-only subnetworks that a private entrance runs on; a public one runs at Google's edge."""
+        if self.gateway.exposure is Exposure.PUBLIC:
+            return None
+        return "GLOBAL_MANAGED_PROXY" if self.multi_cluster else "REGIONAL_MANAGED_PROXY"
+
+    @property
     def config_region(self) -> str:
         """Region of the cluster that holds Gateway and HTTPRoute."""
         return self.gateway.config_region or self.regions[0].name
@@ -783,6 +767,19 @@ class GoogleSettings(Settings):
     def image_streaming(self) -> bool:
         """Whether nodes stream images."""
         return False if isinstance(self.images, DirectImages) else self.images.streaming
+
+    @property
+    def key_uses(self) -> list[tuple[str, str]]:
+        """Location and service of everything that is encrypted with a key of `encryption_keys`."""
+        services = ["compute", "container"]  # boot disks, and what is in etcd
+        if self.head_state is not None:
+            services.append("redis")
+        if isinstance(self.images, MirroredImages):
+            services.append("artifactregistry")
+        uses = [(region.name, service) for region in self.regions for service in services]
+        if isinstance(self.model_store, NewBucket):
+            uses.append((self.model_store.location.lower(), "storage"))
+        return uses
 
     def key(self, location: str) -> str | None:
         """The Cloud KMS key for what is in `location` (any case), where keys are given."""
@@ -796,11 +793,10 @@ class GoogleSettings(Settings):
     def proxy_ranges(self, region: Region) -> tuple[str, ...]:
         """Ranges that the load balancer's proxies dial from in a region; none for a public entrance, whose proxies are
         Google's."""
-        if self.gateway.exposure is Exposure.PUBLIC:
+        if self.proxy_purpose is None:
             return ()
         if not isinstance(self.network, NewNetwork):
-            proxies = self.network.subnetworks[region.name].proxies
-            return (str(proxies),) if proxies else ()
+            return (str(self.network.subnetworks[region.name].proxies),)
         plan = self.ranges(region)
         return (str(plan.global_proxies if self.multi_cluster else plan.regional_proxies),)
 
@@ -861,9 +857,8 @@ class GoogleSettings(Settings):
             subnetwork = self.network.subnetworks.get(region.name)
             if subnetwork is None:
                 yield ("network",), SUBNETWORK_MISSING.refusal(region=region.name)
-            elif subnetwork.proxies is None and self.gateway.exposure is Exposure.PRIVATE:
-                purpose = "GLOBAL_MANAGED_PROXY" if self.multi_cluster else "REGIONAL_MANAGED_PROXY"
-                yield ("network",), PROXIES_MISSING.refusal(region=region.name, purpose=purpose)
+            elif subnetwork.proxies is None and self.proxy_purpose:
+                yield ("network",), PROXIES_MISSING.refusal(region=region.name, purpose=self.proxy_purpose)
 
     def _place(self, region: Region) -> addresses.Region:
         pools = (NodeDemand(pool.terms.peak_nodes, pool.max_pods_per_node) for pool in region.pools if _sound(pool))
@@ -887,11 +882,9 @@ class GoogleSettings(Settings):
     def _key_refusals(self) -> Iterator[Found]:
         if not self.encryption_keys:
             return
-        needed = {region.name: f"the cluster of {region.name}" for region in self.regions}
-        if isinstance(self.model_store, NewBucket):
-            needed.setdefault(self.model_store.location.lower(), "the bucket of the model store")
-        for location, what in needed.items():
+        for location in dict.fromkeys(location for location, _ in self.key_uses):
             if location not in self.encryption_keys:
+                what = "a cluster" if location in {r.name for r in self.regions} else "the bucket of the model store"
                 yield ("encryption_keys",), KEY_MISSING.refusal(location=location, what=what)
         for location, key in self.encryption_keys.items():
             if (actual := key.split("/")[3]) != location:

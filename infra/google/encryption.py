@@ -1,0 +1,54 @@
+"""Your own Cloud KMS keys: the service agents that may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ResourceOptions
+from pulumi_gcp import kms
+
+from infra.google.settings import Project
+
+AGENTS: Mapping[str, str] = {
+    "artifactregistry": "gcp-sa-artifactregistry",
+    "compute": "compute-system",
+    "container": "container-engine-robot",
+    "redis": "cloud-redis",
+    "storage": "gs-project-accounts",
+}
+"""Service -> domain of its agent, which encrypts and decrypts on everybody's behalf."""
+
+
+@dataclass(frozen=True)
+class KeyGrantsArgs:
+    project: Project
+    keys: Mapping[str, str]
+    """Location -> key."""
+    uses: Sequence[tuple[str, str]]
+    """Location and service of what is encrypted."""
+    after: Mapping[str, pulumi.Resource]
+    """Service -> what its agent exists after."""
+
+
+class KeyGrants(pulumi.ComponentResource):
+    """Makes: each service agent's right to use each key.
+
+    Does not: make or rotate keys.
+    Replaces: a grant when a key changes; what the key encrypts is replaced where it is made.
+    """
+
+    def __init__(self, name: str, args: KeyGrantsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:KeyGrants", name, {}, opts)
+        self.grants: tuple[pulumi.Resource, ...] = tuple(
+            kms.CryptoKeyIAMMember(
+                f"{name}-{location}-{service}",
+                crypto_key_id=args.keys[location],
+                role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
+                member=f"serviceAccount:service-{args.project.number}@{AGENTS[service]}.iam.gserviceaccount.com",
+                opts=ResourceOptions(parent=self, depends_on=[args.after[service]]),
+            )
+            for location, service in args.uses
+        )
+        self.register_outputs({})

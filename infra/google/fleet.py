@@ -1,0 +1,69 @@
+"""The fleet: what lets one Gateway reach the Services of several clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import Input, ResourceOptions
+from pulumi_gcp import gkehub, projects
+
+from infra.google.identity import principal
+from infra.google.settings import Project
+
+
+@dataclass(frozen=True)
+class FleetArgs:
+    project: Project
+    config_membership: Input[str]
+    """Of the config cluster: `projects/P/locations/L/memberships/N`."""
+    ingress_agent: Input[str]
+    """The multi-cluster ingress service agent, as an IAM member."""
+    enabled: Sequence[pulumi.Resource]
+    clusters: Sequence[pulumi.Resource]
+    """All members; the importer's principal exists once one of them does."""
+
+
+class Fleet(pulumi.ComponentResource):
+    """Makes: the features multi-cluster Services and multi-cluster ingress, the latter with its config cluster; what
+    both need to be allowed.
+
+    Does not: register clusters; each does so itself.
+    Replaces: nothing; another config cluster is an update. Features exist once a project, so a second environment in
+    the same project needs its own.
+    """
+
+    def __init__(self, name: str, args: FleetArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:Fleet", name, {}, opts)
+        # Services that are imported get their endpoints from what the importer reads of the network.
+        importer = projects.IAMMember(
+            f"{name}-importer",
+            project=args.project.id,
+            role="roles/compute.networkViewer",
+            member=principal(args.project, "gke-mcs", "gke-mcs-importer"),
+            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters]),
+        )
+        # The Gateway controller reads Services and writes NEGs in every member.
+        controller = projects.IAMMember(
+            f"{name}-gateway-controller",
+            project=args.project.id,
+            role="roles/container.admin",
+            member=args.ingress_agent,
+            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+        )
+        services = gkehub.Feature(
+            f"{name}-multiclusterservicediscovery",
+            name="multiclusterservicediscovery",
+            location="global",
+            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters]),
+        )
+        ingress = gkehub.Feature(
+            f"{name}-multiclusteringress",
+            name="multiclusteringress",
+            location="global",
+            spec={"multiclusteringress": {"config_membership": args.config_membership}},
+            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters, services, controller]),
+        )
+        self.ready: tuple[pulumi.Resource, ...] = (importer, controller, services, ingress)
+        self.register_outputs({})

@@ -1,0 +1,156 @@
+"""The VPC: what nodes, pods and load-balancer proxies have addresses in, and how nodes reach the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import Input, ResourceOptions
+from pulumi_gcp import compute
+
+from infra.addresses import RegionRanges
+from infra.google.naming import Names
+from infra.google.settings import ExistingNetwork, Project, SharedNetwork
+
+HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")
+"""Where Google's health checks, and the proxies of global external load balancers, dial from."""
+SERVE_PORT = 8000
+"""Ray Serve's HTTP port in every pod. Another one would strand NEGs (GoogleCloudPlatform/gke-gateway-api#49)."""
+MTU = 8896
+"""The most that Google's network carries; to change it later means to stop every VM."""
+
+
+@dataclass(frozen=True)
+class NodeNetwork:
+    """Where a region's cluster puts nodes and pods."""
+
+    network: Input[str]
+    subnetwork: Input[str]
+    pods_range: str
+    services_range: str
+    egress: tuple[pulumi.Resource, ...] = ()
+    """Nodes reach the internet once these exist."""
+    entrance: tuple[pulumi.Resource, ...] = ()
+    """The load balancer's proxies run once these exist."""
+
+
+@dataclass(frozen=True)
+class NetworkArgs:
+    names: Names
+    regions: Mapping[str, RegionRanges]
+    proxy_purpose: str | None
+    """Of the proxy-only subnetworks: GLOBAL_MANAGED_PROXY, REGIONAL_MANAGED_PROXY, or None for a public entrance, whose
+    proxies are outside."""
+    enabled: Sequence[pulumi.Resource]
+
+
+class Network(pulumi.ComponentResource):
+    """Makes: a VPC; in each region a subnetwork with ranges for pods and Services, Cloud NAT, and the one proxy-only
+    subnetwork that the entrance needs; a firewall rule that lets health checks and proxies reach Ray Serve.
+
+    Does not: peer with anything, or let anything else in. GKE makes the rules for its own control plane.
+    Replaces: the subnetwork, and with it the region's cluster, when its range shrinks or its pods or Services range
+    changes. Adding or removing a region touches no other.
+    """
+
+    def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:Network", name, {}, opts)
+        self._child = ResourceOptions(parent=self)
+        self._args = args
+        vpc = args.names.vpc()
+        self.vpc = compute.Network(
+            vpc,
+            name=vpc,
+            auto_create_subnetworks=False,
+            routing_mode="GLOBAL",  # clients of one region reach the entrance in another
+            mtu=MTU,
+            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+        )
+        self.regions = {region: self._region(region, ranges) for region, ranges in args.regions.items()}
+        firewall = args.names.firewall()
+        proxies = [str(_proxies(r, args.proxy_purpose)) for r in args.regions.values()] if args.proxy_purpose else []
+        self.firewall = compute.Firewall(
+            firewall,
+            name=firewall,
+            network=self.vpc.id,
+            direction="INGRESS",
+            source_ranges=[*HEALTH_CHECKS, *proxies],
+            target_tags=[args.names.node_tag()],
+            allows=[{"protocol": "tcp", "ports": [str(SERVE_PORT)]}],
+            opts=self._child,
+        )
+        self.register_outputs({})
+
+    def _region(self, region: str, ranges: RegionRanges) -> NodeNetwork:
+        names = self._args.names
+        pods, services = names.pods_range(region), names.services_range(region)
+        subnetwork = compute.Subnetwork(
+            names.subnetwork(region),
+            name=names.subnetwork(region),
+            network=self.vpc.id,
+            region=region,
+            ip_cidr_range=str(ranges.nodes),
+            secondary_ip_ranges=[
+                {"range_name": pods, "ip_cidr_range": str(ranges.pods)},
+                {"range_name": services, "ip_cidr_range": str(ranges.services)},
+            ],
+            private_ip_google_access=True,
+            opts=self._child,
+        )
+        router = compute.Router(
+            names.router(region), name=names.router(region), network=self.vpc.id, region=region, opts=self._child
+        )
+        nat = compute.RouterNat(
+            names.nat(region),
+            name=names.nat(region),
+            router=router.name,
+            region=region,
+            nat_ip_allocate_option="AUTO_ONLY",
+            source_subnetwork_ip_ranges_to_nat="ALL_SUBNETWORKS_ALL_IP_RANGES",
+            enable_dynamic_port_allocation=True,
+            enable_endpoint_independent_mapping=False,  # Google takes no other value beside dynamic ports
+            log_config={"enable": True, "filter": "ERRORS_ONLY"},
+            opts=self._child,
+        )
+        return NodeNetwork(
+            network=self.vpc.id,
+            subnetwork=subnetwork.id,
+            pods_range=pods,
+            services_range=services,
+            egress=(nat,),
+            entrance=(self._proxy_subnetwork(region, ranges, self._args.proxy_purpose),)
+            if self._args.proxy_purpose
+            else (),
+        )
+
+    def _proxy_subnetwork(self, region: str, ranges: RegionRanges, purpose: str) -> compute.Subnetwork:
+        name = self._args.names.proxy_subnetwork(region, purpose)
+        return compute.Subnetwork(
+            name,
+            name=name,
+            network=self.vpc.id,
+            region=region,
+            ip_cidr_range=str(_proxies(ranges, purpose)),
+            purpose=purpose,
+            role="ACTIVE",  # one of each purpose, region and VPC can be
+            opts=self._child,
+        )
+
+
+def existing(network: ExistingNetwork | SharedNetwork, project: Project) -> dict[str, NodeNetwork]:
+    """The same of a VPC that is used as it is; nothing is made."""
+    owner = network.host.id if isinstance(network, SharedNetwork) else project.id
+    return {
+        region: NodeNetwork(
+            network=f"projects/{owner}/global/networks/{network.name}",
+            subnetwork=f"projects/{owner}/regions/{region}/subnetworks/{subnetwork.name}",
+            pods_range=subnetwork.pods_range,
+            services_range=subnetwork.services_range,
+        )
+        for region, subnetwork in network.subnetworks.items()
+    }
+
+
+def _proxies(ranges: RegionRanges, purpose: str) -> object:
+    return ranges.global_proxies if purpose == "GLOBAL_MANAGED_PROXY" else ranges.regional_proxies

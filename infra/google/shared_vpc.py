@@ -1,0 +1,76 @@
+"""What GKE needs to be allowed in the host project of a Shared VPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import Input, ResourceOptions
+from pulumi_gcp import compute, projects
+
+from infra.google.settings import ExistingSubnetwork, Project
+
+
+@dataclass(frozen=True)
+class SharedVpcArgs:
+    project: Project
+    host: Project
+    subnetworks: Mapping[str, ExistingSubnetwork]
+    gke_agent: Input[str]
+    """GKE's service agent of this project, as an IAM member."""
+    discovery_agent: Input[str] | None
+    """The multi-cluster Services agent of this project; None without a multi-cluster entrance."""
+    after: Sequence[pulumi.Resource]
+
+
+class SharedVpc(pulumi.ComponentResource):
+    """Makes: in the host project, the right of this project's agents to use the subnetworks, of GKE's agent to act as
+    its host agent, and of the multi-cluster Services agent to see the network.
+
+    Does not: attach the project to its host, or make any part of the network. GKE may not write firewall rules there:
+    its Gateway controller reports the ones it wants as events.
+    Replaces: a grant, when the subnetwork it is on changes.
+    """
+
+    def __init__(self, name: str, args: SharedVpcArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:SharedVpc", name, {}, opts)
+        child = ResourceOptions(parent=self, depends_on=list(args.after))
+        users: dict[str, Input[str]] = {
+            "gke": args.gke_agent,
+            "google-apis": f"serviceAccount:{args.project.number}@cloudservices.gserviceaccount.com",
+        }
+        grants: list[pulumi.Resource] = [
+            compute.SubnetworkIAMMember(
+                f"{name}-{region}-{user}",
+                project=args.host.id,
+                region=region,
+                subnetwork=subnetwork.name,
+                role="roles/compute.networkUser",
+                member=member,
+                opts=child,
+            )
+            for region, subnetwork in args.subnetworks.items()
+            for user, member in users.items()
+        ]
+        grants.append(
+            projects.IAMMember(
+                f"{name}-host-agent",
+                project=args.host.id,
+                role="roles/container.hostServiceAgentUser",
+                member=args.gke_agent,
+                opts=child,
+            )
+        )
+        if args.discovery_agent is not None:
+            grants.append(
+                projects.IAMMember(
+                    f"{name}-discovery",
+                    project=args.host.id,
+                    role="roles/multiclusterservicediscovery.serviceAgent",
+                    member=args.discovery_agent,
+                    opts=child,
+                )
+            )
+        self.grants = tuple(grants)
+        self.register_outputs({})
