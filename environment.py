@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pulumi
 
+from infra.google import naming
 from infra.google.settings import GoogleSettings
 from infra.machine.computer import Demand, weights_gib
 from infra.machine.settings import MachineSettings
@@ -107,19 +108,20 @@ def _plain(text: str | None) -> object:
 def check(name: str, raw: Mapping[str, object]) -> Environment:
     """`raw` is `{infra: ..., serving: ...}` as plain data."""
     blocks = parse(Blocks, "", raw)
-    found = list(_disagreements(blocks))
+    found = list(_disagreements(name, blocks))
     if found:
         raise Refused([sentence for _, sentence in found], [rule for rule, _ in found])
     return Environment(name, blocks.infra, blocks.serving)
 
 
-def _disagreements(blocks: Blocks) -> Iterator[tuple[str, str]]:
+def _disagreements(name: str, blocks: Blocks) -> Iterator[tuple[str, str]]:
     if blocks.serving is not None:
         yield from compatibility.refusals(blocks.serving)
     match blocks.infra:
         case MachineSettings() as machine:
             yield from _on_a_machine(machine, blocks.serving)
         case GoogleSettings() as google:
+            yield from ((refusal.type, refusal.message()) for refusal in naming.refusals(google, name))
             if blocks.serving is not None:
                 found = list(_on_clusters(google, blocks.serving))
                 yield from found or [(NOT_ON_CLUSTERS_YET.id, NOT_ON_CLUSTERS_YET.sentence())]

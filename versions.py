@@ -1,5 +1,11 @@
 """The versions this stack chooses, each beside its reason. Python pins live in locks/, Go pins in go.mod files."""
 
+import tomllib
+from pathlib import Path
+
+STACK: str = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]["version"]
+"""This stack's own, from pyproject.toml; a label on everything it makes."""
+
 RAY = "2.60.0"
 """Newest Ray; 2.56 brought HAProxy and direct streaming, 2.56.1 fixed body-aware routers on it (ray-project/ray#64488).
 locks/machine.txt installs exactly this; a cluster image must carry it."""

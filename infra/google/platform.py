@@ -8,9 +8,10 @@ from ipaddress import IPv4Network
 import pulumi
 from pulumi import ResourceOptions
 
-from infra import contract
+import versions
+from infra import contract, names
 from infra.google import cluster as clusters
-from infra.google import naming, network
+from infra.google import network
 from infra.google.cluster import Cluster, GkeCluster, GkeClusterArgs
 from infra.google.encryption import KeyGrants, KeyGrantsArgs
 from infra.google.fleet import Fleet, FleetArgs
@@ -34,13 +35,11 @@ from infra.google.settings import (
     SharedNetwork,
 )
 from infra.google.shared_vpc import SharedVpc, SharedVpcArgs
-from schema import Refused
 
 
-def provision(settings: GoogleSettings, environment: str, labels: Mapping[str, str]) -> contract.Platform:
-    """Declare everything; `labels` go on all that can carry any. Refuses names that Google would not take."""
-    if found := list(naming.refusals(settings, environment)):
-        raise Refused([refusal.message() for refusal in found], [refusal.type for refusal in found])
+def provision(settings: GoogleSettings, environment: str) -> contract.Platform:
+    """Declare everything. The names were checked on plain data before (`naming.refusals`)."""
+    labels = names.labels(environment, settings.owner, versions.STACK)
     for warning in settings.warnings():
         pulumi.log.warn(warning)
     ground = _Ground(settings, environment, labels)
@@ -51,7 +50,7 @@ def provision(settings: GoogleSettings, environment: str, labels: Mapping[str, s
         environment=environment,
         sites=tuple(site.contract(weights) for site in sites.values()),
         entrance=_entrance(ground, sites[settings.config_region].cluster, made),
-        labels=dict(labels),
+        labels=labels,
     )
 
 
