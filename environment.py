@@ -32,13 +32,19 @@ NOTHING_TO_RUN = Rule(
 GPUS = Rule(
     "environment.too-few-gpus",
     wrong="serving asks for {wanted} GPUs ({replicas} replicas of {each})",
-    why="infra has {there}",
-    instead="write fewer replicas, or raise {where} to {wanted}",
+    why="infra.logical_gpus is {there}",
+    instead="write fewer replicas, or raise infra.logical_gpus to {wanted}",
+)
+TOO_MANY_REPLICAS = Rule(
+    "environment.too-many-replicas",
+    wrong="serving asks for {replicas} replicas of {each} GPU(s)",
+    why="the nodes of {region}, at their most, have room for {room}",
+    instead="write at most {room}, or more nodes in infra.regions[{index}].pools",
 )
 REPLICA_TOO_WIDE = Rule(
     "environment.replica-wider-than-a-node",
     wrong="serving.engine.tensor_parallel_size is {each}",
-    why="a replica stays on one node, and those in {region} have {per_node} GPUs",
+    why="a replica stays on one node, and those in {region} have {per_node} GPU(s)",
     instead="write at most {per_node}, or a pool of larger machines",
 )
 LOCAL_MODEL = Rule(
@@ -60,7 +66,7 @@ LORA_HERE = Rule(
 NOT_ON_CLUSTERS_YET = Rule(
     "environment.serving-on-google",
     wrong="`serving` is set with infra.kind google",
-    why="this version declares a cluster's infrastructure, not yet what runs in it, and it does not pretend to",
+    why="this version declares a cluster's infrastructure, not yet what runs in it",
     instead="write `serving: null`; infra.kind machine serves the same settings on a computer",
 )
 
@@ -128,24 +134,20 @@ def _disagreements(name: str, blocks: Blocks) -> Iterator[tuple[str, str]]:
 
 
 def _on_clusters(google: GoogleSettings, serving: ServingSettings) -> Iterator[tuple[str, str]]:
+    """A replica stays on one node, so what counts is how many replicas a region's nodes have room for."""
     each = serving.engine.tensor_parallel_size
     for index, region in enumerate(google.regions):
         per_node = max(pool.machine.gpus for pool in region.pools)
-        there = sum(pool.terms.most_nodes * pool.machine.gpus for pool in region.pools)
-        pools = f"infra.regions[{index}].pools"
-        if serving.most_gpus > there:
+        room = sum(pool.terms.most_nodes * (pool.machine.gpus // each) for pool in region.pools)
+        if each > per_node:
+            yield REPLICA_TOO_WIDE.id, REPLICA_TOO_WIDE.sentence(each=each, region=region.name, per_node=per_node)
+        elif serving.replicas.most > room:
             yield (
-                GPUS.id,
-                GPUS.sentence(
-                    wanted=serving.most_gpus,
-                    replicas=serving.replicas.most,
-                    each=each,
-                    there=f"{there} at most in {region.name}",
-                    where=f"the nodes of {pools}",
+                TOO_MANY_REPLICAS.id,
+                TOO_MANY_REPLICAS.sentence(
+                    replicas=serving.replicas.most, each=each, region=region.name, room=room, index=index
                 ),
             )
-        elif each > per_node:
-            yield REPLICA_TOO_WIDE.id, REPLICA_TOO_WIDE.sentence(each=each, region=region.name, per_node=per_node)
 
 
 def _on_a_machine(machine: MachineSettings, serving: ServingSettings | None) -> Iterator[tuple[str, str]]:
@@ -159,8 +161,7 @@ def _on_a_machine(machine: MachineSettings, serving: ServingSettings | None) -> 
                 wanted=serving.most_gpus,
                 replicas=serving.replicas.most,
                 each=serving.engine.tensor_parallel_size,
-                there=f"{machine.logical_gpus} logical ones",
-                where="infra.logical_gpus",
+                there=machine.logical_gpus,
             ),
         )
     if serving.model.lora is not None and not TERMS[serving.data_path].direct:  # the direct path's own row says more

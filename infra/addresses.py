@@ -65,7 +65,7 @@ NO_ROOM = Rule(
     "addresses.no-room",
     wrong="{region} has index {index} and the base is {base}",
     why="each region takes a /14 of the base, which has room for {places}",
-    instead="write a lower index, a larger base, or all of the region's ranges",
+    instead="write a larger base (a /8 has room for 64), a lower index where there is one, or all the region's ranges",
 )
 INDEX_TAKEN = Rule(
     "addresses.index-taken",

@@ -45,20 +45,20 @@ NO_ZONES = Rule(
 ONE_ZONE = Rule(
     "capacity.one-zone",
     wrong="the pool is in {count} zones ({zones})",
-    why="{reason} is in one",
+    why="{reason} is in one zone",
     instead="write that zone alone; give another zone a pool of its own",
 )
 NO_SIZE = Rule(
     "capacity.size-missing",
     wrong="the pool has capacity.kind {kind} and no `nodes`",
     why="only a reservation says by itself how many nodes there are",
-    instead="write nodes.kind: autoscaling with a max_nodes",
+    instead="write `nodes: {{kind: autoscaling, max_nodes: N}}`",
 )
 UNPROMISED = Rule(
     "capacity.unpromised-nodes",
-    wrong="the pool asks for {nodes} nodes at all times by {kind}",
+    wrong="the pool is never to have fewer than {nodes} nodes, by {kind}",
     why="nobody promised them, so `pulumi up` would wait for them or fail on a stockout",
-    instead="write nodes.kind: autoscaling, min_nodes: 0 and max_nodes: {nodes}, and let the pods bring the nodes",
+    instead="write `nodes: {{kind: autoscaling, min_nodes: 0, max_nodes: N}}`, and let the pods bring the nodes",
 )
 BEYOND_RESERVATION = Rule(
     "capacity.beyond-reservation",
@@ -76,7 +76,7 @@ COMPACT = Rule(
     "capacity.compact-placement",
     wrong="compact_placement is true for {machine} by {kind}",
     why="{reason}",
-    instead="write compact_placement: false, or a machine type of {able}",
+    instead="write compact_placement: false, or machine_type {able}",
     source="GoogleCloudPlatform/cluster-toolkit, gke-node-pool",
 )
 NAME_IS_PATH = Rule(
@@ -442,10 +442,15 @@ def _size_refusals(capacity: Capacity, sizing: Sizing | None) -> Iterator[Pydant
 def _compact_refusals(kind: CapacityKind, machine: MachineType) -> Iterator[PydanticCustomError]:
     if not machine.compact_placement:
         reason = "its VMs gain nothing from being close together"
-        yield COMPACT.refusal(machine=machine.name, kind=kind, reason=reason, able="A3 with 8 GPUs or A4")
+        yield COMPACT.refusal(
+            machine=machine.name,
+            kind=kind,
+            reason=reason,
+            able="a3-highgpu-8g, a3-megagpu-8g, a3-ultragpu-8g or a4-highgpu-8g",
+        )
     elif kind is CapacityKind.FLEX_START and not machine.rdma:
         reason = "GKE places flex-start VMs close together only where they have RDMA"
-        yield COMPACT.refusal(machine=machine.name, kind=kind, reason=reason, able="A3 Ultra or A4")
+        yield COMPACT.refusal(machine=machine.name, kind=kind, reason=reason, able="a3-ultragpu-8g or a4-highgpu-8g")
 
 
 def _affinity(capacity: Capacity) -> ReservationAffinity:

@@ -95,23 +95,23 @@ TOO_LONG = Rule(
     "names.too-long",
     wrong="the {kind} would be called {name}, {length} characters",
     why="at most {longest} are taken, and names are never cut because two could become one",
-    instead="write {parts} shorter by {over} characters",
+    instead="make {parts} shorter by {over}",
 )
 ENVIRONMENT = Rule(
     "names.environment",
     wrong="the environment (the stack) is called {environment}",
-    why="it begins every name, up to the first hyphen, so it must be lowercase letters and digits, a letter first",
-    instead="call it {better}",
+    why="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
+    instead="call it {better}, and its file Pulumi.{better}.yaml",
 )
 REGION = Rule(
     "names.region",
     wrong="{region} does not look like a Google region",
-    why="one is a continent, a direction and a number",
+    why="a region is a continent, a direction and a number",
     instead="write one such as us-central1, or add the new continent to infra/names.py",
 )
 ROLE = Rule(
     "names.role",
-    wrong="{role} is to end a name",
+    wrong="`{role}` is to be the last part of a name",
     why="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
     instead="write one such as {better}",
 )
@@ -119,7 +119,7 @@ COLLISION = Rule(
     "names.collision",
     wrong="{first} and {second} would both be a {kind} called {name}",
     why="only one of them can have it",
-    instead="name one of them otherwise",
+    instead="give one of them another name",
 )
 LABEL = Rule(
     "names.label",
@@ -187,7 +187,10 @@ def name(kind: Kind, environment: str, role: str, region: str | None = None, pro
             raise ValueError("a bucket's name begins with its project")
         made = f"{project}--{made}"
     if len(made) > limit.longest:
-        parts = "the environment, the role" + (" or the project" if kind is Kind.BUCKET else "")
+        parts = (
+            "the environment's name" if region is None else "the environment's or, where you gave one, the pool's name"
+        )
+        parts += " or the project's id" if kind is Kind.BUCKET else ""
         raise TOO_LONG.refusal(
             kind=kind, name=made, length=len(made), longest=limit.longest, parts=parts, over=len(made) - limit.longest
         )

@@ -79,7 +79,15 @@ def _words(annotation: Any, field: FieldInfo | None = None) -> str:
         if origin is dict:
             return "mapping"
         return " or ".join(dict.fromkeys([_words(a) for a in args])) + (" or null" if optional else "")
-    plain = {"str": "text", "int": "whole number", "bool": "true or false", "float": "number", "Path": "path"}
+    plain = {
+        "str": "text",
+        "int": "whole number",
+        "bool": "true or false",
+        "float": "number",
+        "Path": "path",
+        "IPv4Network": "CIDR range",
+        "date": "date",
+    }
     name = getattr(annotation, "__name__", str(annotation))
     return plain.get(name, name)
 

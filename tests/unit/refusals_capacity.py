@@ -79,10 +79,10 @@ CASES = [
     Case(
         "capacity.unpromised-nodes",
         {f"{POOL}.nodes": {"kind": "static", "count": 2}},
-        ("2 nodes at all times by spot", "max_nodes: 2"),
+        ("fewer than 2 nodes, by spot", "min_nodes: 0"),
         "dev",
     ),
-    Case("capacity.unpromised-nodes", {f"{POOL}.nodes.min_nodes": 1}, ("1 nodes", "flex_start"), "staging"),
+    Case("capacity.unpromised-nodes", {f"{POOL}.nodes.min_nodes": 1}, ("fewer than 1 nodes", "flex_start"), "staging"),
     Case(
         "capacity.beyond-reservation",
         {f"{POOL}.nodes": {"kind": "static", "count": 3}},

@@ -192,9 +192,9 @@ CASES = [
     # What serving asks of clusters
     Case("environment.serving-on-google", {"serving": {"model": {"id": "a"}}}, ("serving: null",), "dev"),
     Case(
-        "environment.too-few-gpus",
+        "environment.too-many-replicas",
         {"serving": {"model": {"id": "a"}, "replicas": {"kind": "fixed", "count": 5}}},
-        ("5 GPUs", "4 at most in us-central1", "infra.regions[0].pools"),
+        ("5 replicas", "room for 4", "infra.regions[0].pools"),
         "dev",
     ),
     Case(

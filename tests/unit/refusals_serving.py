@@ -35,6 +35,10 @@ CASES = [
         {"serving.data_path": "python_proxy", "serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
         ("buckets", "merge"),
     ),
-    Case("environment.too-few-gpus", {"serving.replicas.count": 9}, ("9 GPUs", "8 logical", "infra.logical_gpus to 9")),
+    Case(
+        "environment.too-few-gpus",
+        {"serving.replicas.count": 9},
+        ("9 GPUs", "infra.logical_gpus is 8", "infra.logical_gpus to 9"),
+    ),
     Case("environment.model-not-a-folder", {"serving.model.source": "google/gemma-4-E2B-it"}, ("tiny-random",)),
 ]

@@ -171,7 +171,11 @@ def test_two_things_of_a_kind_never_share_a_name(kind: Kind, things: list[tuple[
 
 @pytest.mark.parametrize(
     ("kind", "role", "over"),
-    [(Kind.CLUSTER, "a" * 24, "by 1 "), (Kind.SERVICE_ACCOUNT, "a" * 24, "by 4 "), (Kind.NETWORK, "a" * 50, "by 4 ")],
+    [
+        (Kind.CLUSTER, "a" * 24, r"by 1\."),
+        (Kind.SERVICE_ACCOUNT, "a" * 24, r"by 4\."),
+        (Kind.NETWORK, "a" * 50, r"by 4\."),
+    ],
 )
 def test_a_name_that_is_too_long_is_refused_and_not_cut(kind: Kind, role: str, over: str) -> None:
     with pytest.raises(ValueError, match=over) as refused:
@@ -192,7 +196,7 @@ def test_an_environment_that_could_not_be_told_from_the_region_is_refused(enviro
 
 @pytest.mark.parametrize("role", ["us-central1-pool", "usc1-pool", "nane1", "Pool", "pool_1", "a--b", "1a", "a-", ""])
 def test_a_role_that_could_be_taken_for_a_region_or_is_not_a_word_is_refused(role: str) -> None:
-    with pytest.raises(ValueError, match="is to end a name") as refused:
+    with pytest.raises(ValueError, match="is to be the last part of a name") as refused:
         name(Kind.NODE_POOL, "prod", role, "us-central1")
     assert getattr(refused.value, "type", None) == "names.role"
     better = str(refused.value).split("such as ")[1].removesuffix(".")
