@@ -216,6 +216,7 @@ def test_what_is_referred_to_must_exist_unless_it_is_of_another_project(cloud: C
     with pytest.raises(Refusal, match=r"404.*'n' was not found"):
         create(cloud, SUBNETWORK, name="s", region="r", network="n")
     create(cloud, SUBNETWORK, name="shared", region="r", network="projects/host/global/networks/n")
+    create(cloud, SUBNETWORK, name="theirs", region="r", network="n", project="host")
     network = cloud.seed(NETWORK, {"name": "n"}, PROJECT)
     for i, name in enumerate((network, "n", f"https://www.googleapis.com/compute/v1/{network}")):
         create(cloud, SUBNETWORK, name=f"s{i}", region="r", network=name)

@@ -140,10 +140,7 @@ class Cloud:
         """Make it; returns its id and outputs. Raises `Refusal`."""
         with self._changing() as data:
             facts = assigned.Facts(token, inputs, config)
-            project, rows = str(facts.get("project", "")), data["resources"].values()
-            by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
-            _refuse(rules.not_enabled(token, project, rows, by_others))
-            self._check(token, inputs, facts, rows)
+            self._check(token, inputs, facts, config, data)
             row = self._put(data, token, inputs, config, labels)
             data["log"].append(f"create {row['id']}")
             return row["id"], row["outputs"]
@@ -158,7 +155,7 @@ class Cloud:
                 raise Refusal(f"googleapi: Error 404: The resource '{id_}' was not found, notFound")
             facts = assigned.Facts(token, inputs, config, row["serial"])
             facts.identify(token)
-            self._check(token, inputs, facts, data["resources"].values())
+            self._check(token, inputs, facts, config, data)
             row.update(inputs=inputs, outputs=assigned.outputs(token, inputs, facts, labels, olds=olds))
             data["log"].append(f"update {id_}")
             return row["outputs"]
@@ -237,10 +234,14 @@ class Cloud:
         }
         return data["resources"][key]
 
-    def _check(self, token: Token, inputs: dict[str, Any], facts: assigned.Facts, rows: Any) -> None:
-        project, plain = str(facts.get("project", "")), bare(inputs)
-        _refuse(rules.not_found(token, plain, (project, facts["number"]), rows))
-        _refuse(rules.no_such_member(str(plain.get("member", "")), project, rows))
+    def _check(self, token: Token, inputs: Any, facts: assigned.Facts, config: Any, data: dict[str, Any]) -> None:
+        """Of another project than the provider's, nothing is known: all of it counts as there."""
+        project, plain, rows = str(facts.get("project", "")), bare(inputs), data["resources"].values()
+        if project == config.get("project", project):
+            by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
+            _refuse(rules.not_enabled(token, project, rows, by_others))
+            _refuse(rules.not_found(token, plain, (project, facts["number"]), rows))
+        _refuse(rules.no_such_member(str(plain.get("member", "")), str(config.get("project", project)), rows))
 
     def _one(self, data: dict[str, Any], name: str) -> dict[str, Any]:
         found = [row for row in data["resources"].values() if row["id"].endswith(name)]
