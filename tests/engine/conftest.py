@@ -19,12 +19,6 @@ def inline(tmp_path: Path) -> Callable[[str], Engine]:
 
 
 @pytest.fixture
-def shadow(tmp_path: Path) -> Callable[[str], Engine]:
-    """An engine for this checkout's own program and one of its stacks; settings may be edited."""
-    return lambda stack: Engine.shadow(tmp_path, stack=stack)
-
-
-@pytest.fixture
 def cloud_of() -> Callable[[Engine], Cloud]:
     """Mounts the Google stand-in into an engine; returns its cloud, with every API enabled."""
 

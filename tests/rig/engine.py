@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,6 @@ class Result:
     steps: tuple[Step, ...] = ()
     failed: frozenset[str] = frozenset()
     """Names of resources whose step did not succeed."""
-    policies: tuple[Mapping[str, Any], ...] = ()
-    """The engine's policy events."""
 
     def ok(self) -> Result:
         """Itself, if it went well."""
@@ -80,14 +78,13 @@ class Result:
 
 @dataclass
 class Engine:
-    """One stack of one project, in `work`. `program` is made by `inline` or `shadow`."""
+    """One stack of one project, in `work`. `program` is made by `inline` or `shadow`. The CLI is the one on PATH, where
+    `make test` puts the one that tools/engine.py found or built."""
 
     program: Path
     work: Path
     stack: str = "dev"
     policy_pack: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-    """On top of the process's own: what gets the CLI onto PATH, and settings a test wants."""
 
     @classmethod
     def inline(cls, work: Path, source: str, **options: Any) -> Engine:
@@ -146,7 +143,6 @@ class Engine:
             "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
             "VIRTUAL_ENV": str(CHECKOUT / ".venv"),
             "NO_COLOR": "1",
-            **self.environment,
         }
 
     def init(self, config: Mapping[str, str] | None = None) -> Engine:
@@ -260,5 +256,4 @@ def _read(command: str, done: Result, events: list[dict[str, Any]]) -> Result:
             differs={path: diff["diffKind"] for path, diff in (meta.get("detailedDiff") or {}).items()},
             replaces=tuple(meta.get("keys") or ()),
         )
-    policies = tuple(e[kind] for e in events for kind in ("policyEvent", "policyRemediationEvent") if kind in e)
-    return Result(done.status, done.text, tuple(steps.values()), frozenset(failed), policies)
+    return Result(done.status, done.text, tuple(steps.values()), frozenset(failed))
