@@ -88,6 +88,6 @@ def _settings(stack: str) -> Path:
     salt = re.findall(r"^encryptionsalt:.*\n", copy.read_text(), re.MULTILINE) if copy.exists() else []
     text = (CHECKOUT / copy.name).read_text()
     text = re.sub(r"^(secretsprovider|encryptedkey|encryptionsalt):.*\n", "", text, flags=re.MULTILINE)
-    copy.write_text("\n".join([text.rstrip("\n"), *salt]) + "\n")
+    copy.write_text(text.rstrip("\n") + "\n" + "".join(salt))
     shutil.copyfile(CHECKOUT / "Pulumi.yaml", folder / "Pulumi.yaml")
     return copy
