@@ -131,7 +131,18 @@ def _compile(go: str, folder: Path) -> None:
     total = len(listed.splitlines())
     version = f"-X {SDK}/go/common/version.Version=v{PULUMI_CLI}"
     run(
-        [go, "build", "-v", "-trimpath", tags, f"-ldflags=-s -w {version}", "-o", str(folder / "pulumi"), PACKAGE],
+        [
+            go,
+            "build",
+            "-v",
+            "-trimpath",
+            tags,
+            "-gcflags=all=-dwarf=false",
+            f"-ldflags=-s -w {version}",
+            "-o",
+            str(folder / "pulumi"),
+            PACKAGE,
+        ],
         "Pulumi: compiling",
         env=env,
         cwd=module,
