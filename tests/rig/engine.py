@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ class Engine:
     work: Path
     stack: str = "dev"
     policy_pack: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables that a test wants, on top of `variables`."""
 
     @classmethod
     def inline(cls, work: Path, source: str, **options: Any) -> Engine:
@@ -143,6 +145,7 @@ class Engine:
             "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
             "VIRTUAL_ENV": str(CHECKOUT / ".venv"),
             "NO_COLOR": "1",
+            **self.environment,
         }
 
     def init(self, config: Mapping[str, str] | None = None) -> Engine:
