@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -142,6 +143,7 @@ def _select(stack: str, ground: cloud.Ground) -> None:
     if not backend.startswith(f"file://{STATE}"):
         return
     _clear_stale_lock(stack, Path(backend.removeprefix("file://")))
+    _end_orphans(ground.environment["PULUMI_HOME"])
     if not _exists(stack, ground):
         folder = ground.settings.parent if ground.settings else CHECKOUT
         console.run(["pulumi", "stack", "init", stack, "--no-select"], "pulumi", env=ground.environment, cwd=folder)
@@ -162,6 +164,27 @@ def _clear_stale_lock(stack: str, backend: Path) -> None:
             )
         say(f"  cleared the lock of a `pulumi` that is gone (pid {owner['pid']}, since {owner['timestamp']})")
         lock.unlink()
+
+
+def _end_orphans(home: str) -> None:
+    """End plugins that a killed `pulumi` of this checkout left: one that was given nothing to do waits forever."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            ours = f"PULUMI_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            if ours and b"pulumi.dynamic" in words and not _has_engine(int(folder.name)):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to look into
+
+
+def _has_engine(pid: int) -> bool:
+    """Whether a live `pulumi` is among the ancestors of `pid`."""
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if _runs(pid, "pulumi"):
+            return True
+    return False
 
 
 def _runs(pid: int, name: str) -> bool:

@@ -149,6 +149,7 @@ def test_a_head_killed_by_hand_and_then_an_engine_killed_half_way_are_both_mende
     assert interrupted.wait(60) != 0
     printed = clone.make("up")
     assert "cleared the lock" in printed
+    assert [p.pid for p in psutil.process_iter() if "pulumi.dynamic" in _words(p) and _of(p, clone)] == []
     assert proofs(printed) == FAST_PATH, printed
     assert len(named(clone, "gcs_server")) == 1
     assert len(named(clone, "raylet")) == 1
@@ -196,6 +197,20 @@ def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
     assert not folder.exists()
     assert not folder.with_suffix(".lock").exists()
     assert processes.holder_of(8000 + PORT_OFFSET) is None
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _of(process: psutil.Process, clone: Clone) -> bool:
+    try:
+        return process.environ().get("PULUMI_HOME", "").startswith(str(clone.folder))
+    except psutil.Error:
+        return False
 
 
 def _engine_of(make: int) -> psutil.Process | None:
