@@ -12,6 +12,7 @@ from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
 from infra.google.network import NodeNetwork
+from infra.google.provider import given
 from infra.google.settings import (
     ApiAccess,
     ClusterOptions,
@@ -79,11 +80,7 @@ class GkeCluster(pulumi.ComponentResource):
             # organization allows no other nodes.
             remove_default_node_pool=True,
             initial_node_count=1,
-            node_config={
-                "service_account": args.node_account,
-                "shielded_instance_config": {"enable_secure_boot": True, "enable_integrity_monitoring": True},
-                "boot_disk_kms_key": args.key,
-            },
+            node_config=_like_ours(args),
             release_channel={"channel": options.release_channel},
             min_master_version=options.min_version,
             maintenance_policy=_maintenance(options.maintenance),
@@ -121,12 +118,13 @@ class GkeCluster(pulumi.ComponentResource):
                 "managed_prometheus": {"enabled": True, "auto_monitoring_config": {"scope": "NONE"}},
             },
             cost_management_config={"enabled": True},
+            skip_node_pool_refresh=True,  # pools are resources of their own; the autoscaler's doings are no drift
             opts=ResourceOptions(
                 parent=self,
                 protect=args.protect,
                 depends_on=[*args.after, *args.network.egress],
                 delete_before_replace=True,
-                custom_timeouts=pulumi.CustomTimeouts(create="1h", update="2h", delete="1h"),
+                custom_timeouts=pulumi.CustomTimeouts(create="2h", update="2h", delete="2h"),
                 ignore_changes=[
                     "initialNodeCount",  # of the pool that is gone: GKE answers 0, and a change replaces the cluster
                     "nodeConfig",  # of the pool that is gone: GKE answers with the first pool's, to the same effect
@@ -179,6 +177,16 @@ def kubeconfig(name: str, dns_endpoint: str) -> str:
     )
 
 
+def _like_ours(args: GkeClusterArgs) -> container.ClusterNodeConfigArgsDict:
+    return given(
+        {
+            "service_account": args.node_account,
+            "shielded_instance_config": {"enable_secure_boot": True, "enable_integrity_monitoring": True},
+            "boot_disk_kms_key": args.key,
+        }
+    )
+
+
 def _endpoints(access: ApiAccess) -> container.ClusterControlPlaneEndpointsConfigArgsDict:
     return {
         "dns_endpoint_config": {"allow_external_traffic": access.from_internet},
@@ -215,12 +223,14 @@ def _window(window: MaintenanceWindow) -> container.ClusterMaintenancePolicyRecu
 
 
 def _exclusion(exclusion: MaintenanceExclusion) -> container.ClusterMaintenancePolicyMaintenanceExclusionArgsDict:
-    return {
-        "exclusion_name": exclusion.name,
-        "start_time": f"{exclusion.starts_at}T00:00:00Z",
-        "end_time": f"{exclusion.ends_at}T00:00:00Z" if exclusion.ends_at else None,
-        "exclusion_options": {
-            "scope": exclusion.scope,
-            "end_time_behavior": None if exclusion.ends_at else "UNTIL_END_OF_SUPPORT",
-        },
-    }
+    open_end = exclusion.ends_at is None
+    return given(
+        {
+            "exclusion_name": exclusion.name,
+            "start_time": f"{exclusion.starts_at}T00:00:00Z",
+            "end_time": None if open_end else f"{exclusion.ends_at}T00:00:00Z",
+            "exclusion_options": given(
+                {"scope": exclusion.scope, "end_time_behavior": "UNTIL_END_OF_SUPPORT" if open_end else None}
+            ),
+        }
+    )

@@ -96,7 +96,8 @@ class Network(pulumi.ComponentResource):
                 {"range_name": services, "ip_cidr_range": str(ranges.services)},
             ],
             private_ip_google_access=True,
-            opts=self._child,
+            # Google changes no range that a cluster uses, so the cluster has to go first; this plans it so.
+            opts=ResourceOptions(parent=self, replace_on_changes=["secondaryIpRanges"], delete_before_replace=True),
         )
         router = compute.Router(
             names.router(region), name=names.router(region), network=self.vpc.id, region=region, opts=self._child

@@ -14,6 +14,7 @@ from infra.capacity import PoolTerms
 from infra.contract import GpuNodeGroup, NodeGroup, Toleration
 from infra.google.cluster import Cluster
 from infra.google.naming import Names
+from infra.google.provider import given
 from infra.google.settings import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
 
 POOL_LABEL = "rayllm/pool"
@@ -23,9 +24,8 @@ GPU_TAINT = Toleration(key="nvidia.com/gpu", value="present")
 
 POOL_TIMES = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
 """Operations on large pools take longer than the provider's 30 minutes (GoogleCloudPlatform/magic-modules#18250)."""
-AUTOSCALER_S = "initialNodeCount"
-"""Left alone where the autoscaler decides: GKE answers with the size of the day, and a change replaces the pool
-(pulumi/pulumi-gcp#412)."""
+AT_BIRTH = "initialNodeCount"
+"""Left alone after birth: GKE can answer with another size, and a change replaces the pool (pulumi/pulumi-gcp#412)."""
 MACHINE_S = ("nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.localNvmeSsdBlockConfig")
 """Left alone after birth: they come with the machine type, GKE answers with either form, and a change replaces the pool
 (GoogleCloudPlatform/cluster-toolkit, gke-node-pool)."""
@@ -80,7 +80,6 @@ class NodePools(pulumi.ComponentResource):
             upgrade_settings={"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
             max_pods_per_node=SYSTEM_PODS_PER_NODE,
             node_config=self._node_config(SYSTEM_POOL, pool.machine, disk_gib=100),
-            ignore=[AUTOSCALER_S],
         )
 
     def _gpu(self, pool: GpuPool) -> container.NodePool:
@@ -122,7 +121,7 @@ class NodePools(pulumi.ComponentResource):
             placement_policy={"type": terms.placement} if terms.placement else None,
             max_pods_per_node=pool.max_pods_per_node,
             node_config=node_config,
-            ignore=[*([] if static else [AUTOSCALER_S]), *(MACHINE_S if machine.local_ssds else ())],
+            ignore=MACHINE_S if machine.local_ssds else (),
         )
 
     def _node_config(self, pool: str, machine: MachineShape, disk_gib: int) -> container.NodePoolNodeConfigArgsDict:
@@ -147,7 +146,7 @@ class NodePools(pulumi.ComponentResource):
         self,
         pool: str,
         *,
-        ignore: Sequence[str],
+        ignore: Sequence[str] = (),
         max_pods_per_node: int,
         management: container.NodePoolManagementArgsDict,
         node_config: container.NodePoolNodeConfigArgsDict,
@@ -175,33 +174,37 @@ class NodePools(pulumi.ComponentResource):
             placement_policy=placement_policy,
             max_pods_per_node=max_pods_per_node,
             network_config={"enable_private_nodes": True},
-            node_config=node_config,
+            node_config=given(node_config),
             opts=ResourceOptions(
                 parent=self,
                 depends_on=list(args.after),
                 deleted_with=args.cluster.resource,
                 delete_before_replace=True,
                 custom_timeouts=POOL_TIMES,
-                ignore_changes=list(ignore),
+                ignore_changes=[AT_BIRTH, *ignore],
             ),
         )
 
 
 def _autoscaling(terms: PoolTerms) -> container.NodePoolAutoscalingArgsDict:
-    return {
-        "total_min_node_count": terms.total_min_node_count,
-        "total_max_node_count": terms.total_max_node_count,
-        "location_policy": terms.location_policy,
-    }
+    return given(
+        {
+            "total_min_node_count": terms.total_min_node_count,
+            "total_max_node_count": terms.total_max_node_count,
+            "location_policy": terms.location_policy,
+        }
+    )
 
 
 def _affinity(terms: PoolTerms) -> container.NodePoolNodeConfigReservationAffinityArgsDict:
     affinity = terms.reservation_affinity
-    return {
-        "consume_reservation_type": affinity.consume_reservation_type,
-        "key": affinity.key,
-        "values": list(affinity.values) or None,
-    }
+    return given(
+        {
+            "consume_reservation_type": affinity.consume_reservation_type,
+            "key": affinity.key,
+            "values": list(affinity.values) or None,
+        }
+    )
 
 
 def _head_nodes(pool: SystemPool) -> NodeGroup:

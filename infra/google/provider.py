@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
 import pulumi_gcp as gcp
 
 from infra.google.settings import GoogleSettings
+
+Block = TypeVar("Block")
 
 
 def google_provider(settings: GoogleSettings, labels: Mapping[str, str]) -> gcp.Provider:
@@ -23,3 +26,9 @@ def google_provider(settings: GoogleSettings, labels: Mapping[str, str]) -> gcp.
         zone=first.pools[0].zones[0],
         default_labels=dict(labels),
     )
+
+
+def given(block: Block) -> Block:
+    """A nested block without the fields that are None: written out, they would reach the provider as null, which it
+    need not take for absent."""
+    return cast(Block, {key: value for key, value in cast(Mapping[str, Any], block).items() if value is not None})

@@ -105,7 +105,7 @@ def outputs(
         if name != key and name not in out:
             continue
         known = not preview or name in token.planned
-        value = (olds or {}).get(name) if name not in inputs else None
+        value = _kept(template, (olds or {}).get(name))
         if value is None:
             try:
                 value = fill(template, facts) if known else unknown(template)
@@ -125,6 +125,13 @@ def outputs(
 def unknown(template: Any) -> Any:
     """A template with every value unknown."""
     return {k: unknown(v) for k, v in template.items()} if isinstance(template, dict) else UNKNOWN
+
+
+def _kept(template: Any, old: Any) -> Any:
+    """What Google assigned before, of what it assigns."""
+    if isinstance(template, dict) and isinstance(old, dict):
+        return {key: _kept(inner, old[key]) for key, inner in template.items() if key in old}
+    return old
 
 
 def _merge(assigned: Any, given: Any) -> Any:

@@ -156,7 +156,8 @@ class Google(provider_pb2_grpc.ResourceProviderServicer):
 
     def Update(self, request: Any, context: Any) -> Any:
         token, inputs = tokens.get(request.type), plain(request.news)
-        olds = {k: v for k, v in plain(request.olds).items() if k not in plain(request.old_inputs)}
+        taken_out = plain(request.old_inputs).keys() - inputs.keys()
+        olds = {k: v for k, v in plain(request.olds).items() if k not in taken_out}
         if request.preview:
             facts = self._facts(token, inputs)
             out = assigned.outputs(token, inputs, facts, self._labels(), olds=olds, preview=True)

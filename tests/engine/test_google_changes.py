@@ -1,0 +1,265 @@
+"""What an edit of the settings does, under the real engine: updated in place, replaced, or nothing at all.
+
+One stack has a pool for each edit of a pool and a region for each edit of a region, so that one preview shows many
+edits at once and tells them apart. Which field replaces is known from the provider's source, by way of
+tests/rig/google/tokens.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.google_stacks import changes, stack, unexplained, write
+from tests.rig.engine import Engine
+from tests.unit.case import blocks, edited
+
+CREATE, UPDATE, REPLACE, DELETE, NOTHING = "create", "update", "replace", "delete", "nothing"
+
+SPOT = {"kind": "spot"}
+FLEX = {"kind": "flex_start", "max_run_hours": 24}
+MINE = {"kind": "reservation", "name": "mine", "count": 2, "ends_at": "2027-06-30"}
+AUTOSCALED = {"kind": "autoscaling", "max_nodes": 2}
+L4 = {"machine_type": "g2-standard-8", "zones": ["us-central1-a"], "capacity": SPOT, "nodes": AUTOSCALED}
+A4 = {"machine_type": "a4-highgpu-8g", "zones": ["us-central1-b"], "capacity": MINE}
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """A pool called `name`, what is written differently in it, and what that does to it."""
+
+    name: str
+    pool: Mapping[str, Any]
+    edit: Mapping[str, Any]
+    does: str
+
+
+POOLS = [
+    PoolRow("larger-machine", L4, {"machine_type": "g2-standard-16"}, UPDATE),
+    PoolRow("more-gpus", L4, {"machine_type": "g2-standard-24"}, REPLACE),
+    PoolRow("other-gpu", L4, {"machine_type": "g4-standard-48"}, REPLACE),
+    PoolRow("other-driver", L4, {"driver": "DEFAULT"}, REPLACE),
+    PoolRow("another-zone", L4, {"zones": ["us-central1-a", "us-central1-c"]}, UPDATE),
+    PoolRow(
+        "other-order",
+        L4 | {"zones": ["us-central1-a", "us-central1-c"]},
+        {"zones": ["us-central1-c", "us-central1-a"]},
+        NOTHING,
+    ),
+    PoolRow("more-nodes", L4, {"nodes": {"kind": "autoscaling", "max_nodes": 4}}, UPDATE),
+    PoolRow("more-pods", L4, {"max_pods_per_node": 64}, REPLACE),
+    PoolRow("larger-disk", L4, {"boot_disk_gib": 300}, UPDATE),
+    PoolRow("spot-to-on-demand", L4, {"capacity": {"kind": "on_demand"}}, REPLACE),
+    PoolRow("spot-to-flex-start", L4, {"capacity": FLEX}, REPLACE),
+    PoolRow("longer-flex-start", L4 | {"capacity": FLEX}, {"capacity": FLEX | {"max_run_hours": 48}}, REPLACE),
+    PoolRow("other-reservation", A4, {"capacity": MINE | {"name": "other"}}, REPLACE),
+    PoolRow("more-reserved", A4, {"capacity": MINE | {"count": 3}}, UPDATE),
+    PoolRow("reserved-longer", A4, {"capacity": MINE | {"ends_at": "2027-09-30"}}, NOTHING),
+    PoolRow("delivered", A4 | {"capacity": MINE | {"active": False}}, {"capacity": MINE}, UPDATE),
+    PoolRow("now-autoscaled", A4, {"nodes": AUTOSCALED}, UPDATE),
+    PoolRow("now-static", A4 | {"nodes": AUTOSCALED}, {"nodes": {"kind": "static", "count": 1}}, UPDATE),
+    PoolRow("placed-together", A4, {"compact_placement": True}, REPLACE),
+]
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """A region of its own, what is written differently in it, and what that does to what its name is in."""
+
+    name: str
+    region: Mapping[str, Any]
+    edit: Mapping[str, Any]
+    does: Mapping[str, str]
+    """`Type name` as a pattern -> what happens to it; all else stays."""
+
+
+REGIONS = [
+    RegionRow("us-east1", {}, {"traffic": "drained", "release": "2"}, {}),
+    RegionRow(
+        "us-east4",
+        {"ranges": {"nodes": "10.200.0.0/21"}},
+        {"ranges": {"nodes": "10.200.0.0/20"}},
+        {"compute.Subnetwork *-nodes": UPDATE},
+    ),
+    RegionRow(
+        "us-west1",
+        {"ranges": {"nodes": "10.201.0.0/20"}},
+        {"ranges": {"nodes": "10.201.0.0/21"}},
+        {"compute.Subnetwork *-nodes": REPLACE, "compute.Address *": REPLACE, "container.*": REPLACE},
+    ),
+    RegionRow(
+        "us-west4",
+        {},
+        {"ranges": {"pods": "10.210.0.0/15"}},
+        {"compute.Subnetwork *-nodes": REPLACE, "compute.Address *": REPLACE, "container.*": REPLACE},
+    ),
+    RegionRow("us-south1", {}, {"ranges": {"redis": "10.220.0.0/28"}}, {"redis.Instance *": REPLACE}),
+]
+GONE, NEW = "europe-west4", "asia-southeast1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Edits of the whole environment, tried at once, each with what it does: `Type name` as a pattern -> operation. All
+    else stays."""
+
+    name: str
+    edits: Mapping[str, tuple[Any, Mapping[str, str]]]
+
+
+DATA = ("compute.Address", "container.Cluster", "dns.ManagedZone", "redis.Instance", "storage.Bucket")
+LABELLED = (*DATA, "artifactregistry.Repository", "container.NodePool", "gkehub.Feature", "pulumi:providers:gcp")
+KEYS = {at: f"projects/k/locations/{at}/keyRings/r/cryptoKeys/c" for at in ("us", "us-central1", "us-east4")}
+
+ROWS = [
+    Row(
+        "in place",
+        {
+            "infra.gateway.hostname": ("models.example.internal", {}),
+            "infra.regions.1.traffic": ("drained", {}),
+            "infra.gateway.config_region": ("us-east4", {"gkehub.Feature *ingress": UPDATE}),
+            "infra.cluster.release_channel": ("RAPID", {"container.Cluster *": UPDATE}),
+            "infra.cluster.min_version": ("1.36", {"container.Cluster *": UPDATE}),
+            "infra.cluster.maintenance.window.days": (["MO", "TU"], {"container.Cluster *": UPDATE}),
+            "infra.cluster.api_access.from_internet": (False, {"container.Cluster *": UPDATE}),
+            "infra.cluster.gcs_fuse": (True, {"container.Cluster *": UPDATE}),
+            "infra.system_pool.machine_type": ("n4-standard-16", {"container.NodePool *-system": UPDATE}),
+            "infra.system_pool.max_nodes": (9, {"container.NodePool *-system": UPDATE}),
+            "infra.head_state.memory_gib": (8, {"redis.Instance *": UPDATE}),
+        },
+    ),
+    Row("another owner", {"infra.owner": ("somebody-else", {f"{kind} *": UPDATE for kind in LABELLED})}),
+    Row("protection", {"infra.protect": (True, {f"{kind} *": UPDATE for kind in DATA})}),
+    Row(
+        "where data is",
+        {
+            "infra.head_state.tier": ("BASIC", {"redis.Instance *": REPLACE}),
+            "infra.model_store.location": ("EU", {"storage.*": REPLACE}),
+            "infra.images.upstream": ("https://quay.io", {"artifactregistry.*": REPLACE}),
+            "infra.images.streaming": (
+                False,
+                {"container.NodePool *": UPDATE, "projects.Service containerfilesystem": DELETE},
+            ),
+            "infra.gateway.hostname": ("llm.another.example", {}),
+            "infra.gateway.dns_zone.domain": ("another.example", {"dns.ManagedZone *": REPLACE}),
+        },
+    ),
+    Row(
+        "keys of one's own",
+        {
+            "infra.encryption_keys": (
+                KEYS,
+                {
+                    "projects.*": CREATE,
+                    "kms.*": CREATE,
+                    "container.Cluster *": UPDATE,
+                    "storage.Bucket *": UPDATE,
+                    "container.NodePool *": REPLACE,
+                    "redis.Instance *": REPLACE,
+                    "artifactregistry.*": REPLACE,
+                },
+            )
+        },
+    ),
+    Row(
+        "a public entrance",
+        {
+            "infra.gateway.certificate": (
+                {"kind": "existing", "name": "llm"},
+                {"projects.Service certificatemanager": CREATE},
+            ),
+            "infra.gateway.cloud_armor": (
+                {"allowed_sources": ["203.0.113.0/24"]},
+                {"compute.SecurityPolicy *": CREATE},
+            ),
+            "infra.gateway.exposure": (
+                "public",
+                {
+                    "compute.GlobalAddress *": CREATE,
+                    "compute.Address *": DELETE,
+                    "compute.Subnetwork *-global-proxies": DELETE,
+                    "compute.Firewall *": UPDATE,
+                    "dns.ManagedZone *": REPLACE,
+                },
+            ),
+        },
+    ),
+]
+
+
+def region(name: str, index: int, *pools: Mapping[str, Any], **other: Any) -> dict[str, Any]:
+    own = L4 | {"name": "l4", "zones": [f"{name}-b"]}
+    return {"name": name, "index": index, "pools": list(pools or [own]), **other}
+
+
+COMMON = {
+    "infra.gateway": {"hostname": "llm.example.internal", "dns_zone": {"kind": "new", "domain": "example.internal"}},
+    "infra.head_state": {"tier": "STANDARD_HA"},
+    "infra.images": {"kind": "mirror"},
+    "infra.model_store": {"kind": "new", "location": "US"},
+}
+ONE_FOR_EACH_ROW = edited(
+    blocks("dev"),
+    {
+        **COMMON,
+        "infra.regions": [
+            region("us-central1", 0, *({"name": row.name, **row.pool} for row in POOLS)),
+            *(region(row.name, index, **row.region) for index, row in enumerate(REGIONS, 1)),
+            region(GONE, 9),
+        ],
+    },
+)
+TWO_REGIONS = edited(blocks("dev"), {**COMMON, "infra.regions": [region("us-central1", 0), region("us-east4", 1)]})
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The stack with a pool or region for each row."""
+    return made(tmp_path_factory.mktemp("wide"), ONE_FOR_EACH_ROW)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The stack of two regions."""
+    return made(tmp_path_factory.mktemp("small"), TWO_REGIONS)
+
+
+def made(work: Path, settings: Mapping[str, Any]) -> Engine:
+    engine, _ = stack(work, "dev")
+    write(engine, settings)
+    engine.up("--skip-preview").ok()
+    return engine
+
+
+def after(engine: Engine, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What `settings` would do, with a comment more in the file."""
+    write(engine, settings)
+    engine.settings.write_text("# a comment\n" + engine.settings.read_text())
+    return changes(engine.preview().ok())
+
+
+def test_an_edit_of_a_pool_does_what_its_row_says(wide: Engine) -> None:
+    edits = {f"infra.regions.0.pools.{i}.{path}": v for i, row in enumerate(POOLS) for path, v in row.edit.items()}
+    found = after(wide, edited(ONE_FOR_EACH_ROW, edits))
+    assert found == {f"container.NodePool dev-us-central1-{row.name}": row.does for row in POOLS if row.does != NOTHING}
+
+
+def test_an_edit_of_a_region_does_what_its_row_says_and_touches_no_other_region(wide: Engine) -> None:
+    edits = {f"infra.regions.{i}.{path}": v for i, row in enumerate(REGIONS, 1) for path, v in row.edit.items()}
+    edits[f"infra.regions.{len(REGIONS) + 1}"] = region(NEW, 10)  # in the place of GONE
+    found = after(wide, edited(ONE_FOR_EACH_ROW, edits))
+    for row in REGIONS:
+        mine = {key: found.pop(key) for key in list(found) if f"-{row.name}-" in key}
+        assert unexplained(mine, row.does) == [], row.name
+    # the firewall rule names the proxies of each region
+    assert unexplained(found, {f"*-{GONE}-*": DELETE, f"*-{NEW}-*": CREATE, "compute.Firewall *": UPDATE}) == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_an_edit_of_the_environment_does_what_its_row_says(small: Engine, row: Row) -> None:
+    found = after(small, edited(TWO_REGIONS, {path: value for path, (value, _) in row.edits.items()}))
+    assert unexplained(found, {line: op for _, does in row.edits.values() for line, op in does.items()}) == []
