@@ -137,7 +137,12 @@ class GkeCluster(pulumi.ComponentResource):
             kubeconfig=pulumi.Output.all(name, endpoints.dns_endpoint_config.endpoint).apply(
                 lambda both: kubeconfig(both[0], both[1])
             ),
-            membership=self.resource.fleet.membership.apply(lambda full: full.removeprefix("//gkehub.googleapis.com/"))
+            membership=pulumi.Output.format(
+                "projects/{}/locations/{}/memberships/{}",
+                args.project.id,
+                self.resource.fleet.membership_location,
+                self.resource.fleet.membership_id,
+            )
             if args.in_fleet
             else None,
             resource=self.resource,

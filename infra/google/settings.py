@@ -21,7 +21,8 @@ from infra.accelerators import MachineShape, MachineType
 from infra.addresses import GivenRanges, NodeDemand, RegionRanges
 from infra.capacity import Capacity, PoolTerms, Sizing
 from infra.contract import Traffic
-from schema import Rule, Settings
+from infra.google import rules
+from schema import Settings
 from versions import GKE_FLOOR
 
 Found = tuple[tuple[str | int, ...], PydanticCustomError]
@@ -34,152 +35,6 @@ Hostname = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.
 SYSTEM_POOL = "system"
 """Last part of the system pool's name."""
 SYSTEM_PODS_PER_NODE = 110
-
-ZONE_ELSEWHERE = Rule(
-    "google.zone-elsewhere",
-    wrong="zone {zone} is not in region {region}",
-    why="a node pool's zones are zones of its cluster's region",
-    instead="write a zone such as {region}-b, or move the pool to its region",
-)
-REGION_TWICE = Rule(
-    "google.region-twice",
-    wrong="region {region} is written twice",
-    why="a region has one cluster",
-    instead="write its pools under one entry",
-)
-CONFIG_REGION = Rule(
-    "google.config-region",
-    wrong="gateway.config_region is {region}",
-    why="the config cluster, which holds Gateway and HTTPRoute, must be one of this stack's",
-    instead="write one of {regions}",
-)
-ONE_CLUSTER_CLASS = Rule(
-    "google.one-cluster-class",
-    wrong="gateway.multi_cluster is false with {count} regions",
-    why="a single-cluster GatewayClass sends requests to one cluster only",
-    instead="write true or take it out, or keep one region",
-)
-PUBLIC_WITHOUT_ARMOR = Rule(
-    "google.public-without-armor",
-    wrong="gateway.exposure is public without gateway.cloud_armor",
-    why="anyone on the internet could spend your GPU hours",
-    instead="write cloud_armor with the allowed_sources, or exposure: private",
-)
-ARMOR_ON_PRIVATE = Rule(
-    "google.armor-on-private",
-    wrong="gateway.cloud_armor is set with exposure: private",
-    why="no page of Google's says that Cloud Armor works with cross-region internal load balancers",
-    instead="take cloud_armor out (only the VPC reaches a private entrance), or write exposure: public",
-)
-PUBLIC_WITHOUT_TLS = Rule(
-    "google.public-without-tls",
-    wrong="gateway.exposure is public without gateway.certificate",
-    why="prompts, answers and API keys would cross the internet in clear text",
-    instead="write hostname and certificate",
-)
-CERTIFICATE_WITHOUT_HOSTNAME = Rule(
-    "google.certificate-without-hostname",
-    wrong="gateway.certificate.kind is managed without gateway.hostname",
-    why="Google issues a certificate for a name",
-    instead="write the hostname that clients will use",
-)
-HOSTNAME_ELSEWHERE = Rule(
-    "google.hostname-elsewhere",
-    wrong="gateway.hostname {hostname} is not below gateway.dns_zone.domain {domain}",
-    why="its record goes into that zone",
-    instead="write a hostname that ends with .{domain}",
-)
-ZONE_WITHOUT_HOSTNAME = Rule(
-    "google.zone-without-hostname",
-    wrong="gateway.dns_zone is set without gateway.hostname",
-    why="the zone would stay empty",
-    instead="write the hostname that clients will use",
-)
-CLUSTER_OUTSIDE_VPC = Rule(
-    "google.cluster-outside-vpc",
-    wrong="cluster.kind is existing with network.kind new",
-    why="that cluster is in another VPC, and load balancer, Redis and the other clusters must be in one",
-    instead="write network.kind: existing with the VPC that the cluster is in",
-)
-CLUSTER_OUTSIDE_FLEET = Rule(
-    "google.cluster-outside-fleet",
-    wrong="the existing cluster {cluster} has no `membership`",
-    why="a multi-cluster Gateway reaches members of the fleet only",
-    instead="register it and write membership: projects/P/locations/L/memberships/NAME",
-)
-SUBNETWORK_MISSING = Rule(
-    "google.subnetwork-missing",
-    wrong="network.subnetworks has no {region}",
-    why="an existing VPC is used as it is: no subnetwork is made in it",
-    instead="write the region's subnetwork with its secondary ranges and proxy-only range",
-)
-PROXIES_MISSING = Rule(
-    "google.proxies-missing",
-    wrong="network.subnetworks.{region} has no proxies",
-    why="an exposure: private entrance runs on the {purpose} subnetwork, whose range pods must admit",
-    instead="write the range of the active proxy-only subnetwork of that purpose",
-)
-RANGES_OF_EXISTING = Rule(
-    "google.ranges-of-existing-vpc",
-    wrong="`ranges` is set with network.kind {kind}",
-    why="the subnetworks exist already, and their ranges are not ours to choose",
-    instead="take `ranges` out",
-)
-REDIS_RANGE_MISSING = Rule(
-    "google.redis-range-missing",
-    wrong="network.kind is shared with head_state and no network.redis_range",
-    why="Memorystore reaches a Shared VPC through private services access only",
-    instead="write the name of the host project's allocated range, or head_state: null",
-)
-OPEN_TO_ALL = Rule(
-    "google.api-open-to-all",
-    wrong="authorized network {name} is {cidr}",
-    why="the Kubernetes API would answer the whole internet",
-    instead="write the addresses of your offices and runners, or none and use the DNS endpoint, which IAM guards",
-)
-EXCLUSION_WITHOUT_WINDOW = Rule(
-    "google.exclusion-without-window",
-    wrong="maintenance.exclusions is set with window: null",
-    why="GKE takes exclusions only beside a window",
-    instead="write a window, or take `window` out for Saturday and Sunday nights",
-)
-WINDOW_TOO_SHORT = Rule(
-    "google.window-too-short",
-    wrong="the maintenance window is open {hours} hours in 32 days",
-    why="GKE wants 48, in pieces of four hours or more",
-    instead="write more days or hours",
-    source="GKE, Configure maintenance windows and exclusions",
-)
-EXCLUSION_PERIOD = Rule(
-    "google.exclusion-period",
-    wrong="exclusion {name} has ends_at {ends} and starts_at {starts}",
-    why="it would end before it begins",
-    instead="write a later ends_at",
-)
-EXCLUSION_WITHOUT_END = Rule(
-    "google.exclusion-without-end",
-    wrong="exclusion {name} has scope NO_UPGRADES and no ends_at",
-    why="GKE lets only minor and node upgrades be put off until a version's end of support",
-    instead="write ends_at, or the scope NO_MINOR_OR_NODE_UPGRADES",
-)
-STATE_LOST = Rule(
-    "google.head-state-lost",
-    wrong="head_state.tier is BASIC with protect: true",
-    why="a BASIC instance loses everything when its one node fails or is updated, and Ray's heads with it",
-    instead="write STANDARD_HA, or protect: false where that may happen",
-)
-KEY_MISSING = Rule(
-    "google.key-missing",
-    wrong="encryption_keys has no key for {location}",
-    why="{what} is there, and Cloud KMS keys work in their own location only",
-    instead="write {location}: projects/P/locations/{location}/keyRings/R/cryptoKeys/K, or take encryption_keys out",
-)
-KEY_ELSEWHERE = Rule(
-    "google.key-elsewhere",
-    wrong="encryption_keys.{location} is a key of {actual}",
-    why="Cloud KMS keys work in their own location only",
-    instead="write a key whose path says locations/{location}",
-)
 
 
 M = TypeVar("M", bound=Settings)
@@ -358,7 +213,7 @@ class Region(Settings):
         for i, pool in enumerate(self.pools):
             for zone in pool.zones:
                 if not re.fullmatch(re.escape(self.name) + "-[a-z]", zone):
-                    yield ("pools", i), ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
+                    yield ("pools", i), rules.ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
 
 
 class ReleaseChannel(StrEnum):
@@ -396,7 +251,7 @@ class MaintenanceWindow(Settings):
     def _long_enough(self) -> MaintenanceWindow:
         open_hours = 4 * len(set(self.days)) * self.hours  # 32 days hold every weekday four times, at least
         if open_hours < 48:
-            raise WINDOW_TOO_SHORT.refusal(hours=open_hours)
+            raise rules.WINDOW_TOO_SHORT.refusal(hours=open_hours)
         return self
 
 
@@ -423,9 +278,9 @@ class MaintenanceExclusion(Settings):
     @model_validator(mode="after")
     def _ends(self) -> MaintenanceExclusion:
         if self.ends_at is None and self.scope is ExclusionScope.NO_UPGRADES:
-            raise EXCLUSION_WITHOUT_END.refusal(name=self.name)
+            raise rules.EXCLUSION_WITHOUT_END.refusal(name=self.name)
         if self.ends_at is not None and self.ends_at <= self.starts_at:
-            raise EXCLUSION_PERIOD.refusal(name=self.name, ends=self.ends_at, starts=self.starts_at)
+            raise rules.EXCLUSION_PERIOD.refusal(name=self.name, ends=self.ends_at, starts=self.starts_at)
         return self
 
 
@@ -440,7 +295,7 @@ class Maintenance(Settings):
     @model_validator(mode="after")
     def _exclusions_have_a_window(self) -> Maintenance:
         if self.exclusions and self.window is None:
-            raise EXCLUSION_WITHOUT_WINDOW.refusal()
+            raise rules.EXCLUSION_WITHOUT_WINDOW.refusal()
         return self
 
 
@@ -455,7 +310,7 @@ class AuthorizedNetwork(Settings):
     @model_validator(mode="after")
     def _not_everybody(self) -> AuthorizedNetwork:
         if self.cidr.prefixlen < 8:
-            raise OPEN_TO_ALL.refusal(name=self.name, cidr=self.cidr)
+            raise rules.OPEN_TO_ALL.refusal(name=self.name, cidr=self.cidr)
         return self
 
 
@@ -610,19 +465,19 @@ class Gateway(Settings):
     def _refusals(self) -> Iterator[Found]:
         public = self.exposure is Exposure.PUBLIC
         if public and self.cloud_armor is None:
-            yield (), PUBLIC_WITHOUT_ARMOR.refusal()
+            yield (), rules.PUBLIC_WITHOUT_ARMOR.refusal()
         if not public and self.cloud_armor is not None:
-            yield (), ARMOR_ON_PRIVATE.refusal()
+            yield (), rules.ARMOR_ON_PRIVATE.refusal()
         if public and self.certificate is None:
-            yield (), PUBLIC_WITHOUT_TLS.refusal()
+            yield (), rules.PUBLIC_WITHOUT_TLS.refusal()
         if isinstance(self.certificate, ManagedCertificate) and self.hostname is None:
-            yield (), CERTIFICATE_WITHOUT_HOSTNAME.refusal()
+            yield (), rules.CERTIFICATE_WITHOUT_HOSTNAME.refusal()
         if self.dns_zone is not None and self.hostname is None:
-            yield (), ZONE_WITHOUT_HOSTNAME.refusal()
+            yield (), rules.ZONE_WITHOUT_HOSTNAME.refusal()
         if isinstance(self.dns_zone, NewZone) and self.hostname is not None:
             domain = self.dns_zone.domain
             if not self.hostname.endswith(f".{domain}"):
-                yield (), HOSTNAME_ELSEWHERE.refusal(hostname=self.hostname, domain=domain)
+                yield (), rules.HOSTNAME_ELSEWHERE.refusal(hostname=self.hostname, domain=domain)
 
 
 class NewBucket(Settings):
@@ -821,13 +676,13 @@ class GoogleSettings(Settings):
         yield from self._gateway_refusals()
         yield from self._key_refusals()
         if self.protect and self.head_state is not None and self.head_state.tier is RedisTier.BASIC:
-            yield ("head_state",), STATE_LOST.refusal()
+            yield ("head_state",), rules.STATE_LOST.refusal()
 
     def _region_refusals(self) -> Iterator[Found]:
         seen: set[str] = set()
         for i, region in enumerate(self.regions):
             if region.name in seen:
-                yield ("regions", i), REGION_TWICE.refusal(region=region.name)
+                yield ("regions", i), rules.REGION_TWICE.refusal(region=region.name)
             seen.add(region.name)
 
     def _pool_refusals(self) -> Iterator[Found]:
@@ -850,15 +705,15 @@ class GoogleSettings(Settings):
                 yield ("regions",), refusal
             return
         if isinstance(self.network, SharedNetwork) and self.head_state is not None and not self.network.redis_range:
-            yield ("network",), REDIS_RANGE_MISSING.refusal()
+            yield ("network",), rules.REDIS_RANGE_MISSING.refusal()
         for i, region in enumerate(self.regions):
             if region.ranges != GivenRanges():
-                yield ("regions", i), RANGES_OF_EXISTING.refusal(kind=self.network.kind)
+                yield ("regions", i), rules.RANGES_OF_EXISTING.refusal(kind=self.network.kind)
             subnetwork = self.network.subnetworks.get(region.name)
             if subnetwork is None:
-                yield ("network",), SUBNETWORK_MISSING.refusal(region=region.name)
+                yield ("network",), rules.SUBNETWORK_MISSING.refusal(region=region.name)
             elif subnetwork.proxies is None and self.proxy_purpose:
-                yield ("network",), PROXIES_MISSING.refusal(region=region.name, purpose=self.proxy_purpose)
+                yield ("network",), rules.PROXIES_MISSING.refusal(region=region.name, purpose=self.proxy_purpose)
 
     def _place(self, region: Region) -> addresses.Region:
         pools = (NodeDemand(pool.terms.peak_nodes, pool.max_pods_per_node) for pool in region.pools if _sound(pool))
@@ -868,16 +723,16 @@ class GoogleSettings(Settings):
     def _gateway_refusals(self) -> Iterator[Found]:
         regions = [region.name for region in self.regions]
         if self.config_region not in regions:
-            yield ("gateway",), CONFIG_REGION.refusal(region=self.config_region, regions=", ".join(regions))
+            yield ("gateway",), rules.CONFIG_REGION.refusal(region=self.config_region, regions=", ".join(regions))
         if len(regions) > 1 and not self.multi_cluster:
-            yield ("gateway",), ONE_CLUSTER_CLASS.refusal(count=len(regions))
+            yield ("gateway",), rules.ONE_CLUSTER_CLASS.refusal(count=len(regions))
         for i, region in enumerate(self.regions):
             if not isinstance(region.cluster, ExistingCluster):
                 continue
             if isinstance(self.network, NewNetwork):
-                yield ("regions", i), CLUSTER_OUTSIDE_VPC.refusal()
+                yield ("regions", i), rules.CLUSTER_OUTSIDE_VPC.refusal()
             if self.multi_cluster and region.cluster.membership is None:
-                yield ("regions", i), CLUSTER_OUTSIDE_FLEET.refusal(cluster=region.cluster.name)
+                yield ("regions", i), rules.CLUSTER_OUTSIDE_FLEET.refusal(cluster=region.cluster.name)
 
     def _key_refusals(self) -> Iterator[Found]:
         if not self.encryption_keys:
@@ -885,10 +740,10 @@ class GoogleSettings(Settings):
         for location in dict.fromkeys(location for location, _ in self.key_uses):
             if location not in self.encryption_keys:
                 what = "a cluster" if location in {r.name for r in self.regions} else "the bucket of the model store"
-                yield ("encryption_keys",), KEY_MISSING.refusal(location=location, what=what)
+                yield ("encryption_keys",), rules.KEY_MISSING.refusal(location=location, what=what)
         for location, key in self.encryption_keys.items():
             if (actual := key.split("/")[3]) != location:
-                yield ("encryption_keys",), KEY_ELSEWHERE.refusal(location=location, actual=actual)
+                yield ("encryption_keys",), rules.KEY_ELSEWHERE.refusal(location=location, actual=actual)
 
 
 def _sound(pool: GpuPool) -> bool:

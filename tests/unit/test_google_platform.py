@@ -19,7 +19,7 @@ ENDPOINT = "gke-0.example.gke.goog"
 ASSIGNED: dict[str, dict[str, Any]] = {
     "gcp:container/cluster:Cluster": {
         "controlPlaneEndpointsConfig": {"dnsEndpointConfig": {"endpoint": ENDPOINT}},
-        "fleet": {"membership": "//gkehub.googleapis.com/projects/p/locations/us-central1/memberships/m"},
+        "fleet": {"membershipLocation": "us-central1", "membershipId": "m"},
     },
     "gcp:redis/instance:Instance": {"host": "10.0.36.4", "port": 6379, "authString": "hush"},
     "gcp:compute/address:Address": {"address": "10.0.0.7"},
