@@ -9,16 +9,8 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import kms
 
+from infra.google.project import agent
 from infra.google.settings import Project
-
-AGENTS: Mapping[str, str] = {
-    "artifactregistry": "gcp-sa-artifactregistry",
-    "compute": "compute-system",
-    "container": "container-engine-robot",
-    "redis": "cloud-redis",
-    "storage": "gs-project-accounts",
-}
-"""Service -> domain of its agent, which encrypts and decrypts on everybody's behalf."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +20,7 @@ class KeyGrantsArgs:
     """Location -> key."""
     uses: Sequence[tuple[str, str]]
     """Location and service of what is encrypted."""
-    after: Mapping[str, pulumi.Resource]
+    enabled: Mapping[str, Sequence[pulumi.Resource]]
     """Service -> what its agent exists after."""
 
 
@@ -46,8 +38,8 @@ class KeyGrants(pulumi.ComponentResource):
                 f"{name}-{location}-{service}",
                 crypto_key_id=args.keys[location],
                 role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
-                member=f"serviceAccount:service-{args.project.number}@{AGENTS[service]}.iam.gserviceaccount.com",
-                opts=ResourceOptions(parent=self, depends_on=[args.after[service]]),
+                member=agent(args.project, service),
+                opts=ResourceOptions(parent=self, depends_on=list(args.enabled[service])),
             )
             for location, service in args.uses
         )

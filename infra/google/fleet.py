@@ -10,6 +10,7 @@ from pulumi import Input, ResourceOptions
 from pulumi_gcp import gkehub, projects
 
 from infra.google.identity import principal
+from infra.google.project import agent
 from infra.google.settings import Project
 
 
@@ -18,8 +19,6 @@ class FleetArgs:
     project: Project
     config_membership: Input[str]
     """Of the config cluster: `projects/P/locations/L/memberships/N`."""
-    ingress_agent: Input[str]
-    """The multi-cluster ingress service agent, as an IAM member."""
     enabled: Sequence[pulumi.Resource]
     clusters: Sequence[pulumi.Resource]
     """All members; the importer's principal exists once one of them does."""
@@ -49,7 +48,7 @@ class Fleet(pulumi.ComponentResource):
             f"{name}-gateway-controller",
             project=args.project.id,
             role="roles/container.admin",
-            member=args.ingress_agent,
+            member=agent(args.project, "multiclusteringress"),
             opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
         )
         services = gkehub.Feature(

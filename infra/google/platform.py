@@ -80,8 +80,8 @@ class _Ground:
         if not self.settings.encryption_keys:
             return ()
         uses = self.settings.key_uses
-        after = {service: self.services.agents.get(service) or self.services.enabled(service)[0] for _, service in uses}
-        args = KeyGrantsArgs(self.settings.project, self.settings.encryption_keys, uses, after)
+        enabled = {service: self.services.enabled(service) for _, service in uses}
+        args = KeyGrantsArgs(self.settings.project, self.settings.encryption_keys, uses, enabled)
         return KeyGrants(self.environment, args, self.opts).grants
 
     def _networks(self) -> Mapping[str, NodeNetwork]:
@@ -99,14 +99,14 @@ class _Ground:
     def _network_grants(self) -> tuple[pulumi.Resource, ...]:
         if not isinstance(self.settings.network, SharedNetwork):
             return ()
-        discovery = self.services.agents.get("multiclusterservicediscovery")
+        settings = self.settings
+        discovery = ["multiclusterservicediscovery"] if settings.multi_cluster else []
         args = SharedVpcArgs(
-            project=self.settings.project,
+            project=settings.project,
             host=self.settings.network.host,
             subnetworks=self.settings.network.subnetworks,
-            gke_agent=self.services.agents["container"].member,
-            discovery_agent=discovery.member if discovery else None,
-            after=self.services.enabled("cloudresourcemanager", "compute", "container"),
+            multi_cluster=settings.multi_cluster,
+            enabled=self.services.enabled("cloudresourcemanager", "compute", "container", *discovery),
         )
         return SharedVpc(self.environment, args, self.opts).grants
 
@@ -275,7 +275,6 @@ def _fleet(ground: _Ground, config: Cluster, made: Sequence[pulumi.Resource]) ->
     args = FleetArgs(
         project=ground.settings.project,
         config_membership=config.membership,
-        ingress_agent=ground.services.agents["multiclusteringress"].member,
         enabled=ground.services.enabled(
             "cloudresourcemanager", "gkehub", "multiclusteringress", "multiclusterservicediscovery", "trafficdirector"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +12,16 @@ from pulumi_gcp import projects
 from infra.google.settings import DirectImages, GoogleSettings, ManagedCertificate, Project, SharedNetwork
 
 API = "googleapis.com"
+AGENTS: Mapping[str, str] = {
+    "artifactregistry": "gcp-sa-artifactregistry",
+    "compute": "compute-system",
+    "container": "container-engine-robot",
+    "multiclusteringress": "gcp-sa-multiclusteringress",
+    "multiclusterservicediscovery": "gcp-sa-mcsd",
+    "redis": "cloud-redis",
+    "storage": "gs-project-accounts",
+}
+"""Service -> domain of its service agent, which acts on everybody's behalf (IAM, "Service agents")."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +49,25 @@ class ProjectServices(pulumi.ComponentResource):
             )
             for api in args.apis
         }
-        self.agents = {
+        self._agents = {
             service: projects.ServiceIdentity(
                 f"{service}-agent",
                 project=args.project.id,
                 service=f"{service}.{API}",
-                opts=ResourceOptions(parent=self, depends_on=self.enabled(service)),
+                opts=ResourceOptions(parent=self, depends_on=[self._enabled[service]]),
             )
             for service in args.agents
         }
         self.register_outputs({})
 
     def enabled(self, *apis: str) -> list[pulumi.Resource]:
-        """What must exist before a resource of these APIs is made."""
-        return [self._enabled[api] for api in apis]
+        """What must exist before these APIs are used, or something is granted to their agents."""
+        return [*(self._enabled[api] for api in apis), *(self._agents[api] for api in apis if api in self._agents)]
+
+
+def agent(project: Project, service: str) -> str:
+    """The agent of a service, as an IAM member."""
+    return f"serviceAccount:service-{project.number}@{AGENTS[service]}.iam.gserviceaccount.com"
 
 
 def apis(settings: GoogleSettings) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi import Input, ResourceOptions
+from pulumi import ResourceOptions
 from pulumi_gcp import compute, projects
 
+from infra.google.project import agent
 from infra.google.settings import ExistingSubnetwork, Project
 
 
@@ -17,11 +18,8 @@ class SharedVpcArgs:
     project: Project
     host: Project
     subnetworks: Mapping[str, ExistingSubnetwork]
-    gke_agent: Input[str]
-    """GKE's service agent of this project, as an IAM member."""
-    discovery_agent: Input[str] | None
-    """The multi-cluster Services agent of this project; None without a multi-cluster entrance."""
-    after: Sequence[pulumi.Resource]
+    multi_cluster: bool
+    enabled: Sequence[pulumi.Resource]
 
 
 class SharedVpc(pulumi.ComponentResource):
@@ -35,9 +33,10 @@ class SharedVpc(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SharedVpcArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:SharedVpc", name, {}, opts)
-        child = ResourceOptions(parent=self, depends_on=list(args.after))
-        users: dict[str, Input[str]] = {
-            "gke": args.gke_agent,
+        child = ResourceOptions(parent=self, depends_on=list(args.enabled))
+        gke = agent(args.project, "container")
+        users = {
+            "gke": gke,
             "google-apis": f"serviceAccount:{args.project.number}@cloudservices.gserviceaccount.com",
         }
         grants: list[pulumi.Resource] = [
@@ -58,17 +57,17 @@ class SharedVpc(pulumi.ComponentResource):
                 f"{name}-host-agent",
                 project=args.host.id,
                 role="roles/container.hostServiceAgentUser",
-                member=args.gke_agent,
+                member=gke,
                 opts=child,
             )
         )
-        if args.discovery_agent is not None:
+        if args.multi_cluster:
             grants.append(
                 projects.IAMMember(
                     f"{name}-discovery",
                     project=args.host.id,
                     role="roles/multiclusterservicediscovery.serviceAgent",
-                    member=args.discovery_agent,
+                    member=agent(args.project, "multiclusterservicediscovery"),
                     opts=child,
                 )
             )

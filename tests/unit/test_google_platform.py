@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pulumi
-import pytest
 import yaml
 
 from environment import check
@@ -25,7 +24,6 @@ ASSIGNED: dict[str, dict[str, Any]] = {
     "gcp:compute/address:Address": {"address": "10.0.0.7"},
     "gcp:compute/globalAddress:GlobalAddress": {"address": "203.0.113.9"},
     "gcp:serviceaccount/account:Account": {"email": "nodes@p", "member": "serviceAccount:nodes@p"},
-    "gcp:projects/serviceIdentity:ServiceIdentity": {"member": "serviceAccount:agent@p"},
 }
 
 
@@ -136,17 +134,6 @@ def test_a_private_entrance_of_two_regions_crosses_regions() -> None:
         return pulumi.Output.all(entrance.dns_zone, *(address.value for address in entrance.addresses))
 
     assert on("prod", look) == ["prod-zone", "10.0.0.7", "10.0.0.7"]
-
-
-@pytest.mark.parametrize(
-    ("stack", "edit", "expected"),
-    [
-        ("dev", {}, "gke-l7-rilb"),
-        ("dev", {"infra__gateway": {"multi_cluster": True}}, "gke-l7-cross-regional-internal-managed-mc"),
-    ],
-)
-def test_the_class_follows_from_exposure_and_regions(stack: str, edit: dict[str, Any], expected: str) -> None:
-    assert on(stack, lambda p: pulumi.Output.from_input(p.entrance and p.entrance.gateway_class), **edit) == expected
 
 
 def test_workloads_wait_for_pools_fleet_and_the_right_to_read_weights() -> None:

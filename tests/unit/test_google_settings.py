@@ -1,0 +1,67 @@
+"""What the settings of Google Cloud come to. What they refuse is in refusals_google.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from environment import check
+from infra.google.settings import GoogleSettings
+from tests.unit.case import CHECKOUT, blocks, edited
+
+PUBLIC = {
+    "exposure": "public",
+    "certificate": {"kind": "existing", "name": "map"},
+    "cloud_armor": {"allowed_sources": ["203.0.113.0/24"]},
+}
+
+
+def settings(stack: str, edit: dict[str, Any] | None = None) -> GoogleSettings:
+    found = check(stack, edited(blocks(stack), edit or {})).infra
+    assert isinstance(found, GoogleSettings)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stack", "gateway", "gateway_class", "proxies"),
+    [
+        ("dev", {}, "gke-l7-rilb", "REGIONAL_MANAGED_PROXY"),
+        ("dev", {"multi_cluster": True}, "gke-l7-cross-regional-internal-managed-mc", "GLOBAL_MANAGED_PROXY"),
+        ("dev", PUBLIC, "gke-l7-global-external-managed", None),
+        ("prod", {}, "gke-l7-cross-regional-internal-managed-mc", "GLOBAL_MANAGED_PROXY"),
+        ("prod", PUBLIC, "gke-l7-global-external-managed-mc", None),
+    ],
+)
+def test_class_and_proxies_follow_from_exposure_and_regions(
+    stack: str, gateway: dict[str, Any], gateway_class: str, proxies: str | None
+) -> None:
+    found = settings(stack, {"infra.gateway": gateway})
+    assert (found.gateway_class, found.proxy_purpose) == (gateway_class, proxies)
+
+
+def test_production_in_two_regions_takes_fewer_than_45_lines() -> None:
+    assert len((CHECKOUT / "Pulumi.prod.yaml").read_text().splitlines()) < 45
+
+
+def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
+    (warning,) = settings("staging", {"infra.regions.0.pools.0.zones": ["us-central1-f"]}).warnings()
+    assert "a4-highgpu-8g was not seen in us-central1-f" in warning
+    assert list(settings("staging").warnings()) == []
+
+
+def test_regions_that_are_all_drained_are_a_warning() -> None:
+    drained = {f"infra.regions.{i}.traffic": "drained" for i in range(2)}
+    assert list(settings("prod", drained).warnings()) == ["Every region is drained: nobody is served."]
+
+
+def test_keys_of_ones_own_are_used_for_all_that_holds_data() -> None:
+    assert settings("prod").key_uses == [
+        *(("us-central1", service) for service in ("compute", "container", "redis", "artifactregistry")),
+        *(("us-east4", service) for service in ("compute", "container", "redis", "artifactregistry")),
+        ("us", "storage"),
+    ]
+    assert settings("dev", {"infra.model_store": None, "infra.images": {"kind": "direct"}}).key_uses == [
+        ("us-central1", "compute"),
+        ("us-central1", "container"),
+    ]
