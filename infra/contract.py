@@ -173,6 +173,7 @@ class Entrance:
     addresses: tuple[Address, ...]
     hostname: str | None
     certificate: pulumi.Output[str] | None
+    """Its name in Certificate Manager; of the certificate map where the entrance is public."""
     security_policy: pulumi.Output[str] | None
     """Cloud Armor; only in front of a public entrance."""
     dns_zone: pulumi.Output[str] | None

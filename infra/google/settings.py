@@ -147,11 +147,11 @@ class GpuPool(Settings):
     name: str
     """Last part of its name: environment-region-name."""
     machine_type: str
-    """One of infra/accelerators.py, such as a4-highgpu-8g."""
+    """One of infra/accelerators.py, such as a4-highgpu-8g. One with other GPUs replaces the pool."""
     zones: tuple[str, ...]
     """Where its nodes are."""
     capacity: Capacity
-    """How its nodes are had."""
+    """How its nodes are had. Another kind, reservation or lifetime replaces the pool."""
     nodes: Sizing | None = None
     """How many; null for all of a reservation."""
     compact_placement: bool = False
@@ -562,8 +562,8 @@ class GoogleSettings(Settings):
     owner: str
     """Who answers for it: a label on everything."""
     protect: bool = True
-    """Clusters, buckets, Redis, addresses and zones refuse to be deleted, by Pulumi and by Google. False is for
-    environments that come and go."""
+    """Clusters, buckets, Redis, addresses and zones refuse to be deleted or replaced, in Pulumi's engine and in its Google
+    provider. False is for environments that come and go."""
     regions: tuple[Region, ...] = Field(min_length=1, max_length=20)
     """Where it serves."""
     network: Network = NewNetwork()
@@ -582,7 +582,7 @@ class GoogleSettings(Settings):
     """Where nodes get container images from."""
     encryption_keys: dict[str, KeyName] = Field(default_factory=dict)
     """Your own Cloud KMS keys by their location (a region, or a bucket's location in small letters); none: Google's
-    keys. Changing one replaces what it encrypts."""
+    keys. Changing one replaces node pools, Redis and image repositories."""
 
     @field_validator("owner")
     @classmethod
