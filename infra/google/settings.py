@@ -562,8 +562,8 @@ class GoogleSettings(Settings):
     owner: str
     """Who answers for it: a label on everything."""
     protect: bool = True
-    """Clusters, buckets, Redis, addresses and zones refuse to be deleted or replaced, in Pulumi's engine and in its Google
-    provider. False is for environments that come and go."""
+    """Clusters, buckets, Redis, addresses and zones refuse to be deleted or replaced, in Pulumi's engine and in its
+    Google provider. False is for environments that come and go."""
     regions: tuple[Region, ...] = Field(min_length=1, max_length=20)
     """Where it serves."""
     network: Network = NewNetwork()
