@@ -22,7 +22,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 from infra.contract import MachineSite
 from infra.machine import processes
 from workloads.data_path import TERMS, DataPath
-from workloads.machine.dynamic import Failure, Waiting, only_one, say
+from workloads.dynamic import Failure, Waiting, only_one, say
 
 START_LIMIT_S = 180
 LOGICAL_CPUS = 16

@@ -24,7 +24,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from workloads.machine.dynamic import Failure, Waiting, say
+from workloads.dynamic import Failure, Waiting, say
 
 APPLICATIONS = "/api/serve/applications/"
 DEPLOY_LIMIT_S = 600

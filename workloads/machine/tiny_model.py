@@ -15,7 +15,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
 from infra.contract import MachineSite
-from workloads.machine.dynamic import Failure
+from workloads.dynamic import Failure
 
 RECIPE = Path(__file__).resolve().parents[1] / "app" / "tiny_model.py"
 

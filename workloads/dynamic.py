@@ -1,4 +1,4 @@
-"""What the dynamic resources of this folder share: how they fail, how they report, and that none outlives its engine.
+"""What this stack's dynamic resources share: how they fail, how they report, and that none outlives its engine.
 
 Pulumi runs their providers in a process of their own (`python -m pulumi.dynamic`). Left alone it answers every
 exception with a traceback, and goes on with its work when the engine that asked for it has been killed.
@@ -35,8 +35,8 @@ def say(message: str) -> None:
 class Waiting:
     """A wait that reports: a line when its state changes, and one every ten seconds in between."""
 
-    def __init__(self, what: str, limit_s: float) -> None:
-        self._what, self._limit_s = what, limit_s
+    def __init__(self, what: str, limit_s: float, every_s: float = CHECK_EVERY_S) -> None:
+        self._what, self._limit_s, self._every_s = what, limit_s, every_s
         self._started = self._spoken = time.monotonic()
         self._state = ""
 
@@ -50,7 +50,7 @@ class Waiting:
         if state != self._state or now - self._spoken >= 10:
             say(f"{self._what}: {state} ({self.seconds:.0f} s)")
             self._state, self._spoken = state, now
-        time.sleep(CHECK_EVERY_S)
+        time.sleep(self._every_s)
         return self.seconds < self._limit_s
 
 
