@@ -178,7 +178,12 @@ class Entrance:
     """Cloud Armor; only in front of a public entrance."""
     dns_zone: pulumi.Output[str] | None
     ready: tuple[pulumi.Resource, ...] = ()
-    """Fleet features and their IAM: the multi-cluster classes appear after these."""
+    """Addresses, fleet features and their IAM: the multi-cluster classes appear after these."""
+
+    @property
+    def multi_cluster(self) -> bool:
+        """Whether clusters are behind it that export their Services, or one cluster with its Services as they are."""
+        return self.gateway_class.endswith("-mc")
 
 
 @dataclass(frozen=True)
@@ -189,3 +194,5 @@ class Platform:
     sites: tuple[Site, ...]
     entrance: Entrance | None
     labels: dict[str, str] = field(default_factory=dict)
+    protect: bool = False
+    """What serves or holds data refuses to be deleted or replaced."""

@@ -1,0 +1,304 @@
+"""The entrance: one Gateway of GKE's, how requests find their model behind it, and what the load balancer must know of
+each model. All of it is in the config cluster; a region takes part by a ServiceExport in its own cluster.
+
+Shapes: sigs.k8s.io/gateway-api (v1) and GoogleCloudPlatform/gke-gateway-api (networking.gke.io/v1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi import Input, Output, ResourceOptions
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from infra.contract import Address, Entrance
+from workloads.kubernetes.ray_service import SERVE_PORT
+from workloads.kubernetes.timeouts import Timeouts
+from workloads.routes import HeaderRoute, HostRoute, PathRoute, Route
+
+Manifest = dict[str, Any]
+
+GATEWAY = "entrance"
+HEALTH = "/-/healthz"
+"""Answered by HAProxy on every worker that has a replica."""
+EVERY_REQUEST = 1_000_000
+"""LoggingConfig.sampleRate: parts of a million."""
+RELEASE_LIMIT = "20m"
+"""Google takes minutes to give up forwarding rules and network endpoint groups, and the VPC stays until it has."""
+NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""These kinds never say Ready; readiness.py waits, and knows what for. Deletion of them is awaited all the same: the
+provider leaves that out for a few built-in kinds only (pulumi-kubernetes, allowsSkipAwaitWithDelete)."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One RayService behind the entrance."""
+
+    name: str
+    route: Route | None
+    """Which requests are its own; None: all that no other backend claims."""
+    rate_per_endpoint: int
+    """Requests per second that one worker pod was measured to bear."""
+
+    @property
+    def service(self) -> str:
+        """The Service that KubeRay makes for it, and its ServiceImport."""
+        return f"{self.name}-serve-svc"
+
+
+@dataclass(frozen=True)
+class EntranceArgs:
+    entrance: Entrance
+    backends: Sequence[Backend]
+    namespace: str
+    """The same in every cluster: a ServiceImport appears under the name and namespace of what was exported."""
+    timeouts: Timeouts
+
+
+class GatewayEntrance(pulumi.ComponentResource):
+    """Makes: the Gateway, its HTTPRoutes, and for each model a HealthCheckPolicy and a GCPBackendPolicy.
+
+    Does not: make addresses, certificate or DNS record (infra does), or wait until the load balancer is programmed.
+    Replaces: the Gateway when its class changes. Policies come before routes and go after them, so that no request
+    meets Google's defaults (30 s, no draining, no limit on the rate).
+    """
+
+    def __init__(self, name: str, args: EntranceArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:Entrance", name, {}, opts)
+        child = ResourceOptions(parent=self)
+        slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
+        policies = [_make(name, each, child) for each in (*health_checks(args), *backend_policies(args))]
+        front = _make(
+            name,
+            gateway(args),
+            ResourceOptions(
+                parent=self,
+                replace_on_changes=["spec.gatewayClassName"],
+                delete_before_replace=True,
+                custom_timeouts=slow,
+            ),
+        )
+        for route in routes(args):
+            _make(name, route, ResourceOptions(parent=self, depends_on=[front, *policies], custom_timeouts=slow))
+        self.gateway = GATEWAY
+        self.routes = [str(route["metadata"]["name"]) for route in routes(args)]
+        self.endpoint = endpoint(args.entrance)
+        """What clients call."""
+        self.register_outputs({})
+
+
+@dataclass(frozen=True)
+class ServiceExportsArgs:
+    namespace: str
+    backends: Sequence[str]
+    """Names of the region's RayServices."""
+
+
+class ServiceExports(pulumi.ComponentResource):
+    """Makes: a ServiceExport for each RayService of one region. A region without them gets no requests.
+
+    Does not: wait for the Service, which KubeRay makes when the model answers; until then the export only says so.
+    """
+
+    def __init__(self, name: str, args: ServiceExportsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:ServiceExports", name, {}, opts)
+        slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
+        for backend in args.backends:
+            manifest = service_export(Backend(backend, None, 1).service, args.namespace)
+            _make(name, manifest, ResourceOptions(parent=self, custom_timeouts=slow))
+        self.register_outputs({})
+
+
+def service_export(service: str, namespace: str) -> Manifest:
+    """Nothing but a name: that of KubeRay's own Service. An alias could not name the RayCluster that it selects."""
+    return _manifest("net.gke.io/v1", "ServiceExport", service, namespace)
+
+
+def endpoint(entrance: Entrance) -> Input[str]:
+    """The URL that clients call: the hostname, or the address of the first region."""
+    scheme = "http" if entrance.certificate is None else "https"
+    return (
+        f"{scheme}://{entrance.hostname}"
+        if entrance.hostname
+        else Output.format("{}://{}", scheme, entrance.addresses[0].value)
+    )
+
+
+def gateway(args: EntranceArgs) -> Manifest:
+    """One listener: HTTPS where there is a certificate, and then nothing on port 80."""
+    entrance = args.entrance
+    annotations: dict[str, Input[str]] = {}
+    listener: dict[str, Any] = {"name": "http", "protocol": "HTTP", "port": 80}
+    if entrance.certificate is not None:
+        listener = {"name": "https", "protocol": "HTTPS", "port": 443}
+        if _global_external(entrance):
+            annotations["networking.gke.io/certmap"] = entrance.certificate
+        else:  # internal load balancers take no map (GKE, "Secure a Gateway")
+            options = {"networking.gke.io/cert-manager-certs": entrance.certificate}
+            listener["tls"] = {"mode": "Terminate", "options": options}
+    further = [backend for backend in args.backends if isinstance(backend.route, HostRoute)]
+    if entrance.hostname and not further:
+        listener["hostname"] = entrance.hostname
+    listener["allowedRoutes"] = {"namespaces": {"from": "Same"}}
+    return _manifest(
+        "gateway.networking.k8s.io/v1",
+        "Gateway",
+        GATEWAY,
+        args.namespace,
+        {
+            "gatewayClassName": entrance.gateway_class,
+            "addresses": [_address(entrance, each) for each in entrance.addresses],
+            "listeners": [listener],
+        },
+        annotations,
+    )
+
+
+def routes(args: EntranceArgs) -> list[Manifest]:
+    """One HTTPRoute for the entrance's own name, one for each further name.
+
+    Which rule takes a request is the Gateway API's business, whatever their order: the host first, then the longest
+    path, then headers. They are written in that order.
+    """
+    own: list[Backend] = []
+    found: list[Manifest] = []
+    for backend in args.backends:
+        if isinstance(backend.route, HostRoute):
+            name = f"{GATEWAY}-{backend.name}"
+            found.append(_route(args, name, backend.route.hostname, [_rule(args, backend)]))
+        else:
+            own.append(backend)
+    rules = [_rule(args, backend) for backend in sorted(own, key=_precedence)]
+    return [_route(args, GATEWAY, args.entrance.hostname, rules), *found]
+
+
+def health_checks(args: EntranceArgs) -> list[Manifest]:
+    """Google's own default would ask for `/`, which no Serve application answers with 200."""
+    return [
+        _policy(
+            args,
+            "HealthCheckPolicy",
+            backend,
+            {
+                "checkIntervalSec": 5,
+                "timeoutSec": 5,
+                "healthyThreshold": 2,
+                "unhealthyThreshold": 2,
+                "logConfig": {"enabled": True},
+                "config": {
+                    "type": "HTTP",
+                    "httpHealthCheck": {
+                        "portSpecification": "USE_FIXED_PORT",
+                        "port": SERVE_PORT,
+                        "requestPath": HEALTH,
+                    },
+                },
+            },
+        )
+        for backend in args.backends
+    ]
+
+
+def backend_policies(args: EntranceArgs) -> list[Manifest]:
+    """Time-out, draining and rate are always written: Google's defaults cut streams and never leave a full region."""
+    armor = args.entrance.security_policy
+    return [
+        _policy(
+            args,
+            "GCPBackendPolicy",
+            backend,
+            {
+                "timeoutSec": args.timeouts.gateway_s,
+                "connectionDraining": {"drainingTimeoutSec": args.timeouts.gateway_draining_s},
+                "maxRatePerEndpoint": backend.rate_per_endpoint,
+                "logging": {"enabled": True, "sampleRate": EVERY_REQUEST},
+                **({} if armor is None else {"securityPolicy": armor}),
+            },
+        )
+        for backend in args.backends
+    ]
+
+
+def _address(entrance: Entrance, address: Address) -> dict[str, str]:
+    """A reserved address, by name.
+
+    `NamedAddress` is in Google's pages ("Deploying Gateways"); with a domain in front GKE refuses it (GWCER106). For
+    cross-regional classes only ephemeral addresses were found in what Google publishes
+    (networking.gke.io/ephemeral-ipv4-address/REGION); the type of a reserved one is not verified:
+    docs/decisions/0009-what-the-entrance-routes-by.md.
+    """
+    if "cross-regional" in entrance.gateway_class:
+        value = f"regions/{address.region}/addresses/{address.name}"
+        return {"type": "networking.gke.io/named-address-with-region", "value": value}
+    return {"type": "NamedAddress", "value": address.name}
+
+
+def _global_external(entrance: Entrance) -> bool:
+    return "global-external" in entrance.gateway_class
+
+
+def _precedence(backend: Backend) -> tuple[int, int]:
+    match backend.route:
+        case PathRoute() as path:
+            return (0, -len(path.prefix))
+        case HeaderRoute():
+            return (1, 0)
+        case _:
+            return (2, 0)
+
+
+def _rule(args: EntranceArgs, backend: Backend) -> dict[str, Any]:
+    prefix = backend.route.prefix if isinstance(backend.route, PathRoute) else "/"
+    matching: dict[str, Any] = {"path": {"type": "PathPrefix", "value": prefix}}
+    if isinstance(backend.route, HeaderRoute):
+        matching["headers"] = [{"type": "Exact", "name": backend.route.name, "value": backend.route.value}]
+    rule: dict[str, Any] = {"matches": [matching]}
+    if prefix != "/":
+        rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
+        rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
+    return {**rule, "backendRefs": [{**_target(args, backend), "port": SERVE_PORT}]}
+
+
+def _route(args: EntranceArgs, name: str, hostname: str | None, rules: Sequence[Manifest]) -> Manifest:
+    parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}
+    spec = {"parentRefs": [parent], **({"hostnames": [hostname]} if hostname else {}), "rules": list(rules)}
+    return _manifest("gateway.networking.k8s.io/v1", "HTTPRoute", name, args.namespace, spec)
+
+
+def _policy(args: EntranceArgs, kind: str, backend: Backend, default: Manifest) -> Manifest:
+    spec = {"default": default, "targetRef": _target(args, backend)}
+    return _manifest("networking.gke.io/v1", kind, backend.service, args.namespace, spec)
+
+
+def _target(args: EntranceArgs, backend: Backend) -> dict[str, Any]:
+    """What routes and policies point to."""
+    many = args.entrance.multi_cluster
+    kind = {"group": "net.gke.io", "kind": "ServiceImport"} if many else {"group": "", "kind": "Service"}
+    return {**kind, "name": backend.service}
+
+
+def _manifest(
+    version: str,
+    kind: str,
+    name: str,
+    namespace: str,
+    spec: Manifest | None = None,
+    annotations: dict[str, Input[str]] | None = None,
+) -> Manifest:
+    metadata = {"name": name, "namespace": namespace, "annotations": {**NOT_AWAITED, **(annotations or {})}}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **({} if spec is None else {"spec": spec})}
+
+
+def _make(owner: str, manifest: Manifest, opts: ResourceOptions) -> CustomResource:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return CustomResource(
+        f"{owner}-{kind}-{name}".lower(),
+        api_version=manifest["apiVersion"],
+        kind=kind,
+        metadata=manifest["metadata"],
+        spec=manifest.get("spec"),
+        opts=opts,
+    )
