@@ -1,4 +1,5 @@
-"""What the entrance stands on before there is a Gateway: addresses, DNS zone, certificate, Cloud Armor if public."""
+"""What the entrance stands on before there is a Gateway: addresses, DNS zone and record, certificate, Cloud Armor if
+public."""
 
 from __future__ import annotations
 
@@ -24,6 +25,9 @@ from infra.google.settings import (
 
 LAST = 2147483647
 """Priority of a security policy's default rule."""
+TTL_S = 300
+ROUTED_TTL_S = 30
+"""Of a record that moves: what a failed region costs a client, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,12 @@ class GatewayGroundArgs:
 
 
 class GatewayGround(pulumi.ComponentResource):
-    """Makes: a reserved address in each region (one global address if public), the DNS zone, the certificate with the
-    record that proves whose the name is, and the security policy of a public entrance.
+    """Makes: a reserved address in each region (one global address if public), the DNS zone, the hostname's record, the
+    certificate with the record that proves whose the name is, and the security policy of a public entrance.
 
-    Does not: make a Gateway, or the hostname's record: those come with the workloads.
-    Replaces: every address when `exposure` changes; the zone when its domain does; the certificate when the hostname or
-    the class does. Addresses and zone refuse while they are protected.
+    Does not: make a Gateway: it comes with the workloads. Until then the name leads to addresses where nobody listens.
+    Replaces: every address when `exposure` changes; the zone when its domain does; the record when the hostname does;
+    the certificate when the hostname or the class does. Addresses and zone refuse while they are protected.
     """
 
     def __init__(self, name: str, args: GatewayGroundArgs, opts: ResourceOptions | None = None) -> None:
@@ -55,8 +59,12 @@ class GatewayGround(pulumi.ComponentResource):
         )
         self._deletion = "PREVENT" if args.protect else "DELETE"
         self._public = args.gateway.exposure is Exposure.PUBLIC
+        self.reserved: list[pulumi.Resource] = []
+        """The addresses, which must outlive the Gateway that uses them."""
         self.addresses = self._addresses()
         self.dns_zone = self._zone()
+        if self.dns_zone is not None and args.gateway.hostname is not None:
+            self._record(self.dns_zone, args.gateway.hostname)
         self.certificate = self._certificate()
         self.security_policy = self._armor(args.gateway.cloud_armor) if args.gateway.cloud_armor else None
         self.register_outputs({})
@@ -66,6 +74,7 @@ class GatewayGround(pulumi.ComponentResource):
         if self._public:
             name = names.address(None)
             one = compute.GlobalAddress(name, name=name, deletion_policy=self._deletion, opts=self._kept)
+            self.reserved.append(one)
             return (Address("global", name, one.address),)
         found: list[Address] = []
         for region, network in self._args.networks.items():
@@ -80,8 +89,41 @@ class GatewayGround(pulumi.ComponentResource):
                 deletion_policy=self._deletion,
                 opts=self._kept,
             )
+            self.reserved.append(one)
             found.append(Address(region, name, one.address))
         return tuple(found)
+
+    def _record(self, zone: Output[str], hostname: str) -> None:
+        """One address: that one. Several: the nearest whose load balancer is healthy (Cloud DNS asks it, in private
+        zones only); a drained region's still answers, and sends requests on to the others."""
+        several = len(self.addresses) > 1
+        dns.RecordSet(
+            self._args.names.address(None),
+            managed_zone=zone,
+            name=f"{hostname}.",
+            type="A",
+            ttl=ROUTED_TTL_S if several else TTL_S,
+            rrdatas=None if several else [self.addresses[0].value],
+            routing_policy={"geos": [self._target(each) for each in self.addresses]} if several else None,
+            opts=ResourceOptions(parent=self, delete_before_replace=True),
+        )
+
+    def _target(self, address: Address) -> dns.RecordSetRoutingPolicyGeoArgsDict:
+        return {
+            "location": address.region,
+            "health_checked_targets": {
+                "internal_load_balancers": [
+                    {
+                        "load_balancer_type": "globalL7ilb",
+                        "ip_address": address.value,
+                        "port": "80" if self._args.gateway.certificate is None else "443",
+                        "ip_protocol": "tcp",
+                        "network_url": self._args.networks[address.region].network,
+                        "project": self._args.names.project,
+                    }
+                ]
+            },
+        }
 
     def _zone(self) -> Output[str] | None:
         match self._args.gateway.dns_zone:

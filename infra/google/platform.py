@@ -51,6 +51,7 @@ def provision(settings: GoogleSettings, environment: str) -> contract.Platform:
         sites=tuple(site.contract(weights) for site in sites.values()),
         entrance=_entrance(ground, sites[settings.config_region].cluster, made),
         labels=labels,
+        protect=settings.protect,
     )
 
 
@@ -264,7 +265,7 @@ def _entrance(ground: _Ground, config: Cluster, made: Sequence[pulumi.Resource])
         certificate=found.certificate,
         security_policy=found.security_policy,
         dns_zone=found.dns_zone,
-        ready=(*proxy_subnetworks, *_fleet(ground, config, made)),
+        ready=(*found.reserved, *proxy_subnetworks, *_fleet(ground, config, made)),
     )
 
 

@@ -16,6 +16,13 @@ REGION_TWICE = Rule(
     why="a region has one cluster",
     instead="write its pools under one entry",
 )
+ALL_DRAINED = Rule(
+    "google.all-drained",
+    wrong="every region has traffic: drained",
+    why="a drained region's requests go to the others, and there is none",
+    instead="write traffic: active for one of them; with a single region a change that needs it drained means a new "
+    "region beside it, or protect: false and an outage",
+)
 CONFIG_REGION = Rule(
     "google.config-region",
     wrong="gateway.config_region is {region}",

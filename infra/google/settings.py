@@ -411,7 +411,7 @@ class ExistingZone(Settings):
     kind: Literal["existing"]
     """Use one."""
     name: ResourceName
-    """The managed zone's name."""
+    """The managed zone's name. With exposure: private it must be a private zone of the VPC."""
 
 
 DnsZone = Annotated[NewZone | ExistingZone, Field(discriminator="kind")]
@@ -439,6 +439,14 @@ class ExistingCertificate(Settings):
 CertificateSource = Annotated[ManagedCertificate | ExistingCertificate, Field(discriminator="kind")]
 
 
+class NetworkCallers(Settings):
+    """Whoever reaches the address may call, and is asked for nothing: with exposure: private everything in the VPC and
+    in networks connected to it, with exposure: public what Cloud Armor allows. The models behind it ask for no key."""
+
+    kind: Literal["network"] = "network"
+    """By where they are. Others are not offered yet: docs/decisions/0009-what-the-entrance-routes-by.md."""
+
+
 class Gateway(Settings):
     """Where requests come in."""
 
@@ -457,6 +465,8 @@ class Gateway(Settings):
     """For HTTPS; null with exposure: private is plain HTTP inside the VPC."""
     cloud_armor: CloudArmor | None = None
     """Required with exposure: public, and only there."""
+    callers: NetworkCallers = NetworkCallers()
+    """What lets a caller in."""
 
     @model_validator(mode="after")
     def _fits(self) -> Gateway:
@@ -666,8 +676,6 @@ class GoogleSettings(Settings):
                             f"{pool.machine_type} was not seen in {zone} when infra/accelerators.py was written; "
                             f"known zones: {', '.join(known)}."
                         )
-        if len(self.regions) > 1 and all(r.traffic is Traffic.DRAINED for r in self.regions):
-            yield "Every region is drained: nobody is served."
 
     def _refusals(self) -> Iterator[Found]:
         yield from self._region_refusals()
@@ -684,6 +692,8 @@ class GoogleSettings(Settings):
             if region.name in seen:
                 yield ("regions", i), rules.REGION_TWICE.refusal(region=region.name)
             seen.add(region.name)
+        if all(region.traffic is Traffic.DRAINED for region in self.regions):
+            yield ("regions",), rules.ALL_DRAINED.refusal()
 
     def _pool_refusals(self) -> Iterator[Found]:
         for i, region in enumerate(self.regions):

@@ -61,6 +61,13 @@ CASES = [
         ("us-central1",),
         "prod",
     ),
+    Case("google.all-drained", {"infra.regions.0.traffic": "drained"}, ("traffic: active", "outage"), "dev"),
+    Case(
+        "google.all-drained",
+        {"infra.regions.0.traffic": "drained", "infra.regions.1.traffic": "drained"},
+        ("there is none",),
+        "prod",
+    ),
     # The entrance
     Case("google.config-region", {"infra.gateway.config_region": "us-east1"}, ("us-central1, us-east4",), "prod"),
     Case("google.one-cluster-class", {"infra.gateway.multi_cluster": False}, ("2 regions",), "prod"),
@@ -188,19 +195,5 @@ CASES = [
         ("encryption_keys.us is a key of us-east4", "locations/us"),
         "dev",
         KEYS,
-    ),
-    # What serving asks of clusters
-    Case("environment.serving-on-google", {"serving": {"model": {"id": "a"}}}, ("serving: null",), "dev"),
-    Case(
-        "environment.too-many-replicas",
-        {"serving": {"model": {"id": "a"}, "replicas": {"kind": "fixed", "count": 5}}},
-        ("5 replicas", "room for 4", "infra.regions[0].pools"),
-        "dev",
-    ),
-    Case(
-        "environment.replica-wider-than-a-node",
-        {"serving": {"model": {"id": "a"}, "engine": {"tensor_parallel_size": 2}}},
-        ("at most 1", "us-central1"),
-        "dev",
     ),
 ]

@@ -69,9 +69,9 @@ def test_a_kubeconfig_reaches_the_dns_endpoint_and_holds_no_credential() -> None
 
 
 def test_a_site_is_a_region_with_its_traffic_and_release() -> None:
-    edit = {"infra__regions__1__traffic": "drained", "infra__regions__1__release": "7"}
+    edit = {"infra__regions__1__traffic": "drained", "infra__regions__1__release": "r1"}
     seen = on("prod", lambda p: pulumi.Output.from_input([(s.name, s.traffic, s.release) for s in p.sites]), **edit)
-    assert seen == [("us-central1", "active", ""), ("us-east4", "drained", "7")]
+    assert seen == [("us-central1", "active", ""), ("us-east4", "drained", "r1")]
 
 
 def test_gpu_nodes_of_a_reservation_are_fixed_and_say_what_a_pod_needs() -> None:
@@ -140,6 +140,14 @@ def test_workloads_wait_for_pools_fleet_and_the_right_to_read_weights() -> None:
     def look(platform: Platform) -> None:
         assert platform.entrance is not None
         waits = {type(r).__name__ for r in (*site(platform).ready, *platform.entrance.ready)}
-        assert waits == {"BucketIAMMember", "Feature", "IAMMember", "NodePool", "RepositoryIamMember", "Subnetwork"}
+        assert waits == {
+            "Address",
+            "BucketIAMMember",
+            "Feature",
+            "IAMMember",
+            "NodePool",
+            "RepositoryIamMember",
+            "Subnetwork",
+        }
 
     on("prod", look)

@@ -50,9 +50,14 @@ def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
     assert list(settings("staging").warnings()) == []
 
 
-def test_regions_that_are_all_drained_are_a_warning() -> None:
-    drained = {f"infra.regions.{i}.traffic": "drained" for i in range(2)}
-    assert list(settings("prod", drained).warnings()) == ["Every region is drained: nobody is served."]
+def test_a_region_may_be_drained_while_another_takes_its_requests() -> None:
+    found = settings("prod", {"infra.regions.0.traffic": "drained"})
+    assert [region.traffic for region in found.regions] == ["drained", "active"]
+    assert list(found.warnings()) == []
+
+
+def test_whoever_reaches_a_private_entrance_may_call_by_default() -> None:
+    assert settings("prod").gateway.callers.kind == "network"
 
 
 def test_keys_of_ones_own_are_used_for_all_that_holds_data() -> None:
