@@ -18,5 +18,5 @@ try:
 except Refused as refused:
     pulumi.log.error("\n".join(["Nothing was touched, because this cannot work as written:", *refused.sentences]))
     sys.exit(ALREADY_SHOWN)
-for name, value in deploy(settings.serving, platform).items():
+for name, value in deploy(settings.serving, platform, settings.hugging_face_token).items():
     pulumi.export(name, value)

@@ -65,16 +65,22 @@ class MachineShape:
 
     @property
     def allocatable_vcpus(self) -> float:
-        """vCPUs that pods can ask for, where a node runs at most 110: all less GKE's share ("Plan node sizes")."""
-        return self.vcpus - _share(self.vcpus, CPU_RESERVED)
+        """vCPUs that pods can ask for."""
+        return allocatable(self.vcpus, self.memory_gib)[0]
 
     @property
     def allocatable_memory_gib(self) -> float:
-        """GiB that pods can ask for: all less GKE's share and the eviction threshold of 100 MiB ("Plan node sizes").
+        """GiB that pods can ask for."""
+        return allocatable(self.vcpus, self.memory_gib)[1]
 
-        An upper bound: the kernel keeps about 0.3 % on top, image streaming and every DaemonSet ask for more.
-        """
-        return self.memory_gib - _share(self.memory_gib, MEMORY_RESERVED) - 100 / 1024
+
+def allocatable(vcpus: int, memory_gib: float) -> tuple[float, float]:
+    """vCPUs and GiB that pods can ask for on such a node: all less GKE's share, on nodes of at most 110 pods, and less
+    the eviction threshold of 100 MiB ("Plan node sizes").
+
+    An upper bound of the memory: the kernel keeps about 0.3 % on top, image streaming and every DaemonSet ask for more.
+    """
+    return vcpus - _share(vcpus, CPU_RESERVED), memory_gib - _share(memory_gib, MEMORY_RESERVED) - 100 / 1024
 
 
 CPU_RESERVED = ((1, 0.06), (2, 0.01), (4, 0.005), (float("inf"), 0.0025))

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from schema import Rule
 from workloads.data_path import TERMS
-from workloads.settings import RequestRouter, ServingSettings
+from workloads.settings import RequestRouter, Service
 
 
 @dataclass(frozen=True)
 class Row:
     rule: Rule
-    applies: Callable[[ServingSettings], bool]
+    applies: Callable[[Service], bool]
 
 
-def _direct(serving: ServingSettings) -> bool:
+def _direct(serving: Service) -> bool:
     return TERMS[serving.data_path].direct
 
 
@@ -58,7 +58,7 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def refusals(serving: ServingSettings) -> Iterator[tuple[str, str]]:
+def refusals(serving: Service) -> Iterator[tuple[str, str]]:
     """(rule id, sentence) of every row that `serving` runs into."""
     for row in ROWS:
         if row.applies(serving):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.contract import MachineSite, Platform
+import pulumi
+
+from infra.contract import ClusterSite, MachineSite, Platform
 from workloads.settings import ServingSettings
 
 
-def deploy(serving: ServingSettings | None, platform: Platform) -> dict[str, Any]:
+def deploy(
+    serving: ServingSettings | None, platform: Platform, hugging_face_token: pulumi.Output[str] | None = None
+) -> dict[str, Any]:
     """Declare the workloads; returns the stack's outputs. `serving` None: infrastructure only."""
-    if serving is None:
-        return {}
-    outputs: dict[str, Any] = {}
-    for site in platform.sites:
-        match site:
-            case MachineSite():
-                from workloads.machine.deploy import deploy as deploy_here
+    match (serving, platform.sites[0]):
+        case None, _:
+            return {}
+        case ServingSettings(), MachineSite() as site:
+            from workloads.machine.deploy import deploy as deploy_here
 
-                outputs |= deploy_here(serving, site)
-            case _:
-                continue  # a cluster: workloads/kubernetes
-    return outputs
+            return deploy_here(serving, site)
+        case ServingSettings(), ClusterSite():
+            from workloads.kubernetes.deploy import deploy as deploy_there
+
+            return deploy_there(serving, platform, hugging_face_token)

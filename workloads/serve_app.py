@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads.settings import Autoscaling, RequestRouter, ServingSettings
+from workloads.settings import Autoscaling, RequestRouter, Service
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
@@ -18,26 +18,35 @@ _ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_r
 
 
 def serve_config(
-    serving: ServingSettings,
+    serving: Service,
     *,
     model_source: str,
     accelerator_type: str | None,
     host: str,
     port: int,
     engine_defaults: dict[str, Any] | None = None,
+    drain_s: int | None = None,
+    longest_answer_s: int | None = None,
 ) -> dict[str, Any]:
     """The ServeDeploySchema document for `serving`.
 
     `model_source` is what vLLM loads (a folder, a bucket or a Hugging Face id); `accelerator_type` is Ray's name of
     the GPU, None where GPUs are logical; `host` and `port` are where the proxy listens; `engine_defaults` are vLLM
-    arguments of the kind of site, which the settings may override.
+    arguments of the kind of site, which the settings may override; `drain_s` is how long a replica that leaves may
+    finish what it has, and `longest_answer_s` how long one request may take (Ray's defaults: 20 s, for ever).
     """
-    arguments: dict[str, Any] = {"llm_configs": [_llm_config(serving, model_source, accelerator_type, engine_defaults)]}
+    llm_config = _llm_config(serving, model_source, accelerator_type, engine_defaults)
+    if drain_s is not None:
+        llm_config["deployment_config"]["graceful_shutdown_timeout_s"] = drain_s
+    arguments: dict[str, Any] = {"llm_configs": [llm_config]}
+    http_options: dict[str, Any] = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S}
+    if longest_answer_s is not None:
+        http_options["request_timeout_s"] = longest_answer_s
     if serving.ingress is not None:
         arguments["ingress_deployment_config"] = {"num_replicas": serving.ingress.replicas}
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S},
+        "http_options": http_options,
         "applications": [
             {
                 "name": APPLICATION,
@@ -50,7 +59,7 @@ def serve_config(
 
 
 def _llm_config(
-    serving: ServingSettings, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
+    serving: Service, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "model_loading_config": {"model_id": serving.model.id, "model_source": model_source},
@@ -74,7 +83,7 @@ def _llm_config(
     return config
 
 
-def _deployment(serving: ServingSettings) -> dict[str, Any]:
+def _deployment(serving: Service) -> dict[str, Any]:
     deployment: dict[str, Any] = {}
     if isinstance(serving.replicas, Autoscaling):
         deployment["autoscaling_config"] = {

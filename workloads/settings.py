@@ -1,17 +1,24 @@
-"""What the `serving` block of an environment may say: which model runs, how many times, on which data path."""
+"""What the `serving` block of an environment may say: which model runs, how many times, on which data path, and what
+clusters need to know besides."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+import versions
 from schema import Rule, Settings
 from workloads.data_path import DataPath
+from workloads.routes import Route
 
 TINY = "tiny-random"
 """Model source: a tiny model with random weights, made on the spot."""
+STORE = "store:"
+"""How a model source begins that is a folder of infra.model_store's bucket."""
+FIRST = "llm"
+"""What the first model's RayService is called."""
 
 DECIDED_HERE = {
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
@@ -32,7 +39,7 @@ ONE_MODEL = Rule(
     "serving.one-model",
     wrong="`serving` lists {count} models",
     why="the direct data path serves one model an application, and Ray refuses more",
-    instead="write one `model`; give each further model a stack of its own",
+    instead="write one `model`; on clusters each further model goes into serving.clusters.services",
     source="ray-project/ray#63934",
 )
 AUTOSCALING_BOUNDS = Rule(
@@ -40,6 +47,15 @@ AUTOSCALING_BOUNDS = Rule(
     wrong="min_replicas {low} is above max_replicas {high}",
     why="Serve could never satisfy both",
     instead="write a min_replicas of at most {high}",
+)
+
+
+RAY_TOO_OLD = Rule(
+    "serving.ray-too-old",
+    wrong="ray_version is {version}",
+    why="direct streaming came with 2.56.0, whose router hangs and does not grow with the proxies",
+    instead="use an image with Ray {floor} or later",
+    source="ray-project/ray#64488, ray-project/ray#64724",
 )
 
 
@@ -66,8 +82,11 @@ class Model(Settings):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,95}$")]
     """What clients write in `model`."""
     source: str = TINY
-    """`tiny-random` (made on the spot, its answers are noise), a local folder in Hugging Face format, `gs://…` or a
-    Hugging Face id; which of them depends on where the stack runs."""
+    """On a computer `tiny-random` (made on the spot, its answers are noise) or a local folder in Hugging Face format;
+    on clusters `store:<folder>` of infra.model_store's bucket, `gs://…`, a Hugging Face id, or a folder of the image.
+    """
+    gated: bool = False
+    """Whether Hugging Face gives the weights to a token only: `pulumi config set --secret rayllm:huggingFaceToken`."""
     lora: Lora | None = None
     """Adapters, if any."""
 
@@ -134,21 +153,108 @@ class Ingress(Settings):
     """Ingress replicas; Serve's HTTP work is done here on `python_proxy`."""
 
 
-class ServingSettings(Settings):
-    """The `serving` block."""
+class Service(Settings):
+    """One model behind one Serve application: a RayService on clusters."""
 
     data_path: DataPath = DataPath.DIRECT_STREAMING
     """How requests reach a replica: `direct_streaming` or the baseline `python_proxy`."""
     model: Model
     """What is served."""
     replicas: Annotated[FixedReplicas | Autoscaling, Field(discriminator="kind")] = FixedReplicas()
-    """How many replicas: `{kind: fixed, count}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
+    """How many, in each region: `{kind: fixed, count}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
     engine: Engine = Engine()
     """vLLM's settings."""
     request_router: RequestRouter = RequestRouter.DEFAULT
     """How Ray picks the replica."""
     ingress: Ingress | None = None
     """Options of the ingress deployment; the direct path has none."""
+    pool: str | None = None
+    """The one GPU pool that it runs on, in every region; null: all of them."""
+
+    @property
+    def most_gpus(self) -> int:
+        """GPUs in use when every replica runs."""
+        return self.replicas.most * self.engine.tensor_parallel_size
+
+
+class FurtherService(Service):
+    """A model beside the first one, as a RayService of its own: Ray's direct path has one model an application."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=47)]
+    """Its RayService. Changing it makes another."""
+    route: Route
+    """Which requests are its own; all others go to the first model."""
+    requests_per_second_per_worker: int = Field(ge=1)
+    """As in `clusters`."""
+
+
+class Release(Settings):
+    """What a region's `release` chooses: what a change of needs new pods."""
+
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$")]
+    """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
+    ray_version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = versions.RAY
+    """The Ray in that image."""
+
+    @field_validator("ray_version")
+    @classmethod
+    def _new_enough(cls, version: str) -> str:
+        if _numbers(version) < _numbers(versions.RAY_FLOOR):
+            raise RAY_TOO_OLD.refusal(version=version, floor=versions.RAY_FLOOR)
+        return version
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether the digest is one that no image has."""
+        return self.image.endswith("@sha256:" + 64 * "0")
+
+
+class WaitFor(StrEnum):
+    """What `up` waits for. Infrastructure that is up and a model that is ready are two things, hours apart where nodes
+    are yet to come."""
+
+    INFRASTRUCTURE = "infrastructure"
+    READY = "ready"
+
+
+class Clusters(Settings):
+    """What only clusters need."""
+
+    releases: dict[str, Release] = Field(min_length=1)
+    """Name -> release. With several, every region says which one is its own (infra.regions[].release)."""
+    requests_per_second_per_worker: int = Field(ge=1)
+    """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
+    default is a hundred million, so that a full region never gives any away."""
+    longest_answer_s: int = Field(default=600, ge=30, le=3400)
+    """Seconds from a request to the last token of its answer; every time-out follows from it
+    (workloads/kubernetes/timeouts.py). Changing it changes pods."""
+    detach_s: int = Field(default=120, ge=0, le=1800)
+    """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance."""
+    wait_for: WaitFor = WaitFor.READY
+    """`ready`: until the model answers. `infrastructure`: until everything is declared. Where nodes may take days to
+    come (flex-start) nothing waits for a model."""
+    ready_limit_s: int = Field(default=3600, ge=60)
+    """Seconds after which an `up` that waits for a model gives up. What it made is kept."""
+    ray_tokens: bool = False
+    """Whether Ray's dashboard, jobs and client ask for a token (KubeRay 1.5.1 and later make one)."""
+    services: tuple[FurtherService, ...] = ()
+    """Further models, each a RayService of its own behind the same entrance."""
+
+    def release(self, name: str) -> Release | None:
+        """The one that a region means by `name`."""
+        return next(iter(self.releases.values())) if not name and len(self.releases) == 1 else self.releases.get(name)
+
+
+class ServingSettings(Service):
+    """The `serving` block."""
+
+    clusters: Clusters | None = None
+    """Required with infra.kind google, and only there."""
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All models, the first one first."""
+        return (self, *(self.clusters.services if self.clusters else ()))
 
     @model_validator(mode="before")
     @classmethod
@@ -159,7 +265,6 @@ class ServingSettings(Settings):
                 raise ONE_MODEL.refusal(count=len(several))
         return raw
 
-    @property
-    def most_gpus(self) -> int:
-        """GPUs in use when every replica runs."""
-        return self.replicas.most * self.engine.tensor_parallel_size
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in version.split("."))

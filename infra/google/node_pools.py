@@ -11,16 +11,11 @@ from pulumi_gcp import container
 
 from infra.accelerators import MachineShape
 from infra.capacity import PoolTerms
-from infra.contract import GpuNodeGroup, NodeGroup, Toleration
 from infra.google.cluster import Cluster
 from infra.google.naming import Names
+from infra.google.node_groups import GPU_TAINT, POOL_LABEL, gpu_nodes, head_nodes
 from infra.google.provider import given
 from infra.google.settings import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
-
-POOL_LABEL = "rayllm/pool"
-"""Node label with the name that the settings give to the pool."""
-GPU_TAINT = Toleration(key="nvidia.com/gpu", value="present")
-"""GKE adds it to GPU pools by itself where a cluster has others; written here, it is no surprise."""
 
 POOL_TIMES = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
 """Operations on large pools take longer than the provider's 30 minutes (GoogleCloudPlatform/magic-modules#18250)."""
@@ -62,8 +57,8 @@ class NodePools(pulumi.ComponentResource):
         system = self._system()
         gpu = [self._gpu(pool) for pool in args.pools]
         self.pools: tuple[pulumi.Resource, ...] = (system, *gpu)
-        self.head_nodes = _head_nodes(args.system)
-        self.gpu_nodes = tuple(_gpu_nodes(pool) for pool in args.pools)
+        self.head_nodes = head_nodes(args.system)
+        self.gpu_nodes = tuple(gpu_nodes(pool) for pool in args.pools)
         self.register_outputs({})
 
     def _system(self) -> container.NodePool:
@@ -204,38 +199,4 @@ def _affinity(terms: PoolTerms) -> container.NodePoolNodeConfigReservationAffini
             "key": affinity.key,
             "values": list(affinity.values) or None,
         }
-    )
-
-
-def _head_nodes(pool: SystemPool) -> NodeGroup:
-    machine = pool.machine
-    return NodeGroup(
-        name=SYSTEM_POOL,
-        node_selector={POOL_LABEL: SYSTEM_POOL},
-        tolerations=(),
-        machine_type=machine.name,
-        vcpus=machine.vcpus,
-        memory_gib=machine.memory_gib,
-        min_nodes=pool.min_nodes,
-        max_nodes=pool.max_nodes,
-    )
-
-
-def _gpu_nodes(pool: GpuPool) -> GpuNodeGroup:
-    machine, terms = pool.machine, pool.terms
-    return GpuNodeGroup(
-        name=pool.name,
-        node_selector={"cloud.google.com/gke-accelerator": machine.accelerator.name, POOL_LABEL: pool.name},
-        tolerations=(GPU_TAINT,),
-        machine_type=machine.name,
-        vcpus=machine.vcpus,
-        memory_gib=machine.memory_gib,
-        min_nodes=terms.node_count if terms.node_count is not None else terms.total_min_node_count or 0,
-        max_nodes=terms.most_nodes,
-        accelerator=machine.accelerator.ray,
-        gpus_per_node=machine.gpus,
-        gpu_memory_gib=machine.accelerator.memory_gib,
-        local_ssd_gib=machine.local_ssd_gib,
-        fixed=terms.fixed,
-        may_wait=terms.may_wait,
     )

@@ -4,7 +4,7 @@ from tests.unit.case import Case
 
 CASES = [
     Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ray#63934")),
-    Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("a stack of its own",)),
+    Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.clusters.services",)),
     Case(
         "engine.argument-decided-here",
         {"serving.engine.arguments": {"distributed_executor_backend": "mp"}},
@@ -41,4 +41,14 @@ CASES = [
         ("9 GPUs", "infra.logical_gpus is 8", "infra.logical_gpus to 9"),
     ),
     Case("environment.model-not-a-folder", {"serving.model.source": "google/gemma-4-E2B-it"}, ("tiny-random",)),
+    Case(
+        "environment.clusters-on-a-machine",
+        {
+            "serving.clusters": {
+                "releases": {"1": {"image": f"ray@sha256:{64 * '1'}"}},
+                "requests_per_second_per_worker": 1,
+            }
+        },
+        ("take `clusters` out",),
+    ),
 ]

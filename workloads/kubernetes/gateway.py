@@ -15,7 +15,7 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from infra.contract import Address, Entrance
-from workloads.kubernetes.ray_service import SERVE_PORT
+from workloads.kubernetes.ray_service import SERVE_PORT, digest
 from workloads.kubernetes.timeouts import Timeouts
 from workloads.routes import HeaderRoute, HostRoute, PathRoute, Route
 
@@ -68,25 +68,28 @@ class GatewayEntrance(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EntranceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:Entrance", name, {}, opts)
-        child = ResourceOptions(parent=self)
+        child = ResourceOptions.merge(opts, ResourceOptions(parent=self))  # children inherit no dependencies
         slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
         policies = [_make(name, each, child) for each in (*health_checks(args), *backend_policies(args))]
         front = _make(
             name,
             gateway(args),
-            ResourceOptions(
-                parent=self,
-                replace_on_changes=["spec.gatewayClassName"],
-                delete_before_replace=True,
-                custom_timeouts=slow,
+            ResourceOptions.merge(
+                child,
+                ResourceOptions(
+                    replace_on_changes=["spec.gatewayClassName"], delete_before_replace=True, custom_timeouts=slow
+                ),
             ),
         )
         for route in routes(args):
-            _make(name, route, ResourceOptions(parent=self, depends_on=[front, *policies], custom_timeouts=slow))
+            after = ResourceOptions(depends_on=[front, *policies], custom_timeouts=slow)
+            _make(name, route, ResourceOptions.merge(child, after))
         self.gateway = GATEWAY
         self.routes = [str(route["metadata"]["name"]) for route in routes(args)]
         self.endpoint = endpoint(args.entrance)
         """What clients call."""
+        self.digest = digest([gateway(args), *routes(args)])
+        """Of what was asked for: whoever waits for it waits again when it changes."""
         self.register_outputs({})
 
 
@@ -105,10 +108,10 @@ class ServiceExports(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServiceExportsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:ServiceExports", name, {}, opts)
-        slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
+        slow = ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete=RELEASE_LIMIT))
         for backend in args.backends:
             manifest = service_export(Backend(backend, None, 1).service, args.namespace)
-            _make(name, manifest, ResourceOptions(parent=self, custom_timeouts=slow))
+            _make(name, manifest, ResourceOptions.merge(opts, slow))
         self.register_outputs({})
 
 

@@ -58,7 +58,7 @@ class RayServiceNetwork(pulumi.ComponentResource):
                 f"{name}-{manifest['metadata']['name'].removeprefix(args.name + '-')}",
                 metadata=manifest["metadata"],
                 spec=manifest["spec"],
-                opts=ResourceOptions(parent=self),
+                opts=ResourceOptions.merge(opts, ResourceOptions(parent=self)),
             )
         self.register_outputs({})
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 STEP_S = 10
 """Between one link and the next: more than a retry or a clock can be off."""
 DETACH_S = 120
-"""Until Google's load balancer has taken a back end out everywhere, and no new request arrives."""
+"""Until Google's load balancer has surely taken a back end out everywhere, and no new request arrives."""
 GATEWAY_DRAINING_LIMIT_S = 3600
 """GCPBackendPolicy's drainingTimeoutSec goes no higher."""
 
@@ -21,6 +21,7 @@ class Timeouts:
     """`longest_answer_s`: from the request's first byte to the answer's last one."""
 
     longest_answer_s: int
+    detach_s: int = DETACH_S
 
     @property
     def haproxy_s(self) -> int:
@@ -61,4 +62,4 @@ class Timeouts:
     @property
     def cluster_deletion_delay_s(self) -> int:
         """How long the old RayCluster stays after the Service has moved on to the new one."""
-        return DETACH_S + self.gateway_draining_s + STEP_S
+        return self.detach_s + self.gateway_draining_s + STEP_S

@@ -1,0 +1,88 @@
+"""A RayService as this repository's environments ask for it, as plain data: without a cloud, nothing is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import yaml
+
+from environment import check
+from infra.contract import ClusterSite, GpuNodeGroup, Traffic
+from infra.google.identity import SERVICE_ACCOUNTS
+from infra.google.node_groups import gpu_nodes, head_nodes
+from infra.google.settings import GoogleSettings
+from tests.unit.case import blocks, edited
+from workloads.kubernetes.ray_service import RayServiceArgs, spec
+from workloads.kubernetes.secrets import HUGGING_FACE, Key
+from workloads.kubernetes.sizing import workers_of
+from workloads.kubernetes.timeouts import Timeouts
+
+
+def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:
+    """What the first model of `Pulumi.<stack>.yaml`, with `edit` on top, asks for in one region."""
+    found = check(stack, edited(blocks(stack), edit or {}), None)
+    infra, serving = found.infra, found.serving
+    assert isinstance(infra, GoogleSettings)
+    assert serving is not None
+    assert serving.clusters is not None
+    here = infra.regions[region]
+    groups: tuple[GpuNodeGroup, ...] = tuple(gpu_nodes(pool) for pool in here.pools)
+    nothing: Any = None
+    site = ClusterSite(
+        name=here.name,
+        region=here.name,
+        cluster_id=nothing,
+        kubeconfig=nothing,
+        head_nodes=head_nodes(infra.system_pool),
+        gpu_nodes=groups,
+        service_accounts=SERVICE_ACCOUNTS,
+        weights_bucket=None,
+        head_state=None,
+        image_repository=None,
+        traffic=Traffic(here.traffic),
+        release=here.release,
+    )
+    release = serving.clusters.release(here.release)
+    assert release is not None
+    return RayServiceArgs(
+        name="llm",
+        service=serving,
+        release=release,
+        site=site,
+        workers=workers_of(serving, groups),
+        timeouts=Timeouts(serving.clusters.longest_answer_s),
+        priority_class="rayllm-serving",
+        redis_password=None,
+        hugging_face_token=Key(HUGGING_FACE),
+        app="app-0",
+        tokens=serving.clusters.ray_tokens,
+        protect=infra.protect,
+    )
+
+
+def manifest(stack: str, edit: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`spec` of it, with serveConfigV2 as data."""
+    whole = spec(args(stack, edit))
+    assert not any(isinstance(value, pulumi.Output) for value in whole.values())
+    return {**whole, "serveConfigV2": yaml.safe_load(whole["serveConfigV2"])}
+
+
+def pods(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """`head` and each worker group's name -> its pod template's spec."""
+    cluster = whole["rayClusterConfig"]
+    return {
+        "head": cluster["headGroupSpec"]["template"]["spec"],
+        **{group["groupName"]: group["template"]["spec"] for group in cluster["workerGroupSpecs"]},
+    }
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    """Its only container."""
+    (one,) = pod["containers"]
+    return one
+
+
+def variables(pod: dict[str, Any]) -> dict[str, Any]:
+    """Name -> value of the container's environment."""
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container(pod)["env"]}

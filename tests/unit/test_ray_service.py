@@ -1,0 +1,171 @@
+"""The RayService, layer against layer: what pods ask for is what nodes have, and what one says the other knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.ray_services import args, container, manifest, pods, variables
+from workloads.data_path import TERMS, DataPath
+from workloads.kubernetes.budgets import least_available
+from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
+from workloads.kubernetes.sizing import fits_twice
+from workloads.kubernetes.timeouts import Timeouts
+
+CLOUDS = ("dev", "staging", "prod")
+FIXED_FULL = {"infra.regions.0.pools.0.capacity.count": 1, "infra.regions.1.pools.0.capacity.count": 1}
+"""Prod with one reserved node a region: eight replicas take it whole."""
+
+
+@pytest.mark.parametrize("stack", CLOUDS)
+def test_head_and_workers_have_the_same_environment(stack: str) -> None:
+    head, *workers = (variables(pod) for pod in pods(manifest(stack)).values())
+    assert workers
+    assert all(worker == head for worker in workers)
+
+
+@pytest.mark.parametrize("path", DataPath)
+def test_the_data_path_s_variables_are_there_whole(path: DataPath) -> None:
+    found = variables(pods(manifest("prod", {"serving.data_path": path.value}))["head"])
+    assert found.items() >= TERMS[path].environment.items()
+
+
+@pytest.mark.parametrize("stack", CLOUDS)
+def test_pods_select_labels_that_nodes_have_and_tolerate_their_taints(stack: str) -> None:
+    asked, found = args(stack), pods(manifest(stack))
+    groups = {"head": asked.site.head_nodes, **{group.name: group for group in asked.site.gpu_nodes}}
+    for name, pod in found.items():
+        assert pod["nodeSelector"].items() <= groups[name].node_selector.items()
+        tolerated = {(t["key"], t["value"], t["effect"]) for t in pod.get("tolerations", [])}
+        assert tolerated == {(t.key, t.value, t.effect) for t in groups[name].tolerations}
+
+
+@pytest.mark.parametrize("stack", CLOUDS)
+def test_a_worker_takes_all_gpus_of_its_node_and_fits_it(stack: str) -> None:
+    asked, found = args(stack), pods(manifest(stack))
+    for group in asked.site.gpu_nodes:
+        size = container(found[group.name])["resources"]
+        assert size["requests"]["nvidia.com/gpu"] == size["limits"]["nvidia.com/gpu"] == str(group.gpus_per_node)
+        assert 0.5 * group.vcpus < int(size["requests"]["cpu"]) < group.vcpus
+        assert 0.5 * group.memory_gib < int(size["requests"]["memory"].removesuffix("Gi")) < group.memory_gib
+        assert size["requests"]["memory"] == size["limits"]["memory"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "replicas", "low", "high"),
+    [
+        ("prod", {"kind": "fixed", "count": 8}, 1, 1),
+        ("prod", {"kind": "fixed", "count": 9}, 2, 2),
+        ("staging", {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16}, 1, 2),
+        ("dev", {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 4}, 2, 4),
+    ],
+)
+def test_worker_bounds_hold_the_replicas(stack: str, replicas: dict[str, Any], low: int, high: int) -> None:
+    whole = manifest(stack, {"serving.replicas": replicas})
+    (group,) = whole["rayClusterConfig"]["workerGroupSpecs"]
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (low, low, high)
+    assert whole["rayClusterConfig"]["enableInTreeAutoscaling"] == (replicas["kind"] == "autoscaling")
+
+
+def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -> None:
+    """Bounds and tolerations alone would change nothing, silently."""
+
+    def annotation(replicas: int) -> str:
+        whole = manifest("prod", {"serving.replicas.count": replicas})
+        return whole["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["metadata"]["annotations"][
+            WORKERS_ANNOTATION
+        ]
+
+    assert annotation(8) == "1-1 nvidia.com/gpu=present:NoSchedule"
+    assert annotation(16) == "2-2 nvidia.com/gpu=present:NoSchedule"
+
+
+def test_a_second_cluster_only_where_two_fit_for_sure() -> None:
+    assert fits_twice(args("prod").workers)
+    assert manifest("prod")["upgradeStrategy"] == {"type": "NewCluster"}
+    assert not fits_twice(args("prod", FIXED_FULL).workers)
+    assert manifest("prod", FIXED_FULL)["upgradeStrategy"] == {"type": "None"}
+
+
+def test_the_head_serves_nothing() -> None:
+    whole = manifest("prod")
+    assert whole["excludeHeadPodFromServeSvc"] is True
+    start = whole["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]
+    assert (start["num-cpus"], start["num-gpus"]) == ("0", "0")
+
+
+@pytest.mark.parametrize("stack", CLOUDS)
+def test_only_the_head_of_an_autoscaled_cluster_may_call_the_api_server(stack: str) -> None:
+    whole = manifest(stack)
+    scaled = whole["rayClusterConfig"]["enableInTreeAutoscaling"]
+    for name, pod in pods(whole).items():
+        assert pod["automountServiceAccountToken"] is (scaled and name == "head")
+    accounts = {name: pod["serviceAccountName"] for name, pod in pods(whole).items()}
+    assert accounts.pop("head") == "ray-head"
+    assert set(accounts.values()) == {"ray-worker"}
+
+
+@pytest.mark.parametrize("stack", CLOUDS)
+def test_no_container_runs_as_root_or_gains_rights(stack: str) -> None:
+    for pod in pods(manifest(stack)).values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert container(pod)["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_every_pod_carries_the_name_that_policies_and_budgets_select_by() -> None:
+    cluster = manifest("dev")["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert group["template"]["metadata"]["labels"][NAME_LABEL] == "llm"
+
+
+def test_no_fixed_storage_namespace() -> None:
+    """A new RayCluster would load the state of the one that it replaces."""
+    assert "externalStorageNamespace" not in str(manifest("prod"))
+
+
+@pytest.mark.parametrize("longest", [30, 600, 3400])
+def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
+    t = Timeouts(longest)
+    assert longest < t.haproxy_s < t.gateway_s < t.client_s
+    assert t.gateway_draining_s >= t.haproxy_s
+    assert t.replica_drain_s > longest
+    assert t.termination_s > max(t.replica_drain_s, t.haproxy_drain_s)
+    assert t.cluster_deletion_delay_s > t.gateway_draining_s
+
+
+def test_the_chain_reaches_pods_and_serve() -> None:
+    whole = manifest("prod", {"serving.clusters.longest_answer_s": 100})
+    found = variables(pods(whole)["a4"])
+    assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
+    assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
+    assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 130
+    serve = whole["serveConfigV2"]
+    assert serve["http_options"]["request_timeout_s"] == 100
+    (config,) = serve["applications"][0]["args"]["llm_configs"]
+    assert config["deployment_config"]["graceful_shutdown_timeout_s"] == 110
+
+
+def test_weights_from_a_bucket_are_streamed() -> None:
+    def load_format(source: str) -> str | None:
+        whole = manifest("prod", {"serving.model.source": source})
+        return whole["serveConfigV2"]["applications"][0]["args"]["llm_configs"][0]["engine_kwargs"].get("load_format")
+
+    assert load_format("gs://bucket/gemma") == "runai_streamer"
+    assert load_format("google/gemma-4-E2B-it") is None
+
+
+def test_tokens_are_asked_for_only_when_they_are_on() -> None:
+    on, off = manifest("prod", {"serving.clusters.ray_tokens": True}), manifest("prod")
+    assert on["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+    assert "authOptions" not in off["rayClusterConfig"]
+    assert variables(pods(off)["head"])["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_MODE" not in variables(pods(on)["head"])
+
+
+def test_all_workers_but_one_stay() -> None:
+    assert least_available(args("prod").workers) == 1
+    assert least_available(args("dev", {"serving.replicas": {"kind": "fixed", "count": 4}}).workers) == 3

@@ -1,0 +1,216 @@
+"""The serving stack on clusters: in each region the models, in front of all of them one entrance.
+
+Order within a region: GKE's own kinds are there; namespace, accounts, secrets, policies; if the region is drained, its
+streams have ended; the RayServices; the models answer. What exports a region to the entrance is declared early: the
+entrance finds the Service when there is one. `destroy` goes the same way back, and waits for load balancers and for
+KubeRay's clean-up of Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi import Input, Output, ResourceOptions
+
+from infra.contract import ClusterSite, Entrance, Platform, Traffic
+from workloads.kubernetes import readiness
+from workloads.kubernetes.budgets import budgets
+from workloads.kubernetes.gateway import Backend, EntranceArgs, GatewayEntrance, ServiceExports, ServiceExportsArgs
+from workloads.kubernetes.ground import PRIORITY_CLASS, Ground, GroundArgs
+from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNetworkArgs
+from workloads.kubernetes.provider import provider
+from workloads.kubernetes.ray_service import RayService, RayServiceArgs
+from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, Key, secret
+from workloads.kubernetes.sizing import workers_of
+from workloads.kubernetes.timeouts import Timeouts
+from workloads.settings import FIRST, Clusters, FurtherService, Service, ServingSettings, WaitFor
+
+
+def deploy(
+    serving: ServingSettings, platform: Platform, hugging_face_token: Output[str] | None
+) -> dict[str, Input[Any]]:
+    """Declare everything; returns the stack's outputs."""
+    clusters, entrance = serving.clusters, platform.entrance
+    assert clusters is not None, "agreement.py refuses clusters without this block"
+    assert entrance is not None, "infra makes an entrance wherever it makes clusters"
+    stack = _Stack(
+        serving,
+        clusters,
+        platform,
+        entrance,
+        hugging_face_token,
+        Timeouts(clusters.longest_answer_s, clusters.detach_s),
+    )
+    sites = [_Site(stack, site) for site in platform.sites if isinstance(site, ClusterSite)]
+    front = _entrance(stack, {site.site.name: site for site in sites})
+    return {
+        **front,
+        "models": {name: service.model.id for name, service in stack.services.items()},
+        "data_path": serving.data_path.value,
+        "client_timeout_s": stack.timeouts.client_s,
+        "regions": {site.site.name: site.summary for site in sites},
+    }
+
+
+@dataclass(frozen=True)
+class _Stack:
+    serving: ServingSettings
+    clusters: Clusters
+    platform: Platform
+    entrance: Entrance
+    hugging_face_token: Output[str] | None
+    timeouts: Timeouts
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """RayService name -> model."""
+        return {each.name if isinstance(each, FurtherService) else FIRST: each for each in self.serving.services}
+
+    @property
+    def backends(self) -> list[Backend]:
+        """What the entrance chooses between; the first model takes what no other claims."""
+        rate = self.clusters.requests_per_second_per_worker
+        further = self.clusters.services
+        return [
+            Backend(FIRST, None, rate),
+            *(Backend(each.name, each.route, each.requests_per_second_per_worker) for each in further),
+        ]
+
+
+class _Site:
+    """One region's cluster."""
+
+    def __init__(self, stack: _Stack, site: ClusterSite) -> None:
+        self.stack = stack
+        self.site = site
+        self.namespace = site.service_accounts.namespace
+        self.crds = readiness.CrdsReady(
+            f"{site.name}-kinds",
+            kubeconfig=site.kubeconfig,
+            crds=readiness.NEEDED_IN_FLEET if stack.entrance.multi_cluster else readiness.NEEDED,
+            opts=ResourceOptions(depends_on=[*site.ready, *stack.entrance.ready], deleted_with=site.cluster),
+        )
+        self.provider = provider(site)
+        self.ground = Ground(site.name, GroundArgs(site.service_accounts), self._inside())
+        self.redis_password = self._secret(REDIS, site.head_state.password if site.head_state else None)
+        gated = any(service.model.gated for service in stack.services.values())
+        self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
+        self.drained = self._drained()
+        self.ready = [self._service(name, service) for name, service in stack.services.items()]
+
+    def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
+        """Of what is gone when its cluster is gone."""
+        return ResourceOptions(provider=self.provider, depends_on=[self.crds, *after], deleted_with=self.site.cluster)
+
+    def _secret(self, name: str, value: Output[str] | None) -> Key | None:
+        if value is None:
+            return None
+        secret(f"{self.site.name}-{name}", Key(name), self.namespace, value, self._inside(self.ground))
+        return Key(name)
+
+    def _drained(self) -> list[pulumi.Resource]:
+        if self.site.traffic is Traffic.ACTIVE:
+            return []
+        drained = readiness.Drained(
+            f"{self.site.name}-drained",
+            kubeconfig=self.site.kubeconfig,
+            namespace=self.namespace,
+            services=list(self.stack.services),
+            limit_s=self.stack.timeouts.cluster_deletion_delay_s,
+            settle_s=self.stack.timeouts.detach_s,
+            opts=ResourceOptions(depends_on=[self.crds], deleted_with=self.site.cluster),
+        )
+        return [drained]
+
+    def _service(self, name: str, service: Service) -> pulumi.Resource:
+        stack, site, resource = self.stack, self.site, f"{self.site.name}-{name}"
+        release = stack.clusters.release(site.release)
+        assert release is not None, "agreement.py refuses a region without a release"
+        workers = workers_of(service, site.gpu_nodes)
+        network = RayServiceNetwork(
+            resource,
+            RayServiceNetworkArgs(name, self.namespace, stack.entrance.proxy_ranges, site.head_state is not None),
+            self._inside(self.ground),
+        )
+        budgets(
+            resource,
+            name,
+            self.namespace,
+            workers,
+            head_comes_back=site.head_state is not None,
+            opts=self._inside(self.ground),
+        )
+        ray_service = RayService(
+            resource,
+            RayServiceArgs(
+                name=name,
+                service=service,
+                release=release,
+                site=site,
+                workers=workers,
+                timeouts=stack.timeouts,
+                priority_class=PRIORITY_CLASS,
+                redis_password=self.redis_password,
+                hugging_face_token=self.token if service.model.gated else None,
+                app=self.ground.app,
+                tokens=stack.clusters.ray_tokens,
+                protect=stack.platform.protect,
+            ),
+            # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
+            ResourceOptions(provider=self.provider, depends_on=[self.crds, self.ground, network, *self.drained]),
+        )
+        waits = stack.clusters.wait_for is WaitFor.READY and not any(each.group.may_wait for each in workers)
+        return readiness.RayServiceReady(
+            f"{resource}-ready",
+            kubeconfig=site.kubeconfig,
+            namespace=self.namespace,
+            service=name,
+            generation_key=ray_service.digest,
+            wait=waits,
+            limit_s=stack.clusters.ready_limit_s,
+            opts=ResourceOptions(depends_on=[ray_service], deleted_with=site.cluster),
+        )
+
+    @property
+    def summary(self) -> dict[str, Input[str]]:
+        """What the stack says of this region."""
+        return {
+            "traffic": self.site.traffic.value,
+            "release": self.site.release or next(iter(self.stack.clusters.releases)),
+        }
+
+
+def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]]:
+    entrance = stack.entrance
+    config = sites[entrance.config_site]
+    exports: Sequence[pulumi.Resource] = []
+    if entrance.multi_cluster:
+        exports = [
+            ServiceExports(
+                f"{name}-exports",
+                ServiceExportsArgs(site.namespace, [backend.name for backend in stack.backends]),
+                ResourceOptions(provider=site.provider, depends_on=[site.crds, site.ground, *entrance.ready]),
+            )
+            for name, site in sites.items()
+            if site.site.traffic is Traffic.ACTIVE
+        ]
+    gateway = GatewayEntrance(
+        stack.platform.environment,
+        EntranceArgs(entrance, stack.backends, config.namespace, stack.timeouts),
+        ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *exports]),
+    )
+    readiness.EntranceReady(
+        f"{stack.platform.environment}-entrance-ready",
+        kubeconfig=config.site.kubeconfig,
+        namespace=config.namespace,
+        gateway=gateway.gateway,
+        routes=gateway.routes,
+        generation_key=gateway.digest,
+        wait=stack.clusters.wait_for is WaitFor.READY,
+        limit_s=stack.clusters.ready_limit_s,
+        opts=ResourceOptions(depends_on=[gateway], deleted_with=config.site.cluster),
+    )
+    return {"endpoint": gateway.endpoint}

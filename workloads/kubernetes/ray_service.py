@@ -1,0 +1,320 @@
+"""The RayService of one model in one region, under the KubeRay operator of GKE's Ray Operator add-on.
+
+KubeRay's own sample for this stack's benchmark is ray-service.high-throughput-gemma4.yaml; docs/preset.md compares the
+two field by field. What a change of each field does: docs/operations/changes.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi import Input, Output, ResourceOptions
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from infra.contract import ClusterSite, NodeGroup, Traffic
+from workloads import serve_app
+from workloads.data_path import TERMS
+from workloads.kubernetes.secrets import Key
+from workloads.kubernetes.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, Workers, fits_twice
+from workloads.kubernetes.timeouts import Timeouts
+from workloads.settings import STORE, Autoscaling, Release, Service
+
+SERVE_PORT = 8000
+PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "serve": SERVE_PORT, "metrics": 8080}
+"""KubeRay's names and numbers. GKE's Ray monitoring scrapes `metrics`."""
+NAME_LABEL = "app.kubernetes.io/name"
+"""On every pod of a RayService, whichever RayCluster it is of; KubeRay's own labels change with the RayCluster."""
+WORKERS_ANNOTATION = "rayllm/workers"
+"""On worker pods: bounds and tolerations. KubeRay leaves both out of the hash by which it tells whether pods changed
+(GenerateHashWithoutReplicasAndWorkersToDelete), so a change of them alone would do nothing at all, and say nothing."""
+STREAMED = {"load_format": "runai_streamer"}
+"""How vLLM reads weights from a bucket: straight to the GPU, not by way of a disk."""
+USER, GROUP = 1000, 100
+"""`ray` in Ray's images."""
+APP = "/opt/rayllm"
+"""Where the ConfigMap with workloads/app is mounted."""
+
+
+@dataclass(frozen=True)
+class RayServiceArgs:
+    name: str
+    service: Service
+    release: Release
+    site: ClusterSite
+    workers: Sequence[Workers]
+    timeouts: Timeouts
+    priority_class: str
+    redis_password: Key | None
+    """Secret and key that hold it."""
+    hugging_face_token: Key | None
+    app: Input[str]
+    """Name of the ConfigMap with workloads/app: it ends with a digest, so that other code means other pods."""
+    tokens: bool
+    protect: bool
+    """A RayService that takes requests is not deleted and made again by an edit; drain its region first."""
+
+
+class RayService(pulumi.ComponentResource):
+    """Makes: the RayService.
+
+    Does not: make the account, secrets, budgets or policies that it names.
+    An edit of the Serve configuration is applied in place. One of anything that a pod is made from gives a second
+    RayCluster beside the first, if both fit the nodes for sure; else it replaces the RayService, which the engine
+    refuses while the region takes requests.
+    """
+
+    def __init__(self, name: str, args: RayServiceArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:RayService", name, {}, opts)
+        in_place = fits_twice(args.workers)
+        active = args.site.traffic is Traffic.ACTIVE
+        self.spec = spec(args)
+        self.resource = CustomResource(
+            name,
+            api_version="ray.io/v1",
+            kind="RayService",
+            metadata={
+                "name": args.name,
+                "namespace": args.site.service_accounts.namespace,
+                "labels": {NAME_LABEL: args.name},
+                # What it says of itself comes and goes with its pods: readiness.py waits, and knows what for.
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec=self.spec,
+            opts=ResourceOptions.merge(
+                opts,
+                ResourceOptions(
+                    parent=self,
+                    protect=args.protect and active and not in_place,
+                    delete_before_replace=True,
+                    replace_on_changes=[] if in_place else ["spec.rayClusterConfig"],
+                    custom_timeouts=pulumi.CustomTimeouts(delete="30m"),  # KubeRay cleans Redis up first
+                ),
+            ),
+        )
+        self.digest = digest(self.spec)
+        """Of what was asked for: whoever waits for it waits again when it changes."""
+        self.register_outputs({})
+
+
+def spec(args: RayServiceArgs) -> dict[str, Any]:
+    """`spec` of a RayService (ray.io/v1)."""
+    return {
+        "serveConfigV2": _serve_config(args),
+        # Only clusters that fit twice get a second one; the others are replaced whole, in a drained region.
+        "upgradeStrategy": {"type": "NewCluster" if fits_twice(args.workers) else "None"},
+        "rayClusterDeletionDelaySeconds": args.timeouts.cluster_deletion_delay_s,
+        # The head's HAProxy answers health checks even when there is no replica.
+        "excludeHeadPodFromServeSvc": True,
+        "rayClusterConfig": _given(
+            {
+                "rayVersion": args.release.ray_version,
+                **_autoscaler(args),
+                "gcsFaultToleranceOptions": _fault_tolerance(args),
+                "authOptions": {"mode": "token"} if args.tokens else None,
+                "headGroupSpec": {
+                    "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0", "num-gpus": "0"},
+                    "template": _pod(args, args.site.head_nodes, _head(args), args.site.service_accounts.head),
+                },
+                "workerGroupSpecs": [_group(args, each) for each in args.workers],
+            }
+        ),
+    }
+
+
+def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
+    """Of every Ray process, on head and workers alike."""
+    plain = {
+        **TERMS[args.service.data_path].environment,
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_s),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_s),
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_drain_s),
+        # A HAProxy that died is noticed in seconds; by default it takes half a minute.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
+        **({} if args.tokens else {"RAY_AUTH_MODE": "disabled"}),
+    }
+    found: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
+    if args.hugging_face_token is not None:
+        found.append({"name": "HF_TOKEN", "valueFrom": args.hugging_face_token.reference})
+    return found
+
+
+def image(release: Release, site: ClusterSite) -> Input[str]:
+    """The whole reference: the region's repository in front, where there is one."""
+    return (
+        release.image if site.image_repository is None else Output.format("{}/{}", site.image_repository, release.image)
+    )
+
+
+def bounds(each: Workers) -> str:
+    """What KubeRay's hash leaves out, as one line."""
+    tolerations = ",".join(f"{t.key}={t.value}:{t.effect}" for t in each.group.tolerations)
+    return f"{each.low}-{each.high} {tolerations}".rstrip()
+
+
+def _serve_config(args: RayServiceArgs) -> Input[str]:
+    source: Input[str] = args.service.model.source
+    if args.service.model.source.startswith(STORE):
+        assert args.site.weights_bucket is not None, "environment.py refuses `store:` without infra.model_store"
+        source = Output.format("{}/{}", args.site.weights_bucket, args.service.model.source.removeprefix(STORE))
+
+    def document(source: str) -> str:
+        config = serve_app.serve_config(
+            args.service,
+            model_source=source,
+            accelerator_type=args.workers[0].group.accelerator,
+            host="0.0.0.0",
+            port=SERVE_PORT,
+            engine_defaults=STREAMED if source.startswith("gs://") else None,
+            drain_s=args.timeouts.replica_drain_s,
+            longest_answer_s=args.timeouts.longest_answer_s,
+        )
+        return yaml.safe_dump(config, sort_keys=False)
+
+    return document(source) if isinstance(source, str) else Output.from_input(source).apply(document)
+
+
+def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
+    """Ray's autoscaler follows Serve's demand for GPUs; where the number is fixed there is nothing to follow."""
+    if not isinstance(args.service.replicas, Autoscaling):
+        return {"enableInTreeAutoscaling": False}
+    size = {"cpu": "500m", "memory": "1Gi"}
+    return {
+        "enableInTreeAutoscaling": True,
+        "autoscalerOptions": {
+            "version": "v2",
+            "idleTimeoutSeconds": 300,
+            "resources": {"requests": size, "limits": size},
+            "securityContext": _container_security(),
+        },
+    }
+
+
+def _fault_tolerance(args: RayServiceArgs) -> dict[str, Any] | None:
+    """No externalStorageNamespace: by default it is the RayCluster's own UID. A fixed one would have a new RayCluster
+    load the state of the one that it replaces."""
+    state = args.site.head_state
+    if state is None:
+        return None
+    password = {"redisPassword": {"valueFrom": args.redis_password.reference}} if args.redis_password else {}
+    return {"redisAddress": state.address, **password}
+
+
+def _group(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
+    account = args.site.service_accounts.worker
+    return {
+        "groupName": each.group.name,
+        "replicas": each.low,
+        "minReplicas": each.low,
+        "maxReplicas": each.high,
+        "rayStartParams": {},
+        "template": _pod(args, each.group, _worker(args, each), account, {WORKERS_ANNOTATION: bounds(each)}),
+    }
+
+
+def _pod(
+    args: RayServiceArgs,
+    nodes: NodeGroup,
+    container: Mapping[str, Any],
+    account: str,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    head = account == args.site.service_accounts.head
+    return {
+        "metadata": _given(
+            {
+                "labels": {NAME_LABEL: args.name, "app.kubernetes.io/part-of": "rayllm"},
+                "annotations": dict(annotations) if annotations else None,
+            }
+        ),
+        "spec": _given(
+            {
+                "serviceAccountName": account,
+                # KubeRay's autoscaler, in the head's pod, calls the API server. Model code never does.
+                "automountServiceAccountToken": head and isinstance(args.service.replicas, Autoscaling),
+                "priorityClassName": args.priority_class,
+                "terminationGracePeriodSeconds": args.timeouts.termination_s,
+                "nodeSelector": dict(nodes.node_selector),
+                "tolerations": [
+                    {"key": t.key, "operator": "Equal", "value": t.value, "effect": t.effect} for t in nodes.tolerations
+                ]
+                or None,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": USER,
+                    "runAsGroup": GROUP,
+                    "fsGroup": GROUP,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [dict(container)],
+                "volumes": [
+                    {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, nodes)}},
+                    {"name": "app", "configMap": {"name": args.app}},
+                ],
+            }
+        ),
+    }
+
+
+def _head(args: RayServiceArgs) -> dict[str, Any]:
+    size = {"cpu": str(HEAD_CPUS), "memory": f"{HEAD_MEMORY_GIB}Gi", "ephemeral-storage": f"{HEAD_DISK_GIB}Gi"}
+    limits = {name: amount for name, amount in size.items() if name != "cpu"}
+    return _container(args, "ray-head", PORTS, size, limits)
+
+
+def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
+    """Memory has a limit, so that Ray knows what it has; vCPUs have none, so that nothing is throttled."""
+    pod = each.pod
+    fixed = {
+        "memory": f"{pod.memory_gib}Gi",
+        "ephemeral-storage": f"{pod.disk_gib}Gi",
+        "nvidia.com/gpu": str(pod.gpus),
+    }
+    ports = {name: PORTS[name] for name in ("serve", "metrics")}
+    container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
+    # Before a pod ends its replicas move away or finish what they have (workloads/app/leave.py).
+    leave = ["python", f"{APP}/leave.py", str(args.timeouts.longest_answer_s)]
+    return {**container, "lifecycle": {"preStop": {"exec": {"command": leave}}}}
+
+
+def _container(
+    args: RayServiceArgs, name: str, ports: Mapping[str, int], requests: Mapping[str, str], limits: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": image(args.release, args.site),
+        "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
+        "env": environment(args),
+        "resources": {"requests": dict(requests), "limits": dict(limits)},
+        "securityContext": _container_security(),
+        "volumeMounts": [
+            {"name": "dshm", "mountPath": "/dev/shm"},
+            {"name": "app", "mountPath": APP, "readOnly": True},
+        ],
+    }
+
+
+def _container_security() -> dict[str, Any]:
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _shared_memory(args: RayServiceArgs, nodes: NodeGroup) -> str:
+    of_group = {each.group.name: each.pod.shared_memory_gib for each in args.workers}
+    return f"{of_group.get(nodes.name, HEAD_MEMORY_GIB // 4)}Gi"
+
+
+def digest(what: Any) -> Output[str]:
+    """Of a manifest, whose parts may be unknown yet."""
+    return Output.json_dumps(what, sort_keys=True).apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _given(mapping: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if value is not None}
