@@ -105,7 +105,7 @@ class GatewayGround(pulumi.ComponentResource):
             ttl=ROUTED_TTL_S if several else TTL_S,
             rrdatas=None if several else [self.addresses[0].value],
             routing_policy={"geos": [self._target(each) for each in self.addresses]} if several else None,
-            opts=ResourceOptions(parent=self, delete_before_replace=True),
+            opts=ResourceOptions(parent=self, depends_on=list(self._args.enabled), delete_before_replace=True),
         )
 
     def _target(self, address: Address) -> dns.RecordSetRoutingPolicyGeoArgsDict:
