@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.contract import GpuNodeGroup
@@ -152,7 +152,7 @@ def refusals(
     environment: str, infra: InfraSettings, serving: ServingSettings | None, *, token: bool
 ) -> Iterator[tuple[str, str]]:
     """(rule id, sentence) of everything that cannot work. `token`: there is one for Hugging Face."""
-    for service in serving.services if serving is not None else ():
+    for service in _models(serving) if serving is not None else ():
         yield from compatibility.refusals(service)
     match infra:
         case MachineSettings() as machine:
@@ -193,11 +193,22 @@ def _on_clusters(google: GoogleSettings, serving: ServingSettings, token: bool) 
         return
     yield from _releases(google, serving.clusters)
     yield from _names(serving.clusters)
-    for service in serving.services:
+    for service in _models(serving):
         yield from _model(google, service, token)
     for index, region in enumerate(google.regions):
-        misfits = [found for service in serving.services for found in _room(index, region, service)]
-        yield from misfits or _together(google, index, region, serving)
+        services = serving.services(serving.clusters.release(region.release))
+        misfits = [found for service in services for found in _room(index, region, service)]
+        yield from misfits or _together(google, index, region, services)
+
+
+def _models(serving: ServingSettings) -> list[Service]:
+    """Of all releases, each once."""
+    releases = serving.clusters.releases.values() if serving.clusters else (None,)
+    found: list[Service] = []
+    for service in (service for release in releases for service in serving.services(release)):
+        if service not in found:
+            found.append(service)
+    return found
 
 
 def _releases(google: GoogleSettings, clusters: Clusters) -> Iterator[Found]:
@@ -253,10 +264,10 @@ def _room(index: int, region: Region, service: Service) -> Iterator[Found]:
         )
 
 
-def _together(google: GoogleSettings, index: int, region: Region, serving: ServingSettings) -> Iterator[Found]:
+def _together(google: GoogleSettings, index: int, region: Region, services: Sequence[Service]) -> Iterator[Found]:
     wanted: Counter[str] = Counter()
     heads = 0
-    for service in serving.services:
+    for service in services:
         found = sizing.workers_of(service, _groups(region))
         wanted.update({each.group.name: each.high for each in found})
         heads += 2 if sizing.fits_twice(found) else 1  # of the RayCluster that comes and of the one that goes

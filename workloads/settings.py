@@ -189,12 +189,25 @@ class FurtherService(Service):
 
 
 class Release(Settings):
-    """What a region's `release` chooses: what a change of needs new pods."""
+    """What a region's `release` chooses: what pods are made from, and whatever else is to be raised region by region."""
 
     image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$")]
     """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
     ray_version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = versions.RAY
     """The Ray in that image."""
+    longest_answer_s: int = Field(default=600, ge=30, le=3400)
+    """Seconds from a request to the last token of its answer; every time-out follows from it
+    (workloads/kubernetes/timeouts.py)."""
+    ray_tokens: bool = False
+    """Whether Ray's dashboard, jobs and client ask for a token (KubeRay 1.5.1 and later make one)."""
+    data_path: DataPath | None = None
+    """Instead of serving.data_path, as all that follow: for the first model; null for what `serving` says."""
+    model: Model | None = None
+    """Instead of serving.model."""
+    replicas: Annotated[FixedReplicas | Autoscaling, Field(discriminator="kind")] | None = None
+    """Instead of serving.replicas."""
+    engine: Engine | None = None
+    """Instead of serving.engine."""
 
     @field_validator("ray_version")
     @classmethod
@@ -207,6 +220,10 @@ class Release(Settings):
     def is_placeholder(self) -> bool:
         """Whether the digest is one that no image has."""
         return self.image.endswith("@sha256:" + 64 * "0")
+
+
+INSTEAD = ("data_path", "model", "replicas", "engine")
+"""What a release may say in place of `serving`."""
 
 
 class WaitFor(StrEnum):
@@ -225,9 +242,6 @@ class Clusters(Settings):
     requests_per_second_per_worker: int = Field(ge=1)
     """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
     default is a hundred million, so that a full region never gives any away."""
-    longest_answer_s: int = Field(default=600, ge=30, le=3400)
-    """Seconds from a request to the last token of its answer; every time-out follows from it
-    (workloads/kubernetes/timeouts.py). Changing it changes pods."""
     detach_s: int = Field(default=120, ge=0, le=1800)
     """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance."""
     wait_for: WaitFor = WaitFor.READY
@@ -235,8 +249,6 @@ class Clusters(Settings):
     come (flex-start) nothing waits for a model."""
     ready_limit_s: int = Field(default=3600, ge=60)
     """Seconds after which an `up` that waits for a model gives up. What it made is kept."""
-    ray_tokens: bool = False
-    """Whether Ray's dashboard, jobs and client ask for a token (KubeRay 1.5.1 and later make one)."""
     services: tuple[FurtherService, ...] = ()
     """Further models, each a RayService of its own behind the same entrance."""
 
@@ -251,10 +263,11 @@ class ServingSettings(Service):
     clusters: Clusters | None = None
     """Required with infra.kind google, and only there."""
 
-    @property
-    def services(self) -> tuple[Service, ...]:
-        """All models, the first one first."""
-        return (self, *(self.clusters.services if self.clusters else ()))
+    def services(self, release: Release | None = None) -> tuple[Service, ...]:
+        """All models of a region at `release`, the first one first."""
+        instead = {} if release is None else {name: getattr(release, name) for name in INSTEAD}
+        first = self.model_copy(update={name: value for name, value in instead.items() if value is not None})
+        return (first, *(self.clusters.services if self.clusters else ()))
 
     @model_validator(mode="before")
     @classmethod

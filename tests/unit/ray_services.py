@@ -45,18 +45,19 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
     )
     release = serving.clusters.release(here.release)
     assert release is not None
+    (service,) = serving.services(release)
     return RayServiceArgs(
         name="llm",
-        service=serving,
+        service=service,
         release=release,
         site=site,
-        workers=workers_of(serving, groups),
-        timeouts=Timeouts(serving.clusters.longest_answer_s),
+        workers=workers_of(service, groups),
+        timeouts=Timeouts(release.longest_answer_s),
         priority_class="rayllm-serving",
         redis_password=None,
         hugging_face_token=Key(HUGGING_FACE),
         app="app-0",
-        tokens=serving.clusters.ray_tokens,
+        tokens=release.ray_tokens,
         protect=infra.protect,
     )
 

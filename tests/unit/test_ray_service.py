@@ -138,7 +138,7 @@ def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
 
 
 def test_the_chain_reaches_pods_and_serve() -> None:
-    whole = manifest("prod", {"serving.clusters.longest_answer_s": 100})
+    whole = manifest("prod", {"serving.clusters.releases.r1.longest_answer_s": 100})
     found = variables(pods(whole)["a4"])
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
     assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
@@ -159,7 +159,7 @@ def test_weights_from_a_bucket_are_streamed() -> None:
 
 
 def test_tokens_are_asked_for_only_when_they_are_on() -> None:
-    on, off = manifest("prod", {"serving.clusters.ray_tokens": True}), manifest("prod")
+    on, off = manifest("prod", {"serving.clusters.releases.r1.ray_tokens": True}), manifest("prod")
     assert on["rayClusterConfig"]["authOptions"] == {"mode": "token"}
     assert "authOptions" not in off["rayClusterConfig"]
     assert variables(pods(off)["head"])["RAY_AUTH_MODE"] == "disabled"
@@ -169,3 +169,20 @@ def test_tokens_are_asked_for_only_when_they_are_on() -> None:
 def test_all_workers_but_one_stay() -> None:
     assert least_available(args("prod").workers) == 1
     assert least_available(args("dev", {"serving.replicas": {"kind": "fixed", "count": 4}}).workers) == 3
+
+
+def test_a_release_speaks_for_its_regions_only() -> None:
+    edit = {
+        "serving.clusters.releases.r2": {
+            "image": f"rayproject/ray-llm@sha256:{64 * 'a'}",
+            "replicas": {"kind": "fixed", "count": 4},
+            "engine": {"max_model_len": 8192},
+        },
+        "infra.regions.0.release": "r1",
+        "infra.regions.1.release": "r2",
+    }
+    old, new = (args("prod", edit, region=region) for region in (0, 1))
+    assert (old.service.replicas.most, old.service.engine.max_model_len) == (8, 4096)
+    assert (new.service.replicas.most, new.service.engine.max_model_len) == (4, 8192)
+    assert new.service.model == old.service.model
+    assert new.release.image.endswith(64 * "a")

@@ -26,7 +26,7 @@ from workloads.kubernetes.ray_service import RayService, RayServiceArgs
 from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, Key, secret
 from workloads.kubernetes.sizing import workers_of
 from workloads.kubernetes.timeouts import Timeouts
-from workloads.settings import FIRST, Clusters, FurtherService, Service, ServingSettings, WaitFor
+from workloads.settings import FIRST, Clusters, FurtherService, Release, Service, ServingSettings, WaitFor
 
 
 def deploy(
@@ -36,21 +36,12 @@ def deploy(
     clusters, entrance = serving.clusters, platform.entrance
     assert clusters is not None, "agreement.py refuses clusters without this block"
     assert entrance is not None, "infra makes an entrance wherever it makes clusters"
-    stack = _Stack(
-        serving,
-        clusters,
-        platform,
-        entrance,
-        hugging_face_token,
-        Timeouts(clusters.longest_answer_s, clusters.detach_s),
-    )
+    stack = _Stack(serving, clusters, platform, entrance, hugging_face_token)
     sites = [_Site(stack, site) for site in platform.sites if isinstance(site, ClusterSite)]
     front = _entrance(stack, {site.site.name: site for site in sites})
     return {
         **front,
-        "models": {name: service.model.id for name, service in stack.services.items()},
-        "data_path": serving.data_path.value,
-        "client_timeout_s": stack.timeouts.client_s,
+        "client_timeout_s": stack.timeouts([site.release for site in sites]).client_s,
         "regions": {site.site.name: site.summary for site in sites},
     }
 
@@ -62,12 +53,10 @@ class _Stack:
     platform: Platform
     entrance: Entrance
     hugging_face_token: Output[str] | None
-    timeouts: Timeouts
 
-    @property
-    def services(self) -> Mapping[str, Service]:
-        """RayService name -> model."""
-        return {each.name if isinstance(each, FurtherService) else FIRST: each for each in self.serving.services}
+    def timeouts(self, releases: Sequence[Release]) -> Timeouts:
+        """Of what all `releases` go through: the longest answer of any."""
+        return Timeouts(max(release.longest_answer_s for release in releases), self.clusters.detach_s)
 
     @property
     def backends(self) -> list[Backend]:
@@ -84,8 +73,15 @@ class _Site:
     """One region's cluster."""
 
     def __init__(self, stack: _Stack, site: ClusterSite) -> None:
+        release = stack.clusters.release(site.release)
+        assert release is not None, "agreement.py refuses a region without a release"
         self.stack = stack
         self.site = site
+        self.release = release
+        self.timeouts = stack.timeouts([release])
+        self.services: Mapping[str, Service] = {
+            each.name if isinstance(each, FurtherService) else FIRST: each for each in stack.serving.services(release)
+        }
         self.namespace = site.service_accounts.namespace
         self.crds = readiness.CrdsReady(
             f"{site.name}-kinds",
@@ -96,10 +92,10 @@ class _Site:
         self.provider = provider(site)
         self.ground = Ground(site.name, GroundArgs(site.service_accounts), self._inside())
         self.redis_password = self._secret(REDIS, site.head_state.password if site.head_state else None)
-        gated = any(service.model.gated for service in stack.services.values())
+        gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
         self.drained = self._drained()
-        self.ready = [self._service(name, service) for name, service in stack.services.items()]
+        self.ready = [self._service(name, service) for name, service in self.services.items()]
 
     def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
         """Of what is gone when its cluster is gone."""
@@ -118,17 +114,15 @@ class _Site:
             f"{self.site.name}-drained",
             kubeconfig=self.site.kubeconfig,
             namespace=self.namespace,
-            services=list(self.stack.services),
-            limit_s=self.stack.timeouts.cluster_deletion_delay_s,
-            settle_s=self.stack.timeouts.detach_s,
+            services=list(self.services),
+            limit_s=self.timeouts.cluster_deletion_delay_s,
+            settle_s=self.timeouts.detach_s,
             opts=ResourceOptions(depends_on=[self.crds], deleted_with=self.site.cluster),
         )
         return [drained]
 
     def _service(self, name: str, service: Service) -> pulumi.Resource:
         stack, site, resource = self.stack, self.site, f"{self.site.name}-{name}"
-        release = stack.clusters.release(site.release)
-        assert release is not None, "agreement.py refuses a region without a release"
         workers = workers_of(service, site.gpu_nodes)
         network = RayServiceNetwork(
             resource,
@@ -148,15 +142,15 @@ class _Site:
             RayServiceArgs(
                 name=name,
                 service=service,
-                release=release,
+                release=self.release,
                 site=site,
                 workers=workers,
-                timeouts=stack.timeouts,
+                timeouts=self.timeouts,
                 priority_class=PRIORITY_CLASS,
                 redis_password=self.redis_password,
                 hugging_face_token=self.token if service.model.gated else None,
                 app=self.ground.app,
-                tokens=stack.clusters.ray_tokens,
+                tokens=self.release.ray_tokens,
                 protect=stack.platform.protect,
             ),
             # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
@@ -175,10 +169,11 @@ class _Site:
         )
 
     @property
-    def summary(self) -> dict[str, Input[str]]:
+    def summary(self) -> dict[str, Any]:
         """What the stack says of this region."""
         return {
             "traffic": self.site.traffic.value,
+            "models": {name: service.model.id for name, service in self.services.items()},
             "release": self.site.release or next(iter(self.stack.clusters.releases)),
         }
 
@@ -186,6 +181,7 @@ class _Site:
 def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]]:
     entrance = stack.entrance
     config = sites[entrance.config_site]
+    timeouts = stack.timeouts([site.release for site in sites.values()])
     exports: Sequence[pulumi.Resource] = []
     if entrance.multi_cluster:
         exports = [
@@ -199,7 +195,7 @@ def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]
         ]
     gateway = GatewayEntrance(
         stack.platform.environment,
-        EntranceArgs(entrance, stack.backends, config.namespace, stack.timeouts),
+        EntranceArgs(entrance, stack.backends, config.namespace, timeouts),
         ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *exports]),
     )
     readiness.EntranceReady(
