@@ -189,7 +189,7 @@ class FurtherService(Service):
 
 
 class Release(Settings):
-    """What a region's `release` chooses: what pods are made from, and whatever else is to be raised region by region."""
+    """What a region's `release` chooses: what pods are made from, and what else is raised region by region."""
 
     image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$")]
     """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
