@@ -28,8 +28,8 @@ METADATA = {"169.254.169.254/32": 80, "169.254.169.252/32": 988}
 """GKE's metadata server, from which pods get their Google identity: with Dataplane V2, and without."""
 LOCAL_DNS = "169.254.20.10/32"
 """NodeLocal DNSCache."""
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
-"""Where the Kubernetes API and everything else of the VPC is."""
+PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/4")
+"""Where the Kubernetes API and everything else of the VPC and the node is."""
 HTTPS, DNS, REDIS = 443, 53, 6379
 
 

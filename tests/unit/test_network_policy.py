@@ -1,0 +1,179 @@
+"""Who reaches a model's pods, and whom they reach, as a table. The policies are read as Kubernetes says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from tests.unit.ray_services import args, manifest
+from tests.unit.test_gateway import declared
+from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNetworkArgs, policies
+from workloads.kubernetes.ray_service import NAME_LABEL
+
+PROXIES = ("35.191.0.0/16", "130.211.0.0/22", "10.0.32.0/23")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One end of a connection, in a cluster."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = "ray"
+
+
+End = Pod | str
+"""A pod, or an address outside of every cluster."""
+
+HEAD = Pod({NAME_LABEL: "llm", "ray.io/node-type": "head"})
+WORKER = Pod({NAME_LABEL: "llm", "ray.io/node-type": "worker"})
+CLEANUP = Pod({NAME_LABEL: "llm", "ray.io/node-type": "redis-cleanup"})
+OTHER_MODEL = Pod({NAME_LABEL: "qwen", "ray.io/node-type": "worker"})
+CLIENT = Pod({"rayllm/client": "true"})
+STRANGER = Pod({"app": "notebook"})
+CLIENT_ELSEWHERE = Pod({"rayllm/client": "true"}, "team")
+AGENT = Pod({"k8s-app": "konnectivity-agent"}, "kube-system")
+SYSTEM = Pod({"k8s-app": "something"}, "kube-system")
+COLLECTOR = Pod({"app.kubernetes.io/name": "collector"}, "gmp-system")
+NAMES = Pod({"k8s-app": "kube-dns"}, "kube-system")
+PROXY, HEALTH_CHECK, VPC, INTERNET = "10.0.33.7", "35.191.0.9", "10.0.0.9", "203.0.113.9"
+METADATA, HOST_DNS = "169.254.169.254", "169.254.20.10"
+EVERYTHING = (1, 53, 80, 443, 6379, 8000, 8080, 8265, 8404, 9101, 10001, 65535)
+
+
+@pytest.mark.parametrize("pod", [HEAD, WORKER], ids=["head", "worker"])
+@pytest.mark.parametrize(
+    ("who", "ports"),
+    [
+        (WORKER, EVERYTHING),
+        (HEAD, EVERYTHING),
+        (PROXY, (8000,)),
+        (HEALTH_CHECK, (8000,)),
+        (CLIENT, (8000,)),
+        (AGENT, (8000, 8265)),
+        (COLLECTOR, (8080,)),
+        (STRANGER, ()),
+        (OTHER_MODEL, ()),
+        (CLIENT_ELSEWHERE, ()),
+        (SYSTEM, ()),
+        (VPC, ()),
+        (INTERNET, ()),
+    ],
+)
+def test_who_reaches_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) -> None:
+    found = policies("llm", "ray", PROXIES, redis=True)
+    assert tuple(port for port in EVERYTHING if allowed(found, pod, "Ingress", who, port)) == ports
+
+
+@pytest.mark.parametrize(
+    ("whom", "worker", "head"),
+    [
+        (WORKER, EVERYTHING, EVERYTHING),
+        (HEAD, EVERYTHING, EVERYTHING),
+        (NAMES, (53,), (53, 443, 6379)),
+        (HOST_DNS, (53,), (53, 443, 6379)),
+        (METADATA, (53, 80), (53, 80, 443, 6379)),
+        (INTERNET, (443,), (443, 6379)),  # weights, by HTTPS
+        (VPC, (), (443, 6379)),  # the Kubernetes API, Redis
+        (STRANGER, (), (443, 6379)),
+        (OTHER_MODEL, (), (443, 6379)),
+    ],
+)
+def test_whom_a_model_s_pods_reach(whom: End, worker: tuple[int, ...], head: tuple[int, ...]) -> None:
+    found = policies("llm", "ray", PROXIES, redis=True)
+    for pod, ports in ((WORKER, worker), (HEAD, head), (CLEANUP, head)):
+        assert tuple(port for port in EVERYTHING if allowed(found, pod, "Egress", whom, port)) == ports
+
+
+def test_without_redis_a_head_has_no_way_to_it() -> None:
+    assert not allowed(policies("llm", "ray", PROXIES, redis=False), HEAD, "Egress", VPC, 6379)
+
+
+def test_without_an_entrance_nobody_is_let_in_for_it() -> None:
+    found = policies("llm", "ray", (), redis=True)
+    assert [port for port in EVERYTHING if allowed(found, WORKER, "Ingress", INTERNET, port)] == []
+    assert allowed(found, WORKER, "Ingress", CLIENT, 8000)
+
+
+def test_no_list_of_peers_or_ports_is_empty_which_would_mean_all() -> None:
+    for proxies in (PROXIES, ()):
+        for policy in policies("llm", "ray", proxies, redis=True):
+            for rule in rules(policy):
+                assert rule
+                assert all(rule[part] for part in rule)
+
+
+def test_other_pods_are_left_alone() -> None:
+    found = policies("llm", "ray", PROXIES, redis=True)
+    assert all(allowed(found, OTHER_MODEL, way, INTERNET, 22) for way in ("Ingress", "Egress"))
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_pods_carry_the_label_that_policies_select_by(stack: str) -> None:
+    name = args(stack).name
+    cluster = manifest(stack)["rayClusterConfig"]
+    templates = [cluster["headGroupSpec"]["template"], *(g["template"] for g in cluster["workerGroupSpecs"])]
+    assert [template["metadata"]["labels"][NAME_LABEL] for template in templates] == [name] * len(templates)
+
+
+def test_each_policy_is_declared_as_it_is_written() -> None:
+    asked = declared(
+        lambda: RayServiceNetwork("us-east4-llm", RayServiceNetworkArgs("llm", "ray", PROXIES, redis=True)) and None
+    )
+    assert asked["us-east4-llm"].type == "rayllm:workloads:RayServiceNetwork"
+    made = [request for request in asked.values() if request.custom]
+    written = policies("llm", "ray", PROXIES, redis=True)
+    assert [request.type for request in made] == ["kubernetes:networking.k8s.io/v1:NetworkPolicy"] * len(written)
+    inputs = [MessageToDict(request.object) for request in made]
+    assert [(each["metadata"], each["spec"]) for each in inputs] == [(p["metadata"], p["spec"]) for p in written]
+
+
+# How Kubernetes reads a policy (networking.k8s.io/v1): a pod that none selects is open; the others are closed except
+# for what a rule names. A rule without peers means everybody, one without ports every port.
+
+
+def allowed(found: list[dict[str, Any]], pod: Pod, way: str, other: End, port: int, protocol: str = "TCP") -> bool:
+    ours = [
+        policy
+        for policy in found
+        if way in policy["spec"]["policyTypes"] and selects(policy["spec"]["podSelector"], pod.labels)
+    ]
+    if not ours:
+        return True
+    peers = "from" if way == "Ingress" else "to"
+    return any(
+        (not rule.get(peers) or any(matches(peer, other) for peer in rule[peers]))
+        and (not rule.get("ports") or {"protocol": protocol, "port": port} in rule["ports"])
+        for policy in ours
+        for rule in rules(policy)
+    )
+
+
+def rules(policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for way in policy["spec"]["policyTypes"]:
+        yield from policy["spec"][way.lower()]
+
+
+def matches(peer: dict[str, Any], other: End) -> bool:
+    block = peer.get("ipBlock")
+    if isinstance(other, str) or block is not None:
+        if block is None or not isinstance(other, str):
+            return False
+        inside = [ip_address(other) in ip_network(each) for each in (block["cidr"], *block.get("except", []))]
+        return inside[0] and not any(inside[1:])
+    there = {"kubernetes.io/metadata.name": other.namespace}
+    space = peer.get("namespaceSelector")
+    here = other.namespace == "ray" if space is None else selects(space, there)
+    return here and selects(peer.get("podSelector", {}), other.labels)
+
+
+def selects(selector: dict[str, Any], labels: Mapping[str, str]) -> bool:
+    within = all(
+        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
+        for each in selector.get("matchExpressions", [])
+    )
+    return within and selector.get("matchLabels", {}).items() <= labels.items()
