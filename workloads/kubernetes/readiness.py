@@ -187,7 +187,7 @@ class _DrainedProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         with connected(props["kubeconfig"]) as api:
             try:
-                exported = [name for name in props["services"] if api.get(_export(props["namespace"], name))]
+                exported = [n for n in props["services"] if api.get(_export(props["namespace"], n)) is not None]
             except Unreachable:
                 return ReadResult(id_, props)
         return ReadResult(id_, {**props, "status": f"exported: {', '.join(exported)}" if exported else "drained"})

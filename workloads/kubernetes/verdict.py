@@ -184,7 +184,7 @@ class _Facts:
             about = event["involvedObject"]
             of_us = about["kind"] == "RayService" and not self.seen
             if event["reason"].startswith(REFUSED) and (of_us or about["name"] == self.target):
-                said = said or event["message"]
+                said = said or event["message"].removeprefix(f"{self.namespace}/{about['name']}: ")
         if said is None:
             return None
         runs = f"RayCluster {self.active} runs on as it was" if self.active else "Nothing was made"
@@ -246,8 +246,8 @@ class _Facts:
         text = f"waiting for {what}: {count} (pod {told['metadata']['name']}: {_why_not(told)}){self.beside}"
         remedy = (
             f"The new RayCluster {self.pending} does not fit beside {self.active}, and KubeRay neither gives up nor "
-            f"goes back: give the pool more nodes or free some. Don't take the edit back: that makes a third "
-            f"RayCluster, which finds no nodes either while {self.pending} has its pods waiting."
+            "goes back: give the pool the nodes that it lacks, or drain the region and delete the RayService. Taking "
+            "the edit back does not help: that makes a third RayCluster, which needs as many nodes again."
             if self.beside
             else f"Give the pool nodes: see its bounds, its reservation and the project's quota. {GO_ON}"
         )
@@ -389,8 +389,11 @@ def _ready(pod: Object) -> bool:
 
 
 def _begun(pod: Object) -> bool:
-    states = [each.get("state", {}) for each in _statuses(pod)]
-    return any("running" in state or "terminated" in state for state in states)
+    """Whether one of its containers runs or ran, or an init container runs (KubeRay's waits for the head)."""
+    status = pod.get("status", {})
+    main = [each.get("state", {}) for each in status.get("containerStatuses", [])]
+    first = [each.get("state", {}) for each in status.get("initContainerStatuses", [])]
+    return any("waiting" not in state for state in main) or any("running" in state for state in first)
 
 
 def _statuses(pod: Object) -> list[Object]:
