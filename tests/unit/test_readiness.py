@@ -491,9 +491,10 @@ def test_without_statistics_draining_takes_all_its_time(api: FakeApi, capsys: py
     assert "not known how many streams were open" in capsys.readouterr().err
 
 
-def test_where_nothing_runs_there_is_nothing_to_wait_for(api: FakeApi) -> None:
-    made = provider(DRAINED).create(drain_props(api, settle_s=3600.0))
+def test_where_nothing_runs_there_is_nothing_to_wait_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    made = provider(DRAINED).create(drain_props(api, limit_s=1.0, settle_s=3600.0))
     assert made.outs["streams_left"] == 0
+    assert "still open" not in capsys.readouterr().err
 
 
 def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None:

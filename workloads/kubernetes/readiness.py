@@ -204,8 +204,8 @@ class Drained(Resource, module="rayllm", name="Drained"):
 
     `settle_s`: no stream for so long means that none comes any more; the load balancer goes on sending until it has
     let go everywhere. At `limit_s` it is done in any case, and says how many streams are left. HAProxy's statistics
-    are read through the API server (pods/proxy). Where there are none (`python_proxy` has no HAProxy) it waits for
-    `limit_s`.
+    are read through the API server (pods/proxy). They leave out what an older process finishes after Serve has had
+    HAProxy reloaded. Where there are none (`python_proxy` has no HAProxy) it waits for `limit_s`.
     """
 
     status: pulumi.Output[str]
