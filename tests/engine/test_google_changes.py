@@ -119,7 +119,7 @@ ROWS = [
     Row(
         "in place",
         {
-            "infra.gateway.hostname": ("models.example.internal", {}),
+            "infra.gateway.hostname": ("models.example.internal", {"dns.RecordSet *-entrance": REPLACE}),
             "infra.regions.1.traffic": ("drained", {}),
             "infra.gateway.config_region": ("us-east4", {"gkehub.Feature *ingress": UPDATE}),
             "infra.cluster.release_channel": ("RAPID", {"container.Cluster *": UPDATE}),
@@ -144,7 +144,7 @@ ROWS = [
                 False,
                 {"container.NodePool *": UPDATE, "projects.Service containerfilesystem": DELETE},
             ),
-            "infra.gateway.hostname": ("llm.another.example", {}),
+            "infra.gateway.hostname": ("llm.another.example", {"dns.RecordSet *-entrance": REPLACE}),
             "infra.gateway.dns_zone.domain": ("another.example", {"dns.ManagedZone *": REPLACE}),
         },
     ),
@@ -184,6 +184,7 @@ ROWS = [
                     "compute.Subnetwork *-global-proxies": DELETE,
                     "compute.Firewall *": UPDATE,
                     "dns.ManagedZone *": REPLACE,
+                    "dns.RecordSet *-entrance": REPLACE,
                 },
             ),
         },
@@ -255,8 +256,9 @@ def test_an_edit_of_a_region_does_what_its_row_says_and_touches_no_other_region(
     for row in REGIONS:
         mine = {key: found.pop(key) for key in list(found) if f"-{row.name}-" in key}
         assert unexplained(mine, row.does) == [], row.name
-    # the firewall rule names the proxies of each region
-    assert unexplained(found, {f"*-{GONE}-*": DELETE, f"*-{NEW}-*": CREATE, "compute.Firewall *": UPDATE}) == []
+    # the firewall rule names the proxies of each region, the hostname's record its address
+    shared = {"compute.Firewall *": UPDATE, "dns.RecordSet *-entrance": UPDATE}
+    assert unexplained(found, {f"*-{GONE}-*": DELETE, f"*-{NEW}-*": CREATE, **shared}) == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
