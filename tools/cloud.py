@@ -72,8 +72,8 @@ def _offline(stack: str, *, stand_in: bool) -> Ground:
         "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
     }
     if stand_in:
-        mount = "import pathlib, sys; from tests.rig import google; google.mount(pathlib.Path(sys.argv[1]))"
-        subprocess.run([str(packages.PROGRAM / "bin" / "python"), "-c", mount, str(home)], cwd=CHECKOUT, check=True)
+        command = [str(packages.PROGRAM / "bin" / "python"), "-m", "tests.rig.mount", str(home)]
+        subprocess.run(command, cwd=CHECKOUT, check=True)
         label = "a stand-in for Google's API (tests/rig/README.md says what it proves) and a state of its own"
     else:
         label = "the real gcp plugin without credentials and an empty state of its own: everything shows as new"

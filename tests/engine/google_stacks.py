@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.golden.inventory import short
-from tests.rig import google
+from tests.rig import google, kubernetes
 from tests.rig.engine import Engine, Result
 from tests.rig.google.cloud import Cloud
 from tests.unit.case import blocks, edited
@@ -21,6 +21,7 @@ def stack(work: Path, name: str, edit: Mapping[str, Any] | None = None) -> tuple
     itself are on."""
     engine = Engine.shadow(work, stack=name)
     cloud = Cloud(google.mount(engine.home))
+    kubernetes.mount(engine.home)
     engine.init()
     write(engine, edited(blocks(name), dict(edit or {})))
     return engine, cloud
