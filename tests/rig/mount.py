@@ -1,4 +1,4 @@
-"""`python -m tests.rig.mount HOME`: the stand-ins for both plugins, where a CLI with PULUMI_HOME=HOME looks for them."""
+"""`python -m tests.rig.mount HOME`: both plugins' stand-ins, where a CLI with that PULUMI_HOME looks."""
 
 import sys
 from pathlib import Path

@@ -12,7 +12,7 @@ import yaml
 from tests.unit.case import CHECKOUT
 from tests.unit.ray_services import container, manifest, pods
 
-SAMPLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "tests" / "golden" / "kuberay_sample.yaml").read_text())
+SAMPLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "tests" / "unit" / "kuberay_sample.yaml").read_text())
 TOKEN = "As HF_TOKEN, its present name, and only with `gated: true`"
 DIFFERENCES = {
     "metadata.name": "The Service, routes and exports carry it: it stays when the model changes",

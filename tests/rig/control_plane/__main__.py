@@ -1,0 +1,138 @@
+"""Control planes from the command line, one for each name, in a private network namespace of their own.
+
+    python -m tests.rig.control_plane build
+    python -m tests.rig.control_plane up FOLDER us-central1 us-east4 [--pool a4:a4-highgpu-8g:2] ...
+    python -m tests.rig.control_plane run FOLDER -- COMMAND ...     inside the namespace
+    python -m tests.rig.control_plane down FOLDER                   leaves nothing
+
+FOLDER/clusters.json says where they are: name -> {server, token, ca, kubeconfig}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.rig.control_plane import builds, namespace
+from tests.rig.control_plane.plane import Plane, Pool
+from tools.console import Stop, main, say
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+SYSTEM = Pool("system", "e2-standard-8", 3)
+"""In every cluster, whatever --pool says."""
+HELPERS = ("ray_api", "gke_controllers")
+
+
+def up(folder: Path, names: list[str], pools: list[Pool]) -> int:
+    """Idempotent."""
+    if (problem := namespace.obstacle()) is not None:
+        raise Stop(f"Control planes cannot run here: {problem}.")
+    builds.build()
+    if (holder := _holder(folder)) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        holder = namespace.hold()
+        (folder / "namespace").write_text(str(holder))
+    say(f"  control planes: {', '.join(names)}")
+    words = [sys.executable, "-m", "tests.rig.control_plane", "inside", str(folder), *names]
+    words += [word for pool in pools for word in ("--pool", f"{pool.name}:{pool.machine_type}:{pool.count}")]
+    return subprocess.run([*namespace.enter(holder), *words], cwd=CHECKOUT).returncode
+
+
+def inside(folder: Path, names: list[str], pools: list[Pool]) -> int:
+    """What `up` does in the namespace."""
+    file = folder / "clusters.json"
+    clusters = json.loads(file.read_text()) if file.exists() else {}
+    for number, name in enumerate(names):
+        plane = Plane(name, folder / name, number)
+        if name in clusters:
+            continue
+        plane.stop()  # what an `up` that was killed has left
+        plane.start([SYSTEM, *pools])
+        say(f"  {name}: etcd, API server, controllers, scheduler, nodes and KubeRay are up")
+        clusters[name] = plane.address
+        file.write_text(json.dumps(clusters, indent=1))
+    started = folder / "helpers.json"
+    if not started.exists():
+        started.write_text(json.dumps([_helper(folder, name) for name in HELPERS]))
+    return 0
+
+
+def down(folder: Path) -> int:
+    """End everything that `up` started."""
+    for file in folder.glob("*/pids.json"):
+        Plane(file.parent.name, file.parent).stop()
+    helpers = folder / "helpers.json"
+    for pid in json.loads(helpers.read_text()) if helpers.exists() else []:
+        _end(pid, "tests.rig.control_plane")
+    if (holder := _holder(folder)) is not None:
+        os.kill(holder, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def run(folder: Path, command: list[str]) -> int:
+    """A command inside; its exit status."""
+    holder = _holder(folder)
+    if holder is None:
+        raise Stop(f"No control planes run in {folder}: `up` starts them.")
+    return subprocess.run([*namespace.enter(holder), *command]).returncode
+
+
+def _helper(folder: Path, name: str) -> int:
+    log = (folder / f"{name}.log").open("ab")
+    words = [sys.executable, "-m", f"tests.rig.control_plane.{name}", str(folder / "clusters.json")]
+    process = subprocess.Popen(
+        words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
+    return process.pid
+
+
+def _holder(folder: Path) -> int | None:
+    """The process that keeps the namespace, if it still does."""
+    file = folder / "namespace"
+    pid = int(file.read_text()) if file.exists() else 0
+    words = Path(f"/proc/{pid}/cmdline")
+    return pid if pid and words.exists() and words.read_bytes().startswith(b"sleep\0infinity") else None
+
+
+def _end(pid: int, mark: str) -> None:
+    words = Path(f"/proc/{pid}/cmdline")
+    if words.exists() and mark.encode() in words.read_bytes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def _pool(text: str) -> Pool:
+    name, machine_type, count = text.split(":")
+    return Pool(name, machine_type, int(count))
+
+
+def command() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("build", "up", "inside", "run", "down"))
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("rest", nargs="*")
+    parser.add_argument("--pool", type=_pool, action="append", default=[])
+    given = parser.parse_args()
+    match given.what:
+        case "build":
+            say(str(builds.build()))
+            return 0
+        case "up":
+            return up(given.folder.resolve(), given.rest, given.pool)
+        case "inside":
+            return inside(given.folder, given.rest, given.pool)
+        case "run":
+            return run(given.folder.resolve(), given.rest)
+        case _:
+            return down(given.folder.resolve())
+
+
+if __name__ == "__main__":
+    main(command)
