@@ -1,0 +1,243 @@
+"""The waits on clusters against a real API server and the real KubeRay operator. Nodes and pods are simulated, and
+Ray's API in them is a stand-in: what Serve says is what a test told it to say."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.rig.control_plane.plane import Plane
+from workloads.dynamic import Failure
+from workloads.kubernetes import live, readiness, verdict
+
+NAMESPACE = "waits"
+LIMIT_S = 120.0
+"""Nothing is asserted about time; a wait that fails on purpose has a short limit of its own."""
+RAY = "http://127.0.0.1:8265/stand-in"
+Object = dict[str, Any]
+
+PROVIDER: Any = readiness._RayServiceProvider()
+CRDS: Any = readiness._CrdsProvider()
+DRAINED: Any = readiness._DrainedProvider()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace(plane: Plane) -> Iterator[None]:
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    yield
+    plane.http.delete(f"/api/v1/namespaces/{NAMESPACE}")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(live, "EVERY_S", 0.2)
+    monkeypatch.setattr(readiness, "STREAMS_EVERY_S", 0.2)
+    monkeypatch.setattr(readiness, "STEADY_S", 5)
+    yield
+    tell(status="RUNNING", streams=0)
+
+
+@pytest.fixture
+def kubeconfig(plane: Plane) -> str:
+    return (plane.folder / "admin.kubeconfig").read_text()
+
+
+def tell(**what: Any) -> None:
+    """The stand-in for Ray, of all its pods."""
+    httpx.put(RAY, json=what, trust_env=False).raise_for_status()
+
+
+def ray_service(name: str, *, image: str = "ray:1", gpus: int = 1, low: int = 1, high: int = 1) -> Object:
+    """As small as KubeRay takes it."""
+
+    def pod(container: str, limits: Object) -> Object:
+        tolerations = [{"operator": "Exists"}] if gpus else []
+        return {
+            "spec": {
+                "tolerations": tolerations,
+                "containers": [{"name": container, "image": image, "resources": {"limits": limits}}],
+            }
+        }
+
+    size = {"cpu": "100m", "memory": "1Gi"}
+    group = {
+        "groupName": "gpu",
+        "replicas": low,
+        "minReplicas": low,
+        "maxReplicas": high,
+        "rayStartParams": {},
+        "template": pod("ray-worker", {**size, "nvidia.com/gpu": str(gpus)}),
+    }
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "serveConfigV2": "applications: [{name: llm, import_path: 'none:none'}]",
+            "excludeHeadPodFromServeSvc": True,
+            "rayClusterDeletionDelaySeconds": 1,
+            "rayClusterConfig": {
+                "rayVersion": "2.60.0",
+                "headGroupSpec": {"rayStartParams": {"num-cpus": "0"}, "template": pod("ray-head", size)},
+                "workerGroupSpecs": [group],
+            },
+        },
+    }
+
+
+def props(kubeconfig: str, name: str, **more: Any) -> Object:
+    return {
+        "kubeconfig": kubeconfig,
+        "namespace": NAMESPACE,
+        "service": name,
+        "generation_key": "",
+        "wait": True,
+        "limit_s": LIMIT_S,
+        **more,
+    }
+
+
+def remove(plane: Plane, name: str) -> None:
+    plane.http.delete(f"{readiness.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")
+
+
+def test_kinds_are_there_and_established(kubeconfig: str) -> None:
+    made = CRDS.create({"kubeconfig": kubeconfig, "crds": list(readiness.NEEDED_IN_FLEET)})
+    assert made.outs["status"] == "Established"
+
+
+def test_a_rayservice_is_waited_for_from_nothing_to_ready(
+    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(status="DEPLOYING")
+    threading.Timer(6, tell, kwargs={"status": "RUNNING"}).start()
+    plane.apply(ray_service("new"))
+    made = PROVIDER.create(props(kubeconfig, "new"))
+    said = capsys.readouterr().err
+    assert made.outs["status"] == "Ready"
+    assert made.outs["endpoints"] == 1, "the head is no endpoint"
+    assert "Serve: llm DEPLOYING (LLMServer UPDATING)" in said
+    assert PROVIDER.read(made.id, made.outs).outs == made.outs, "a refresh finds no drift"
+    remove(plane, "new")
+    while PROVIDER.read(made.id, made.outs).id:
+        time.sleep(0.2)
+
+
+def test_a_changed_pod_is_waited_for_until_its_cluster_has_taken_over(
+    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plane.apply(ray_service("changed"))
+    before = PROVIDER.create(props(kubeconfig, "changed")).outs["cluster"]
+    tell(status="DEPLOYING")
+    threading.Timer(8, tell, kwargs={"status": "RUNNING"}).start()
+    plane.apply(ray_service("changed", image="ray:2"))
+    after = PROVIDER.create(props(kubeconfig, "changed")).outs["cluster"]
+    assert after != before
+    assert f"RayCluster {before} keeps serving" in capsys.readouterr().err
+    remove(plane, "changed")
+
+
+def test_a_refused_spec_fails_in_kuberays_words_and_a_corrected_one_does_not(plane: Plane, kubeconfig: str) -> None:
+    plane.apply(ray_service("refused", low=3, high=1))
+    with pytest.raises(
+        Failure, match=r"KubeRay refuses RayService refused: .*minReplicas 3 greater than maxReplicas 1"
+    ):
+        PROVIDER.create(props(kubeconfig, "refused"))
+    plane.apply(ray_service("refused"))
+    assert PROVIDER.create(props(kubeconfig, "refused")).outs["status"] == "Ready"
+    remove(plane, "refused")
+
+
+def test_bounds_that_kuberay_ignores_are_a_failure(plane: Plane, kubeconfig: str) -> None:
+    plane.apply(ray_service("bounds"))
+    PROVIDER.create(props(kubeconfig, "bounds"))
+    plane.apply(ray_service("bounds", low=2, high=2))
+    with pytest.raises(Failure, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\), and KubeRay lets it be"):
+        PROVIDER.create(props(kubeconfig, "bounds"))
+    remove(plane, "bounds")
+
+
+def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Plane, kubeconfig: str) -> None:
+    plane.apply(ray_service("full"))
+    before = PROVIDER.create(props(kubeconfig, "full")).outs["cluster"]
+    tell(status="DEPLOYING")
+    plane.apply(ray_service("full", gpus=99))
+    with pytest.raises(Failure) as failed:
+        PROVIDER.create(props(kubeconfig, "full", limit_s=15.0))
+    said = str(failed.value)
+    assert "waiting for GPUs: 0 of 1 workers scheduled (pod full-" in said
+    assert f"Insufficient nvidia.com/gpu); RayCluster {before} keeps serving" in said
+    assert "that makes a third RayCluster" in said
+    remove(plane, "full")
+
+
+def test_an_application_that_cannot_be_deployed_is_a_failure(
+    plane: Plane, kubeconfig: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(verdict.NOT_DEPLOYED_AFTER_S, "DEPLOY_FAILED", 4)
+    tell(status="DEPLOY_FAILED")
+    plane.apply(ray_service("broken"))
+    with pytest.raises(Failure, match="The Serve application llm of RayService broken is DEPLOY_FAILED"):
+        PROVIDER.create(props(kubeconfig, "broken"))
+    remove(plane, "broken")
+
+
+def test_an_account_that_is_not_there_is_named(
+    plane: Plane, kubeconfig: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verdict, "NOT_CREATED_AFTER_S", 4)
+    service = ray_service("nobody")
+    service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+    plane.apply(service)
+    with pytest.raises(Failure, match=r'cannot make the head\'s pod .* serviceaccount "nobody" not found'):
+        PROVIDER.create(props(kubeconfig, "nobody"))
+    assert "FailedToCreateHeadPod" in capsys.readouterr().err, "the operator's warning, as it came"
+    remove(plane, "nobody")
+
+
+def test_an_api_server_that_dies_meanwhile_is_waited_for(
+    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(status="DEPLOYING")
+    plane.apply(ray_service("while"))
+
+    def die_and_come_back() -> None:
+        time.sleep(2)
+        plane.kill("api-server")
+        time.sleep(2)
+        plane.start_api_server()
+        tell(status="RUNNING")
+
+    dying = threading.Thread(target=die_and_come_back)
+    dying.start()
+    made = PROVIDER.create(props(kubeconfig, "while"))
+    dying.join()
+    assert made.outs["status"] == "Ready"
+    assert "the API server does not answer" in capsys.readouterr().err
+    remove(plane, "while")
+
+
+def test_draining_unexports_and_waits_for_the_streams_of_the_pods(
+    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plane.apply(ray_service("leaving"))
+    PROVIDER.create(props(kubeconfig, "leaving"))
+    export = {"name": "leaving-serve-svc", "namespace": NAMESPACE}
+    plane.apply({"apiVersion": "net.gke.io/v1", "kind": "ServiceExport", "metadata": export})
+    tell(streams=2)
+    threading.Timer(4, tell, kwargs={"streams": 0}).start()
+    drain = {
+        "kubeconfig": kubeconfig,
+        "namespace": NAMESPACE,
+        "services": ["leaving"],
+        "limit_s": 60.0,
+        "settle_s": 1.0,
+    }
+    made = DRAINED.create(drain)
+    assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)
+    assert "4 stream(s) open on 2 of 2 pod(s)" in capsys.readouterr().err
+    assert plane.get(f"{readiness.EXPORTS}/namespaces/{NAMESPACE}/serviceexports/leaving-serve-svc") is None
+    remove(plane, "leaving")
