@@ -1,11 +1,13 @@
 """Control planes from the command line, one for each name, in a private network namespace of their own.
 
     python -m tests.rig.control_plane build
-    python -m tests.rig.control_plane up FOLDER us-central1 us-east4 [--pool a4:a4-highgpu-8g:2] ...
+    python -m tests.rig.control_plane up FOLDER us-central1 us-east4 [--pool a4:a4-highgpu-8g:2] ... [--google FILE]
     python -m tests.rig.control_plane run FOLDER -- COMMAND ...     inside the namespace
     python -m tests.rig.control_plane down FOLDER                   leaves nothing
 
-FOLDER/clusters.json says where they are: name -> {server, token, ca, kubeconfig}.
+FOLDER/clusters.json says where they are: name -> {server, token, ca, kubeconfig}. FOLDER/environment.json is what a
+command needs to find them as clusters of Google's: its API's stand-in hands out their addresses, that of its
+authentication plugin their tokens. With --google, the file of that stand-in, nodes come and go with its node pools.
 """
 
 from __future__ import annotations
@@ -20,16 +22,16 @@ import sys
 from pathlib import Path
 
 from tests.rig.control_plane import builds, namespace
-from tests.rig.control_plane.plane import Plane, Pool
+from tests.rig.control_plane.nodes import Pool
+from tests.rig.control_plane.plane import Plane
 from tools.console import Stop, main, say
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-SYSTEM = Pool("system", "e2-standard-8", 3)
-"""In every cluster, whatever --pool says."""
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[2]
 HELPERS = ("ray_api", "gke_controllers")
 
 
-def up(folder: Path, names: list[str], pools: list[Pool]) -> int:
+def up(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -> int:
     """Idempotent."""
     if (problem := namespace.obstacle()) is not None:
         raise Stop(f"Control planes cannot run here: {problem}.")
@@ -42,10 +44,11 @@ def up(folder: Path, names: list[str], pools: list[Pool]) -> int:
     say(f"  control planes: {', '.join(names)}")
     words = [sys.executable, "-m", "tests.rig.control_plane", "inside", str(folder), *names]
     words += [word for pool in pools for word in ("--pool", f"{pool.name}:{pool.machine_type}:{pool.count}")]
+    words += ["--google", str(google.resolve())] if google else []
     return subprocess.run([*namespace.enter(holder), *words], cwd=CHECKOUT).returncode
 
 
-def inside(folder: Path, names: list[str], pools: list[Pool]) -> int:
+def inside(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -> int:
     """What `up` does in the namespace."""
     file = folder / "clusters.json"
     clusters = json.loads(file.read_text()) if file.exists() else {}
@@ -54,13 +57,18 @@ def inside(folder: Path, names: list[str], pools: list[Pool]) -> int:
         if name in clusters:
             continue
         plane.stop()  # what an `up` that was killed has left
-        plane.start([SYSTEM, *pools])
-        say(f"  {name}: etcd, API server, controllers, scheduler, nodes and KubeRay are up")
+        plane.start(pools)
+        say(f"  {name}: etcd, API server, controllers, scheduler and KubeRay are up")
         clusters[name] = plane.address
         file.write_text(json.dumps(clusters, indent=1))
+    bundle = folder / "ca.crt"
+    bundle.write_text("".join(Path(at["ca"]).read_text() for at in clusters.values()))
+    found = {"RAYLLM_CLUSTERS": str(file), "SSL_CERT_FILE": str(bundle)}
+    (folder / "environment.json").write_text(json.dumps({**found, "PATH": str(HERE / "bin")}))
     started = folder / "helpers.json"
     if not started.exists():
-        started.write_text(json.dumps([_helper(folder, name) for name in HELPERS]))
+        files = [str(file), *([str(google)] if google else [])]
+        started.write_text(json.dumps([_helper(folder, name, files) for name in HELPERS]))
     return 0
 
 
@@ -85,9 +93,9 @@ def run(folder: Path, command: list[str]) -> int:
     return subprocess.run([*namespace.enter(holder), *command]).returncode
 
 
-def _helper(folder: Path, name: str) -> int:
+def _helper(folder: Path, name: str, files: list[str]) -> int:
     log = (folder / f"{name}.log").open("ab")
-    words = [sys.executable, "-m", f"tests.rig.control_plane.{name}", str(folder / "clusters.json")]
+    words = [sys.executable, "-m", f"tests.rig.control_plane.{name}", *files]
     process = subprocess.Popen(
         words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
     )
@@ -119,15 +127,16 @@ def command() -> int:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("rest", nargs="*")
     parser.add_argument("--pool", type=_pool, action="append", default=[])
+    parser.add_argument("--google", type=Path)
     given = parser.parse_args()
     match given.what:
         case "build":
             say(str(builds.build()))
             return 0
         case "up":
-            return up(given.folder.resolve(), given.rest, given.pool)
+            return up(given.folder.resolve(), given.rest, given.pool, given.google)
         case "inside":
-            return inside(given.folder, given.rest, given.pool)
+            return inside(given.folder, given.rest, given.pool, given.google)
         case "run":
             return run(given.folder.resolve(), given.rest)
         case _:

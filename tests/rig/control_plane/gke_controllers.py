@@ -1,10 +1,11 @@
-"""A stand-in for GKE's own controllers: the load balancer's, and the fleet's for Services of several clusters.
+"""A stand-in for GKE's own controllers: the load balancer's, the fleet's for Services of several clusters, and node
+pools, which the stand-in for Google's API only writes down.
 
 It does what they promise about the objects, and nothing about traffic: a Gateway becomes Programmed, an HTTPRoute finds
 what it points to or says that it does not, a ServiceExport of a Service that exists becomes a ServiceImport in every
 cluster. Sources: the Gateway API's conditions, and GKE's "Configuring multi-cluster Services".
 
-    python -m tests.rig.control_plane.gke_controllers clusters.json
+    python -m tests.rig.control_plane.gke_controllers clusters.json [google.json]
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.rig.control_plane.nodes import Pool
+from tests.rig.google.wire import bare
 
 EVERY_S = 1.0
 GATEWAYS = "/apis/gateway.networking.k8s.io/v1"
@@ -144,7 +148,24 @@ def _conditions(status: Object) -> list[Object]:
     return [*own, *(each for parent in status.get("parents", []) for each in parent.get("conditions", []))]
 
 
-def main(clusters_json: Path) -> None:
+def node_pools(clusters: dict[str, Cluster], google: Path) -> None:
+    """Nodes as the node pools of Google's API have them, each in its region's cluster."""
+    resources = json.loads(google.read_text())["resources"].values() if google.exists() else ()
+    pools = [bare(row["inputs"]) for row in resources if row["title"] == "NodePool"]
+    for number, (region, cluster) in enumerate(clusters.items()):
+        there = {node["metadata"]["name"] for node in cluster.items("/api/v1/nodes")}
+        wanted: dict[str, Object] = {}
+        for place, pool in enumerate(Pool.of_google(inputs) for inputs in pools if inputs["location"] == region):
+            ranges = [f"10.{244 + number}.{place * 16 + i + 1}.0/24" for i in range(pool.count)]
+            wanted |= {node["metadata"]["name"]: node for node in pool.nodes(region, ranges)}
+        for name in wanted.keys() - there:
+            cluster.http.post("/api/v1/nodes", json=wanted[name])
+            cluster.say(f"/api/v1/nodes/{name}", wanted[name]["status"])
+        for name in there - wanted.keys():
+            cluster.http.delete(f"/api/v1/nodes/{name}")
+
+
+def main(clusters_json: Path, google: Path | None) -> None:
     clusters: dict[str, Cluster] = {}
     while True:
         known = json.loads(clusters_json.read_text())
@@ -153,10 +174,12 @@ def main(clusters_json: Path) -> None:
                 clusters[name] = Cluster.at(at["server"], at["token"], at["ca"])
         try:
             reconcile(clusters)
+            if google is not None:
+                node_pools(clusters, google)
         except httpx.HTTPError as error:  # an API server that is being restarted: look again
             print(error, file=sys.stderr, flush=True)
         time.sleep(EVERY_S)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -25,7 +25,8 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.rig.control_plane import builds, gke_kinds, nodes
+from tests.rig.control_plane import builds, gke_kinds
+from tests.rig.control_plane.nodes import Pool
 
 LOOPBACK = "127.0.0.1"
 LIMIT_S = 120
@@ -41,15 +42,6 @@ APPLY = {"Content-Type": "application/apply-patch+yaml"}
 STAGES = ("node/fast/node-initialize.yaml", "pod/fast/pod-ready.yaml", "pod/fast/pod-complete.yaml")
 STAGES_OF_THE_END = ("pod/fast/pod-delete.yaml",)
 Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Nodes to begin with."""
-
-    name: str
-    machine_type: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -87,13 +79,11 @@ class Plane:
 
     def add_nodes(self, pool: Pool) -> None:
         """As a node pool brings them."""
-        machine = nodes.shape(pool.machine_type)
         taken = len(self.get("/api/v1/nodes")["items"])
-        for i in range(pool.count):
-            pods = f"10.{244 + self.number}.{taken + i + 1}.0/24"
-            found = nodes.node(pool.name, machine, i, pods=pods, region=self.name)
-            self.apply(found)
-            self.apply({**found, "status": found["status"]}, "/status")
+        pods = [f"10.{244 + self.number}.{taken + i + 1}.0/24" for i in range(pool.count)]
+        for node in pool.nodes(self.name, pods):
+            self.apply(node)
+            self.apply({**node, "status": node["status"]}, "/status")
 
     def kill(self, what: str) -> None:
         """kill -9 of one of its programs: `api-server`, `operator` ..."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.rig.google import sdk, tokens
@@ -48,6 +51,7 @@ class Facts(dict[str, Any]):
         self.update(
             id=name, hash=f"{_digest(name):016x}"[:16], ip=f"10.{_digest(name) % 250}.{_digest(name) // 250 % 250}.2"
         )
+        self["api_server"] = _api_server(self)
         return name
 
 
@@ -144,6 +148,16 @@ def _merge(assigned: Any, given: Any) -> Any:
 def _plausible(name: str, type_: sdk.Type) -> Any:
     """A value of the right type that nobody takes for Google's."""
     return {"str": f"stand-in-{name}", "int": 0, "float": 0.5, "bool": False, "list": []}.get(type_.kind, {})
+
+
+def _api_server(facts: Facts) -> str:
+    """A cluster's DNS endpoint: that of the control plane which stands for its region, where one does."""
+    planes = os.environ.get("RAYLLM_CLUSTERS")
+    region = str(bare(facts.get("location", "")))
+    found = json.loads(Path(planes).read_text()).get(region) if planes else None
+    if found:
+        return found["server"].removeprefix("https://")
+    return f"gke-{facts['hash']}{facts['hash']}-{facts['number']}.{region}.gke.goog"
 
 
 def _digest(text: str) -> int:

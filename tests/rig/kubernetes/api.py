@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import httpx2
 import yaml
 from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import NameValue
 
 Object = dict[str, Any]
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -39,9 +39,12 @@ class Api:
     """One API server; from several threads."""
 
     def __init__(self, kubeconfig: str) -> None:
-        os.environ["KUBERNETES_EXEC_INFO"] = json.dumps({**EXEC_INFO, "spec": {"interactive": False}})
         config = KubeConfig.from_dict(yaml.safe_load(kubeconfig)).get()
         assert config is not None
+        if config.user and config.user.exec:  # as client-go tells exec plugins, and lightkube does not
+            spec = {"interactive": False, "cluster": {"server": config.cluster.server}}
+            info = json.dumps({**EXEC_INFO, "spec": spec})
+            config.user.exec.env = [*(config.user.exec.env or []), NameValue("KUBERNETES_EXEC_INFO", info)]
         limits = client_adapter.ConnectionParams(timeout=httpx2.Timeout(LIMIT_S))
         self._http = client_adapter.Client(config, limits)
         self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
