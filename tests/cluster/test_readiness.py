@@ -1,6 +1,7 @@
 """The waits on clusters against a real API server and the real KubeRay operator. Nodes and pods are simulated, and
 Ray's API in them is a stand-in: what Serve says is what a test told it to say."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -35,13 +36,15 @@ def namespace(plane: Plane) -> Iterator[None]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(live, "EVERY_S", 0.2)
     monkeypatch.setattr(readiness, "STREAMS_EVERY_S", 0.2)
-    monkeypatch.setattr(readiness, "STEADY_S", 5)
+    monkeypatch.setattr(readiness, "STEADY_S", 4)
+    monkeypatch.setattr(verdict, "UNDONE_AFTER_S", 4)
     yield
     tell(status="RUNNING", streams=0)
 
 
 @pytest.fixture
-def kubeconfig(plane: Plane) -> str:
+def config(plane: Plane) -> str:
+    """An administrator's kubeconfig."""
     return (plane.folder / "admin.kubeconfig").read_text()
 
 
@@ -88,9 +91,9 @@ def ray_service(name: str, *, image: str = "ray:1", gpus: int = 1, low: int = 1,
     }
 
 
-def props(kubeconfig: str, name: str, **more: Any) -> Object:
+def props(config: str, name: str, **more: Any) -> Object:
     return {
-        "kubeconfig": kubeconfig,
+        "kubeconfig": config,
         "namespace": NAMESPACE,
         "service": name,
         "generation_key": "",
@@ -100,22 +103,34 @@ def props(kubeconfig: str, name: str, **more: Any) -> Object:
     }
 
 
+def run_once_seen(plane: Plane, name: str) -> None:
+    """Let Serve's applications run as soon as the RayService says that they do not yet."""
+
+    def follow() -> None:
+        while "DEPLOYING" not in json.dumps(plane.get(f"{readiness.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")):
+            time.sleep(0.2)
+        time.sleep(1)  # several looks
+        tell(status="RUNNING")
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def remove(plane: Plane, name: str) -> None:
     plane.http.delete(f"{readiness.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")
 
 
-def test_kinds_are_there_and_established(kubeconfig: str) -> None:
-    made = CRDS.create({"kubeconfig": kubeconfig, "crds": list(readiness.NEEDED_IN_FLEET)})
+def test_kinds_are_there_and_established(config: str) -> None:
+    made = CRDS.create({"kubeconfig": config, "crds": list(readiness.NEEDED_IN_FLEET)})
     assert made.outs["status"] == "Established"
 
 
 def test_a_rayservice_is_waited_for_from_nothing_to_ready(
-    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+    plane: Plane, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tell(status="DEPLOYING")
-    threading.Timer(6, tell, kwargs={"status": "RUNNING"}).start()
     plane.apply(ray_service("new"))
-    made = PROVIDER.create(props(kubeconfig, "new"))
+    run_once_seen(plane, "new")
+    made = PROVIDER.create(props(config, "new"))
     said = capsys.readouterr().err
     assert made.outs["status"] == "Ready"
     assert made.outs["endpoints"] == 1, "the head is no endpoint"
@@ -127,46 +142,49 @@ def test_a_rayservice_is_waited_for_from_nothing_to_ready(
 
 
 def test_a_changed_pod_is_waited_for_until_its_cluster_has_taken_over(
-    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+    plane: Plane, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plane.apply(ray_service("changed"))
-    before = PROVIDER.create(props(kubeconfig, "changed")).outs["cluster"]
+    before = PROVIDER.create(props(config, "changed")).outs["cluster"]
     tell(status="DEPLOYING")
-    threading.Timer(8, tell, kwargs={"status": "RUNNING"}).start()
     plane.apply(ray_service("changed", image="ray:2"))
-    after = PROVIDER.create(props(kubeconfig, "changed")).outs["cluster"]
+    run_once_seen(plane, "changed")
+    after = PROVIDER.create(props(config, "changed")).outs["cluster"]
     assert after != before
     assert f"RayCluster {before} keeps serving" in capsys.readouterr().err
     remove(plane, "changed")
 
 
-def test_a_refused_spec_fails_in_kuberays_words_and_a_corrected_one_does_not(plane: Plane, kubeconfig: str) -> None:
+def test_a_refused_spec_fails_in_kuberays_words_and_a_corrected_one_does_not(plane: Plane, config: str) -> None:
     plane.apply(ray_service("refused", low=3, high=1))
     with pytest.raises(
         Failure, match=r"KubeRay refuses RayService refused: .*minReplicas 3 greater than maxReplicas 1"
     ):
-        PROVIDER.create(props(kubeconfig, "refused"))
+        PROVIDER.create(props(config, "refused"))
     plane.apply(ray_service("refused"))
-    assert PROVIDER.create(props(kubeconfig, "refused")).outs["status"] == "Ready"
+    assert PROVIDER.create(props(config, "refused")).outs["status"] == "Ready"
     remove(plane, "refused")
 
 
-def test_bounds_that_kuberay_ignores_are_a_failure(plane: Plane, kubeconfig: str) -> None:
+def test_bounds_that_kuberay_ignores_are_a_failure(plane: Plane, config: str) -> None:
     plane.apply(ray_service("bounds"))
-    PROVIDER.create(props(kubeconfig, "bounds"))
+    PROVIDER.create(props(config, "bounds"))
     plane.apply(ray_service("bounds", low=2, high=2))
     with pytest.raises(Failure, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\), and KubeRay lets it be"):
-        PROVIDER.create(props(kubeconfig, "bounds"))
+        PROVIDER.create(props(config, "bounds"))
     remove(plane, "bounds")
 
 
-def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Plane, kubeconfig: str) -> None:
+def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Plane, config: str) -> None:
     plane.apply(ray_service("full"))
-    before = PROVIDER.create(props(kubeconfig, "full")).outs["cluster"]
+    before = PROVIDER.create(props(config, "full")).outs["cluster"]
     tell(status="DEPLOYING")
     plane.apply(ray_service("full", gpus=99))
+    ready = props(config, "full", status="Ready", cluster=before)
+    while "Insufficient" not in PROVIDER.read("full", ready).outs["status"]:
+        time.sleep(0.2)
     with pytest.raises(Failure) as failed:
-        PROVIDER.create(props(kubeconfig, "full", limit_s=15.0))
+        PROVIDER.create(props(config, "full", limit_s=1.0))
     said = str(failed.value)
     assert "waiting for GPUs: 0 of 1 workers scheduled (pod full-" in said
     assert f"Insufficient nvidia.com/gpu); RayCluster {before} keeps serving" in said
@@ -175,31 +193,31 @@ def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Pla
 
 
 def test_an_application_that_cannot_be_deployed_is_a_failure(
-    plane: Plane, kubeconfig: str, monkeypatch: pytest.MonkeyPatch
+    plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(verdict.NOT_DEPLOYED_AFTER_S, "DEPLOY_FAILED", 4)
     tell(status="DEPLOY_FAILED")
     plane.apply(ray_service("broken"))
     with pytest.raises(Failure, match="The Serve application llm of RayService broken is DEPLOY_FAILED"):
-        PROVIDER.create(props(kubeconfig, "broken"))
+        PROVIDER.create(props(config, "broken"))
     remove(plane, "broken")
 
 
 def test_an_account_that_is_not_there_is_named(
-    plane: Plane, kubeconfig: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verdict, "NOT_CREATED_AFTER_S", 4)
     service = ray_service("nobody")
     service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
     plane.apply(service)
     with pytest.raises(Failure, match=r'cannot make the head\'s pod .* serviceaccount "nobody" not found'):
-        PROVIDER.create(props(kubeconfig, "nobody"))
+        PROVIDER.create(props(config, "nobody"))
     assert "FailedToCreateHeadPod" in capsys.readouterr().err, "the operator's warning, as it came"
     remove(plane, "nobody")
 
 
 def test_an_api_server_that_dies_meanwhile_is_waited_for(
-    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+    plane: Plane, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tell(status="DEPLOYING")
     plane.apply(ray_service("while"))
@@ -213,7 +231,7 @@ def test_an_api_server_that_dies_meanwhile_is_waited_for(
 
     dying = threading.Thread(target=die_and_come_back)
     dying.start()
-    made = PROVIDER.create(props(kubeconfig, "while"))
+    made = PROVIDER.create(props(config, "while"))
     dying.join()
     assert made.outs["status"] == "Ready"
     assert "the API server does not answer" in capsys.readouterr().err
@@ -221,21 +239,24 @@ def test_an_api_server_that_dies_meanwhile_is_waited_for(
 
 
 def test_draining_unexports_and_waits_for_the_streams_of_the_pods(
-    plane: Plane, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+    plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plane.apply(ray_service("leaving"))
-    PROVIDER.create(props(kubeconfig, "leaving"))
+    PROVIDER.create(props(config, "leaving"))
     export = {"name": "leaving-serve-svc", "namespace": NAMESPACE}
     plane.apply({"apiVersion": "net.gke.io/v1", "kind": "ServiceExport", "metadata": export})
     tell(streams=2)
-    threading.Timer(4, tell, kwargs={"streams": 0}).start()
-    drain = {
-        "kubeconfig": kubeconfig,
-        "namespace": NAMESPACE,
-        "services": ["leaving"],
-        "limit_s": 60.0,
-        "settle_s": 1.0,
-    }
+    read: list[int] = []
+
+    def streams(statistics: str) -> int:
+        read.append(count(statistics))
+        if len(read) == 4:  # two looks at two pods
+            tell(streams=0)
+        return read[-1]
+
+    count = readiness.streams
+    monkeypatch.setattr(readiness, "streams", streams)
+    drain = {"kubeconfig": config, "namespace": NAMESPACE, "services": ["leaving"], "limit_s": LIMIT_S, "settle_s": 1.0}
     made = DRAINED.create(drain)
     assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)
     assert "4 stream(s) open on 2 of 2 pod(s)" in capsys.readouterr().err
