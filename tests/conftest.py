@@ -1,4 +1,4 @@
-"""Tiers, cheapest first: unit, engine, serving. One that cannot run here says so and why; in CI that fails."""
+"""Tiers, cheapest first: unit, engine, cluster, serving. One that cannot run here says so and why; in CI that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.rig.control_plane import builds, namespace
+
 CHECKOUT = Path(__file__).resolve().parents[1]
+OWN_CLUSTER = "RAYLLM_KUBECONFIG"
+"""Names a kubeconfig whose cluster takes the place of the rig's control plane."""
 NOT_RUN = pytest.StashKey[dict[str, str]]()
 
 
@@ -27,7 +31,22 @@ def _no_serving() -> str | None:
     return _no_engine()
 
 
-OBSTACLES: dict[str, Callable[[], str | None]] = {"engine": _no_engine, "serving": _no_serving}
+def _no_cluster() -> str | None:
+    if own := os.environ.get(OWN_CLUSTER):
+        return None if Path(own).is_file() else f"{OWN_CLUSTER} names {own}, and there is no such file"
+    if (problem := namespace.obstacle()) is not None:
+        return problem
+    if not builds.built():
+        missing = "" if shutil.which("go") else ", and there is no Go to build it with: install Go 1.26 or newer"
+        return f"the control plane is not built{missing}; `make test TIER=cluster` builds it"
+    return None if namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
+
+
+OBSTACLES: dict[str, Callable[[], str | None]] = {
+    "engine": _no_engine,
+    "cluster": _no_cluster,
+    "serving": _no_serving,
+}
 
 
 def _tier(path: Path) -> str:

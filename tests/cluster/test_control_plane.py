@@ -1,0 +1,134 @@
+"""The rig's control plane is what its README says: A4-shaped nodes, KubeRay's own operator, and no way out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import lightkube
+import pytest
+import yaml
+from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
+from lightkube.resources.core_v1 import Service
+
+from tests.cluster.conftest import A4, NAMESPACE, until
+from tests.rig.control_plane.plane import Plane
+
+RayService = create_namespaced_resource("ray.io", "v1", "RayService", "rayservices")
+SMALL = """
+apiVersion: ray.io/v1
+kind: RayService
+metadata: {name: small}
+spec:
+  serveConfigV2: |
+    applications:
+      - name: calc
+        import_path: conditional_dag.serve_dag
+        runtime_env:
+          working_dir: https://github.com/ray-project/test_dag/archive/78b4a5da38796123d9f9ffff59bab2792a043e95.zip
+  rayClusterConfig:
+    headGroupSpec:
+      rayStartParams: {}
+      template: {spec: {containers: [&container {name: ray, image: "rayproject/ray:2.52.0", resources: &small {
+        requests: {cpu: "1", memory: 2Gi}, limits: {cpu: "1", memory: 2Gi}}}]}}
+    workerGroupSpecs:
+      - groupName: workers
+        replicas: 1
+        minReplicas: 1
+        maxReplicas: 1
+        rayStartParams: {}
+        template: {spec: {containers: [*container]}}
+"""
+"""Runs on a real cluster, too; here nobody fetches the application."""
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    """A RayService that lacks nothing."""
+    found = yaml.safe_load(SMALL)
+    found["metadata"]["namespace"] = NAMESPACE
+    return found
+
+
+def _running(pid: int) -> bool:
+    """A zombie does not count."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _is(condition: str, found: dict[str, Any]) -> bool:
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(each["type"] == condition and each["status"] == "True" for each in conditions)
+
+
+def test_nodes_are_what_gke_makes_of_an_a4_pool(plane: Plane) -> None:
+    def ready() -> list[dict[str, Any]]:
+        nodes = plane.get(f"/api/v1/nodes?labelSelector=cloud.google.com/gke-nodepool={A4.name}")["items"]
+        return nodes if len(nodes) == A4.count and all(_is("Ready", node) for node in nodes) else []
+
+    for node in until("A4 nodes Ready", ready):
+        labels, free = node["metadata"]["labels"], node["status"]["allocatable"]
+        assert labels["cloud.google.com/gke-accelerator"] == "nvidia-b200"
+        assert labels["rayllm/pool"] == A4.name
+        assert [(t["key"], t["value"], t["effect"]) for t in node["spec"]["taints"]] == [
+            ("nvidia.com/gpu", "present", "NoSchedule")
+        ]
+        assert free["nvidia.com/gpu"] == "8"
+        # 224 vCPUs and 3968 GiB, less GKE's share
+        assert 220_000 < int(free["cpu"].removesuffix("m")) < 224_000
+        assert 3800 * 1024 < int(free["memory"].removesuffix("Mi")) < 3968 * 1024
+
+
+def test_the_real_operator_makes_a_ray_service_ready(cluster: lightkube.Client, small: dict[str, Any]) -> None:
+    name = small["metadata"]["name"]
+    cluster.apply(RayService.from_dict(small))
+
+    def ready() -> GenericNamespacedResource | None:
+        found = cluster.get(RayService, name, namespace=NAMESPACE)
+        return found if _is("Ready", found.to_dict()) else None
+
+    try:
+        status = until(f"RayService {name} Ready", ready).to_dict()["status"]
+        applications = status["activeServiceStatus"]["applicationStatuses"]
+        assert {app: each["status"] for app, each in applications.items()} == {"calc": "RUNNING"}
+        cluster.get(Service, f"{name}-serve-svc", namespace=NAMESPACE)
+    finally:
+        cluster.delete(RayService, name, namespace=NAMESPACE)
+
+
+def test_an_unknown_field_of_a_ray_service_is_refused(cluster: lightkube.Client, small: dict[str, Any]) -> None:
+    small["spec"]["serveConfigV3"] = ""
+    with pytest.raises(ApiError, match=r"serveConfigV3: field not declared in schema"):
+        cluster.apply(RayService.from_dict(small))
+
+
+def test_nothing_leaves_the_namespace(plane: Plane) -> None:
+    assert {name for _, name in socket.if_nameindex()} == {"lo"}
+    with pytest.raises(OSError, match="unreachable") as refused:
+        socket.create_connection(("192.0.2.1", 443), timeout=5)  # RFC 5737: nobody's
+    assert refused.value.errno == errno.ENETUNREACH
+
+
+def test_a_second_cluster_survives_kill_9_and_leaves_no_process(plane: Plane, tmp_path: Path) -> None:
+    second = Plane("us-east4", tmp_path / "us-east4", number=3)
+    started: dict[str, int] = {}
+    try:
+        second.start()
+        kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "namespace": "default"}}
+        second.apply({**kept, "data": {"a": "b"}})
+        for program, again in (("api-server", second.start_api_server), ("operator", second.start_operator)):
+            second.kill(program)
+            again()
+        assert second.get("/api/v1/namespaces/default/configmaps/kept")["data"] == {"a": "b"}
+        started = json.loads((second.folder / "pids.json").read_text())
+        assert all(_running(pid) for pid in started.values())
+    finally:
+        second.stop()
+    assert not [program for program, pid in started.items() if _running(pid)]
+    assert not second.folder.exists()
+    first = json.loads((plane.folder / "pids.json").read_text())
+    assert all(_running(pid) for pid in first.values()), "stopping one cluster ended programs of the other"
