@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.control_plane import builds, namespace
+from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-OWN_CLUSTER = "RAYLLM_KUBECONFIG"
-"""Names a kubeconfig whose cluster takes the place of the rig's control plane."""
 NOT_RUN = pytest.StashKey[dict[str, str]]()
 
 

@@ -6,16 +6,20 @@ Standard library only: it installs what the rest needs.
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
 from tools import console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
-TIERS = ("unit", "engine", "serving")
+TIERS = ("unit", "engine", "cluster", "serving")
 """Cheapest first; tests/conftest.py says when one cannot run here."""
 PRODUCT = ("infra/", "workloads/", "policies/", "tools/")
 """Beside the files at the top."""
@@ -42,8 +46,67 @@ def test(tier: str) -> int:
     console.together(get_engine, get_packages)
     env = {**os.environ, **(found[0].environment if found else {}), "VIRTUAL_ENV": str(packages.PROGRAM)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every process parses hundreds of modules again
-    folders = [f"tests/{name}" for name in ([tier] if tier else TIERS)]
-    return subprocess.run([_tool("python"), "-m", "pytest", *folders], cwd=CHECKOUT, env=env).returncode
+    tiers = [tier] if tier else list(TIERS)
+    building = _start_build(env) if "cluster" in tiers else None
+    try:
+        return next(filter(None, [_pytest(each, env, building) for each in tiers]), 0)
+    finally:
+        if building is not None and building.poll() is None:
+            os.killpg(building.pid, signal.SIGTERM)
+
+
+def _pytest(tier: str, env: Mapping[str, str], building: subprocess.Popen[bytes] | None) -> int:
+    """One tier by itself; the cluster tier in a network namespace that it has to itself."""
+    command = [_tool("python"), "-m", "pytest", f"tests/{tier}"]
+    if tier != "cluster" or _own_cluster() or namespace.obstacle():
+        return subprocess.run(command, cwd=CHECKOUT, env=env).returncode
+    if building is not None and not _finish_build(building):
+        return 1
+    holder = namespace.hold()
+    try:
+        return subprocess.run([*namespace.enter(holder), *command], cwd=CHECKOUT, env=env).returncode
+    finally:
+        os.kill(holder, signal.SIGKILL)
+
+
+def _start_build(env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Build the control plane beside the cheaper tiers; None where there is nothing to build, or no way to use it."""
+    if builds.built() or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
+        return None
+    say(f"Kubernetes and KubeRay: built from Go modules meanwhile, once; progress in {_build_log()}")
+    _build_log().parent.mkdir(parents=True, exist_ok=True)
+    command = ["nice", _tool("python"), "-m", "tests.rig.control_plane", "build"]
+    with _build_log().open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _finish_build(building: subprocess.Popen[bytes]) -> bool:
+    """Wait for it; whether there is a control plane."""
+    while building.poll() is None:
+        time.sleep(console.EVERY_S)
+        say("".join(_build_log().read_text(errors="replace").splitlines()[-1:]))
+    if building.returncode == 0:
+        say("Kubernetes and KubeRay: built")
+        return True
+    told = _build_log().read_text(errors="replace").rstrip()[-2000:]
+    say(f"Kubernetes and KubeRay cannot be built, so that the cluster tier fails. The end of {_build_log()}:\n{told}")
+    return False
+
+
+def _build_log() -> Path:
+    return builds.folder().with_suffix(".log")
+
+
+def _own_cluster() -> bool:
+    return bool(os.environ.get(OWN_CLUSTER))
 
 
 def lint(_: str) -> int:

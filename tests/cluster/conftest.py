@@ -21,7 +21,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
-from tests.conftest import OWN_CLUSTER
+from tests.rig.control_plane import OWN_CLUSTER
 from tests.rig.control_plane import ray_api as ray
 from tests.rig.control_plane.nodes import Pool
 from tests.rig.control_plane.plane import Plane
