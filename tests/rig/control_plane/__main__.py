@@ -28,6 +28,8 @@ from tools.console import Stop, main, say
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[2]
+MOST = 4
+"""Clusters in one namespace: namespace.PODS."""
 HELPERS = ("ray_api", "gke_controllers")
 
 
@@ -37,11 +39,12 @@ def up(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -
         raise Stop(f"Control planes cannot run here: {problem}.")
     builds.build()
     if (holder := _holder(folder)) is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        down(folder)  # what outlived its namespace's holder
+        if folder.exists() and any(folder.iterdir()):
+            raise Stop(f"{folder} holds something else than control planes: name a folder that is empty or not there.")
+        folder.mkdir(parents=True, exist_ok=True)
         holder = namespace.hold()
         (folder / "namespace").write_text(str(holder))
-    say(f"  control planes: {', '.join(names)}")
     words = [sys.executable, "-m", "tests.rig.control_plane", "inside", str(folder), *names]
     words += [word for pool in pools for word in ("--pool", f"{pool.name}:{pool.machine_type}:{pool.count}")]
     words += ["--google", str(google.resolve())] if google else []
@@ -52,10 +55,13 @@ def inside(folder: Path, names: list[str], pools: list[Pool], google: Path | Non
     """What `up` does in the namespace."""
     file = folder / "clusters.json"
     clusters = json.loads(file.read_text()) if file.exists() else {}
-    for number, name in enumerate(names):
-        plane = Plane(name, folder / name, number)
+    for name in names:
         if name in clusters:
+            say(f"  {name}: is up")
             continue
+        if len(clusters) == MOST:
+            raise Stop(f"{name} finds no addresses for its pods: one namespace has those of {MOST} clusters.")
+        plane = Plane(name, folder / name, len(clusters))
         plane.stop()  # what an `up` that was killed has left
         plane.start(pools)
         say(f"  {name}: etcd, API server, controllers, scheduler and KubeRay are up")
@@ -81,7 +87,8 @@ def down(folder: Path) -> int:
         _end(pid, "tests.rig.control_plane")
     if (holder := _holder(folder)) is not None:
         os.kill(holder, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    if any((folder / mark).exists() for mark in ("namespace", "clusters.json")):
+        shutil.rmtree(folder)  # ours, and not a folder that somebody named by mistake
     return 0
 
 

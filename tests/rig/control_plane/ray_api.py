@@ -13,11 +13,14 @@ has told it to.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import yaml
+
+from tests.rig.control_plane import namespace
 
 DASHBOARD, SERVE, STATS = 8265, 8000, 8404
 APPLICATIONS = "/api/serve/applications/"
@@ -97,6 +100,8 @@ class Ray(BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    if not namespace.sealed():
+        sys.exit("The Ray API's stand-in listens on every address: it runs in a namespace that nothing leaves, only.")
     servers = [ThreadingHTTPServer(("0.0.0.0", port), Ray) for port in (DASHBOARD, SERVE, STATS)]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
