@@ -231,8 +231,10 @@ def test_an_api_server_that_dies_meanwhile_is_waited_for(
 
     dying = threading.Thread(target=die_and_come_back)
     dying.start()
-    made = PROVIDER.create(props(config, "while"))
-    dying.join()
+    try:
+        made = PROVIDER.create(props(config, "while"))
+    finally:
+        dying.join()
     assert made.outs["status"] == "Ready"
     assert "the API server does not answer" in capsys.readouterr().err
     remove(plane, "while")
