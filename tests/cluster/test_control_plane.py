@@ -66,10 +66,15 @@ def _is(condition: str, found: dict[str, Any]) -> bool:
     return any(each["type"] == condition and each["status"] == "True" for each in conditions)
 
 
+def _settled(node: dict[str, Any]) -> bool:
+    """Ready, and the controllers have taken away the taint of the time before."""
+    return _is("Ready", node) and not any("node.kubernetes.io/" in taint["key"] for taint in node["spec"]["taints"])
+
+
 def test_nodes_are_what_gke_makes_of_an_a4_pool(plane: Plane) -> None:
     def ready() -> list[dict[str, Any]]:
         nodes = plane.get(f"/api/v1/nodes?labelSelector=cloud.google.com/gke-nodepool={A4.name}")["items"]
-        return nodes if len(nodes) == A4.count and all(_is("Ready", node) for node in nodes) else []
+        return nodes if len(nodes) == A4.count and all(_settled(node) for node in nodes) else []
 
     for node in until("A4 nodes Ready", ready):
         labels, free = node["metadata"]["labels"], node["status"]["allocatable"]

@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+DYNAMIC = "pulumi:providers:pulumi-python"
 TIME_LIMIT_S = 600
 """For one command; a loaded machine takes tens of seconds for what takes one."""
 
@@ -67,11 +68,15 @@ class Result:
         return {s.name: s.inputs for s in self.steps if s.op not in ("delete", "replace") and type_ in s.type}
 
     def changed(self) -> dict[str, str]:
-        """Name -> create, update, replace or delete, for each resource that does not stay as it is."""
+        """Name -> create, update, replace or delete, for each resource that does not stay as it is.
+
+        Default providers are left out: that of dynamic resources carries the stack's settings, and changes with them.
+        """
         out: dict[str, str] = {}
         for step in self.steps:
             op = {"create-replacement": "replace", "delete-replaced": "replace"}.get(step.op, step.op)
-            if op not in ("same", "read", "refresh") and step.type != "pulumi:pulumi:Stack":
+            own = step.type == "pulumi:pulumi:Stack" or (step.type, step.name) == (DYNAMIC, "default")
+            if op not in ("same", "read", "refresh") and not own:
                 out[step.name] = op
         return out
 

@@ -65,7 +65,7 @@ class RayService(pulumi.ComponentResource):
     Does not: make the account, secrets, budgets or policies that it names.
     An edit of the Serve configuration is applied in place. One of anything that a pod is made from gives a second
     RayCluster beside the first, if both fit the nodes for sure; else it replaces the RayService, which the engine
-    refuses while the region takes requests.
+    refuses while the region takes requests; so it does with a deletion.
     """
 
     def __init__(self, name: str, args: RayServiceArgs, opts: ResourceOptions | None = None) -> None:
@@ -89,7 +89,7 @@ class RayService(pulumi.ComponentResource):
                 opts,
                 ResourceOptions(
                     parent=self,
-                    protect=args.protect and active and not in_place,
+                    protect=args.protect and active,
                     delete_before_replace=True,
                     replace_on_changes=[] if in_place else ["spec.rayClusterConfig"],
                     custom_timeouts=pulumi.CustomTimeouts(delete="30m"),  # KubeRay cleans Redis up first
