@@ -72,6 +72,8 @@ BOUNDS = ("replicas", "minReplicas", "maxReplicas")
 """Of a worker group: KubeRay's hash of the pods leaves them out."""
 SECRET_KEY = "4dabf18193072939515e22adb298388d"
 SECRET = "[secret]"
+SECRET_NAME = re.compile(r"passw|secret|token|credential|private_?key|auth_?string", re.IGNORECASE)
+"""Of an input: a text there is not shown, whether the engine knows that it is secret or not."""
 NONE = "nothing"
 """In place of a value that is not there."""
 
@@ -175,18 +177,18 @@ def changed(plan: Plan) -> list[Change]:
 
 
 def shown(value: object) -> str:
-    """A value for a person: nothing secret, nothing unknown, and not too long."""
+    """A value for a person: nothing secret, and words for what is not known yet."""
     value = _opened(value)
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if cost.UNKNOWN in text:
-        text = text.replace(cost.UNKNOWN, "known after apply")
-    return f"{text[:97]}..." if len(text) > 100 else text
+    return text.replace(cost.UNKNOWN, "known after apply")
 
 
 def differences(change: Change) -> Iterator[tuple[str, str, str, str]]:
     """(path, how it differs, value before, value after), all fit to be seen."""
     for path, kind in sorted(change.paths.items()):
-        yield path, kind, shown(_at(change.old, path)), shown(_at(change.new, path))
+        hidden = change.type.endswith(":Secret") or SECRET_NAME.search(path)
+        old, new = (SECRET if hidden else shown(_at(side, path)) for side in (change.old, change.new))
+        yield path, kind, old, new
 
 
 def _at(inputs: object, path: str) -> object:
@@ -565,11 +567,13 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _opened(value: object) -> object:
-    """Without anything that the engine marks as secret."""
+def _opened(value: object, name: str = "") -> object:
+    """Without anything secret: by the engine's mark, or by its name."""
     if isinstance(value, Mapping):
-        return SECRET if SECRET_KEY in value else {name: _opened(each) for name, each in value.items()}
-    return [_opened(each) for each in value] if isinstance(value, list) else value
+        return SECRET if SECRET_KEY in value else {key: _opened(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_opened(each, name) for each in value]
+    return SECRET if isinstance(value, str) and SECRET_NAME.search(name) else value
 
 
 if __name__ == "__main__":
