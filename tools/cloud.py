@@ -27,11 +27,12 @@ STAND_IN = "stand-in"
 @dataclass(frozen=True)
 class Ground:
     """`environment` on top of the shell's; `label` says what it is; `settings` is the stack's file, where it is not the
-    one in the checkout."""
+    one in the checkout; `inside` goes in front of `pulumi`, where its clusters can only be reached from a namespace."""
 
     environment: dict[str, str]
     label: str = ""
     settings: Path | None = None
+    inside: tuple[str, ...] = ()
 
 
 def ground(stack: str, found: engine.Engine, *, changes: bool) -> Ground:
@@ -43,7 +44,7 @@ def ground(stack: str, found: engine.Engine, *, changes: bool) -> Ground:
                 f"Stack {stack} needs Pulumi's `gcp` plugin, which a CLI built from Go modules cannot get: install "
                 f"Pulumi ({engine.OFFICIAL}), or rehearse on the stand-in for Google's API with CLOUD={STAND_IN}."
             )
-        return _offline(stack, stand_in=True)
+        return _offline(stack, stand_in=True, changes=changes)
     if _has_credentials():
         return Ground({}, "the real gcp plugin, with your credentials and your state backend")
     if changes:
@@ -51,7 +52,13 @@ def ground(stack: str, found: engine.Engine, *, changes: bool) -> Ground:
             f"There are no Google credentials here, and stack {stack} lives in Google Cloud: run `gcloud auth "
             f"application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. Previews work without."
         )
-    return _offline(stack, stand_in=False)
+    return _offline(stack, stand_in=False, changes=False)
+
+
+def end_planes(stack: str | None = None) -> None:
+    """End the control planes that stand for the clusters of `stack`, or of all stacks."""
+    for folder in (OFFLINE / "planes").glob(stack or "*"):
+        subprocess.run([*_python("tests.rig.control_plane"), "down", str(folder)], cwd=CHECKOUT, check=True)
 
 
 def _has_credentials() -> bool:
@@ -61,7 +68,7 @@ def _has_credentials() -> bool:
     )
 
 
-def _offline(stack: str, *, stand_in: bool) -> Ground:
+def _offline(stack: str, *, stand_in: bool, changes: bool) -> Ground:
     home = OFFLINE / ("stand-in" if stand_in else "home")
     (OFFLINE / "backend").mkdir(parents=True, exist_ok=True)
     env = {
@@ -72,12 +79,31 @@ def _offline(stack: str, *, stand_in: bool) -> Ground:
         "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
     }
     if stand_in:
-        command = [str(packages.PROGRAM / "bin" / "python"), "-m", "tests.rig.mount", str(home)]
-        subprocess.run(command, cwd=CHECKOUT, check=True)
+        subprocess.run([*_python("tests.rig.mount"), str(home)], cwd=CHECKOUT, check=True)
         label = "a stand-in for Google's API (tests/rig/README.md says what it proves) and a state of its own"
-    else:
-        label = "the real gcp plugin without credentials and an empty state of its own: everything shows as new"
+        return Ground(env, label, _settings(stack), _planes(stack, home, start=changes))
+    label = "the real gcp plugin without credentials and an empty state of its own: everything shows as new"
     return Ground(env, label, _settings(stack))
+
+
+def _planes(stack: str, home: Path, *, start: bool) -> tuple[str, ...]:
+    """A real control plane for each of the stack's regions: what goes in front of a command that is to reach them. A
+    preview looks at those that run, and starts none."""
+    folder = OFFLINE / "planes" / stack
+    rig = _python("tests.rig.control_plane")
+    inside = (*rig, "run", str(folder), "--")
+    if start:
+        settings = ["--stack", str(CHECKOUT / f"Pulumi.{stack}.yaml"), "--google", str(home / "stand-in-google.json")]
+        if subprocess.run([*rig, "up", str(folder), *settings], cwd=CHECKOUT).returncode:
+            raise Stop(
+                f"The clusters of {stack} cannot be rehearsed here; `serving: null` rehearses Google's half alone."
+            )
+    there = folder.exists() and subprocess.run([*inside, "true"], cwd=CHECKOUT, capture_output=True).returncode == 0
+    return inside if there else ()
+
+
+def _python(module: str) -> list[str]:
+    return [str(packages.PROGRAM / "bin" / "python"), "-m", module]
 
 
 def _settings(stack: str) -> Path:

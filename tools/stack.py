@@ -66,7 +66,10 @@ def down(stack: str) -> int:
     _select(stack, ground)
     say(f"[2/2] pulumi destroy --stack {stack}")
     answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
-    return _pulumi("destroy", stack, ground, *answer)
+    status = _pulumi("destroy", stack, ground, *answer)
+    if status == 0 and ground.inside:
+        cloud.end_planes(stack)
+    return status
 
 
 def environment(stack: str) -> int:
@@ -86,6 +89,7 @@ def clean(_stack: str) -> int:
             down(LOCAL)
         else:
             raise Stop("Stack local may still run and .venv is gone: run `make down` first.")
+    cloud.end_planes()
     for folder in (packages.PROGRAM, packages.RAY, STATE):
         shutil.rmtree(folder, ignore_errors=True)
     say(f"Removed .venv, .venv-ray and .state. The builds in {engine.cache()} stay for other clones.")
@@ -197,7 +201,7 @@ def _runs(pid: int, name: str) -> bool:
 
 def _pulumi(command: str, stack: str, ground: cloud.Ground, *options: str) -> int:
     settings = ["--config-file", str(ground.settings)] if ground.settings else []
-    words = ["pulumi", command, "--stack", stack, *settings, *options]
+    words = [*ground.inside, "pulumi", command, "--stack", stack, *settings, *options]
     return subprocess.run(words, cwd=CHECKOUT, env=ground.environment).returncode
 
 

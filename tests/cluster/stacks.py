@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,9 +62,7 @@ def rehearsal(work: Path, name: str, edit: Mapping[str, Any] | None = None) -> I
     folder.mkdir()
     try:
         planes.inside(folder, regions, [], engine.home / "stand-in-google.json")
-        found = json.loads((folder / "environment.json").read_text())
-        path = os.pathsep.join([found.pop("PATH"), os.environ["PATH"]])
-        engine.environment |= {**found, "PATH": path}
+        engine.environment |= planes.environment(folder)
         yield Rehearsal(engine, cloud, given, {each: Plane(each, folder / each, i) for i, each in enumerate(regions)})
     finally:
         planes.down(folder)

@@ -2,6 +2,7 @@
 
     python -m tests.rig.control_plane build
     python -m tests.rig.control_plane up FOLDER us-central1 us-east4 [--pool a4:a4-highgpu-8g:2] ... [--google FILE]
+    python -m tests.rig.control_plane up FOLDER --stack Pulumi.prod.yaml --google FILE      one for each of its regions
     python -m tests.rig.control_plane run FOLDER -- COMMAND ...     inside the namespace
     python -m tests.rig.control_plane down FOLDER                   leaves nothing
 
@@ -21,6 +22,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from tests.rig.control_plane import builds, namespace
 from tests.rig.control_plane.nodes import Pool
 from tests.rig.control_plane.plane import Plane
@@ -35,6 +38,8 @@ HELPERS = ("ray_api", "gke_controllers")
 
 def up(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -> int:
     """Idempotent."""
+    if not names:
+        return 0
     if (problem := namespace.obstacle()) is not None:
         raise Stop(f"Control planes cannot run here: {problem}.")
     builds.build()
@@ -93,11 +98,18 @@ def down(folder: Path) -> int:
 
 
 def run(folder: Path, command: list[str]) -> int:
-    """A command inside; its exit status."""
+    """Become a command inside, which finds the planes as clusters of Google's."""
     holder = _holder(folder)
     if holder is None:
         raise Stop(f"No control planes run in {folder}: `up` starts them.")
-    return subprocess.run([*namespace.enter(holder), *command]).returncode
+    words = [*namespace.enter(holder), *command]
+    os.execvpe(words[0], words, {**os.environ, **environment(folder)})
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a command needs to find the planes of `folder` as clusters of Google's."""
+    found = json.loads((folder / "environment.json").read_text())
+    return {**found, "PATH": os.pathsep.join([found["PATH"], os.environ.get("PATH", "")])}
 
 
 def _helper(folder: Path, name: str, files: list[str]) -> int:
@@ -123,6 +135,13 @@ def _end(pid: int, mark: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _regions(stack: Path) -> list[str]:
+    """Those of an environment whose settings put something into clusters; what cannot be read is not for us to say."""
+    config = (yaml.safe_load(stack.read_text()) or {}).get("config") or {}
+    regions = (config.get("rayllm:infra") or {}).get("regions") or []
+    return [region["name"] for region in regions] if config.get("rayllm:serving") else []
+
+
 def _pool(text: str) -> Pool:
     name, machine_type, count = text.split(":")
     return Pool(name, machine_type, int(count))
@@ -135,13 +154,15 @@ def command() -> int:
     parser.add_argument("rest", nargs="*")
     parser.add_argument("--pool", type=_pool, action="append", default=[])
     parser.add_argument("--google", type=Path)
+    parser.add_argument("--stack", type=Path)
     given = parser.parse_args()
     match given.what:
         case "build":
             say(str(builds.build()))
             return 0
         case "up":
-            return up(given.folder.resolve(), given.rest, given.pool, given.google)
+            names = _regions(given.stack) if given.stack else given.rest
+            return up(given.folder.resolve(), names, given.pool, given.google)
         case "inside":
             return inside(given.folder, given.rest, given.pool, given.google)
         case "run":

@@ -1,0 +1,159 @@
+"""Makes this folder's files: `<edit>.events`, what the engine said of an edit, and `<edit>.txt`, what a person is told.
+
+`python -m tests.golden.summaries.record` in the environment of `make test` runs the real engine on the stand-in for
+Google; with `texts` as its argument it only tells again. Infrastructure alone is recorded: what happens to a RayService
+is put together from the specs that this checkout writes, in the shape that the engine has, because a region's cluster
+is needed to get the engine that far.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.engine.google_stacks import stack, write
+from tests.unit import ray_services
+from tests.unit.case import blocks, edited
+from tools.summary import NODE_POOL, RAY_SERVICE, read, summary
+from workloads.kubernetes.ray_service import spec
+
+FOLDER = Path(__file__).parent
+ALONE = {"serving": None}
+US_EAST4 = blocks("prod")["infra"]["regions"][1]
+SPOT = {"capacity": {"kind": "spot"}, "nodes": {"kind": "autoscaling", "max_nodes": 4}}
+EUROPE = US_EAST4 | {
+    "name": "europe-north1",
+    "index": 2,
+    "pools": [US_EAST4["pools"][0] | SPOT | {"zones": ["europe-north1-b"]}],
+}
+ONE_H100 = {
+    "name": "h100",
+    "machine_type": "a3-highgpu-8g",
+    "zones": ["us-central1-a"],
+    "capacity": {"kind": "flex_start"},
+    "nodes": {"kind": "autoscaling", "max_nodes": 1},
+}
+POOL = "infra.regions.0.pools.0"
+WITH_REDIS = {"infra.head_state": {"tier": "STANDARD_HA"}}
+
+EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
+    ("prod", "{}"): {
+        "more-reserved-nodes": {f"{POOL}.capacity.count": 4},
+        "reservation-to-spot": {f"infra.regions.1.pools.0.{key}": value for key, value in SPOT.items()},
+        "new-region": {"infra.regions": [*blocks("prod")["infra"]["regions"], EUROPE]},
+        "region-removed-while-protected": {"infra.regions": [blocks("prod")["infra"]["regions"][0]]},
+        "protection-off": {"infra.protect": False},
+        "refused-by-the-settings": {"infra.head_state.tier": "BASIC"},
+        "nothing": {},
+    },
+    ("dev", json.dumps(WITH_REDIS)): {
+        "more-spot-nodes": {f"{POOL}.nodes.max_nodes": 8},
+        "larger-machine": {f"{POOL}.machine_type": "g2-standard-16"},
+        "other-gpu": {POOL: ONE_H100},
+        "redis-tier": {"infra.head_state.tier": "BASIC"},
+        "other-range-for-pods": {"infra.regions.0.ranges": {"pods": "10.210.0.0/15"}},
+    },
+}
+"""(stack, what is written differently in it to begin with) -> edits."""
+
+IMAGE = "rayproject/ray-llm@sha256:" + "1" * 64
+SCALING = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 2}
+RAY_SERVICES: Mapping[str, tuple[str, str, Mapping[str, Any], Mapping[str, Any]]] = {
+    "second-release": ("prod", "update", {}, {"serving.clusters.releases.r1.image": IMAGE}),
+    "longer-context": ("prod", "update", {}, {"serving.engine.max_model_len": 8192}),
+    "fewer-replicas": ("prod", "update", {}, {"serving.replicas.count": 7}),
+    "autoscaling-bounds": (
+        "dev",
+        "update",
+        {"serving.replicas": SCALING},
+        {"serving.replicas": SCALING | {"max_replicas": 3}},
+    ),
+    "release-in-a-drained-region": ("prod", "replace", {}, {"serving.clusters.releases.r1.image": IMAGE}),
+}
+"""Edit -> stack, what the engine does, settings before, settings after."""
+
+
+def main() -> None:
+    """Write both kinds of file."""
+    if sys.argv[1:] != ["texts"]:
+        for (name, base), edits in EDITS.items():
+            _record(name, json.loads(base), edits)
+        for edit, row in RAY_SERVICES.items():
+            (FOLDER / f"{edit}.events").write_text(_lines(_of_ray_service(*row)))
+    for path in sorted(FOLDER.glob("*.events")):
+        path.with_suffix(".txt").write_text(summary(read(path.read_text()), "example"))
+
+
+def _record(name: str, base: Mapping[str, Any], edits: Mapping[str, Mapping[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as work:
+        engine, _ = stack(Path(work), name, ALONE | dict(base))
+        engine.up("--skip-preview").ok()
+        for edit, change in edits.items():
+            write(engine, edited(blocks(name), {**ALONE, **base, **change}))
+            events = Path(work) / f"{edit}.events"
+            engine.run("preview", "--stack", name, "--event-log", str(events))
+            (FOLDER / events.name).write_text(_lines(_trimmed(events.read_text())))
+
+
+def _trimmed(record: str) -> Iterator[dict[str, Any]]:
+    """Without what no text is made from."""
+    events = [json.loads(line) for line in record.splitlines()]
+    done = {
+        step["urn"] for event in events if (step := _step(event)).get("op") not in (None, "refresh")
+    }  # what is only looked at counts where nothing else is said of it
+    for event in events:
+        step = _step(event)
+        if step and (step["op"] != "refresh" or step["urn"] not in done) and "$" in step["urn"]:
+            yield {"resourcePreEvent": {"metadata": _small(step)}}
+        elif event.get("diagnosticEvent", {}).get("severity") == "error":
+            told = event["diagnosticEvent"]
+            yield {"diagnosticEvent": {key: told[key] for key in ("severity", "message")}}
+
+
+def _small(step: Mapping[str, Any]) -> dict[str, Any]:
+    paths = step.get("detailedDiff") or {}
+    out = {key: step[key] for key in ("op", "urn", "keys", "detailedDiff") if step.get(key)}
+    roots = {path.partition(".")[0].partition("[")[0] for path in paths} | {"location", "region"}
+    pool = {"location", "nodeConfig", "nodeLocations", "nodeCount", "initialNodeCount", "autoscaling"}
+    kept = roots | pool if step["type"] == NODE_POOL else roots if paths else set()
+    for side in ("old", "new"):
+        if state := step.get(side):
+            inputs = {key: value for key, value in (state.get("inputs") or {}).items() if key in kept}
+            out[side] = {"type": step["type"], "protect": bool(state.get("protect")), "inputs": inputs}
+    return out
+
+
+def _step(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    return event.get("resourcePreEvent", {}).get("metadata", {})
+
+
+def _of_ray_service(
+    name: str, op: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    token = {"serving.model.gated": False}
+    old = spec(ray_services.args(name, {**token, **before}))
+    new = spec(ray_services.args(name, {**token, **before, **after}))
+    paths = {"spec.serveConfigV2", "spec.rayClusterConfig"} if op == "update" else {"spec.rayClusterConfig"}
+    kind = "update-replace" if op == "replace" else "update"
+    metadata = {
+        "op": op,
+        "urn": f"urn:pulumi:{name}::rayllm::rayllm:workloads:RayService${RAY_SERVICE}::us-central1-llm",
+        "type": RAY_SERVICE,
+        "old": {"type": RAY_SERVICE, "inputs": {"spec": old}},
+        "new": {"type": RAY_SERVICE, "inputs": {"spec": new}},
+        "keys": ["spec.rayClusterConfig"] if op == "replace" else None,
+        "detailedDiff": {path: {"diffKind": kind} for path in sorted(paths) if old[path[5:]] != new[path[5:]]},
+    }
+    yield {"resourcePreEvent": {"metadata": metadata}}
+
+
+def _lines(events: Iterator[dict[str, Any]]) -> str:
+    return "".join(json.dumps(event, sort_keys=True) + "\n" for event in events) or "{}\n"
+
+
+if __name__ == "__main__":
+    main()
