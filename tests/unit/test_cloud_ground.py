@@ -1,6 +1,7 @@
 """What a command on a cloud stack works with: whose state, which plugin, which credentials."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(cloud, "CHECKOUT", tmp_path)
     monkeypatch.setattr(cloud, "OFFLINE", tmp_path / ".state" / "offline")
-    monkeypatch.setattr(cloud.subprocess, "run", lambda *_, **__: None)  # the mount, which tests/engine tries for real
+    # The mount and the control planes, which tests/engine and tests/cluster try for real.
+    monkeypatch.setattr(cloud.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
 
 
 def test_with_credentials_everything_is_yours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +81,12 @@ def test_a_rehearsal_is_asked_for_by_name(engine: Engine, monkeypatch: pytest.Mo
     found = cloud.ground("prod", engine, changes=True)
     assert "stand-in" in found.label
     assert found.environment["GOOGLE_OAUTH_ACCESS_TOKEN"] == "offline"
+
+
+def test_a_rehearsed_command_runs_where_its_clusters_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the namespace of the control planes, once they run; a preview before starts none."""
+    monkeypatch.setenv("CLOUD", "stand-in")
+    assert cloud.ground("prod", BUILT, changes=False).inside == ()
+    (tmp_path / ".state" / "offline" / "planes" / "prod").mkdir(parents=True)
+    inside = cloud.ground("prod", BUILT, changes=True).inside
+    assert inside[-3:] == ("run", str(tmp_path / ".state" / "offline" / "planes" / "prod"), "--")
