@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.accelerators import MACHINE_TYPES, CapacityKind, Price
+from infra.accelerators import MACHINE_TYPES, SYSTEM_MACHINE_TYPES, CapacityKind, Price
 
 HOURS = 730
 """Of a month."""
@@ -77,7 +77,7 @@ def pool(name: str, inputs: Mapping[str, Any]) -> Pool:
         had_by=_had_by(config),
         low=low,
         high=high,
-        accelerator=_text(guest.get("type")) or (row.accelerator.name if row else None),
+        accelerator=_text(guest.get("type")) or _accelerator(machine),
         gpus=_number(guest.get("count")) if guest else row.gpus if row else None,
     )
 
@@ -130,6 +130,13 @@ def month(pools: Iterable[Pool]) -> Month:
             priced.append(each)
             known += Range(each.low * price.usd * HOURS, each.high * price.usd * HOURS)
     return Month(known, tuple(unknown), tuple(priced))
+
+
+def _accelerator(machine: str) -> str | None:
+    """None only of a machine type that is known to have none: any other may have some."""
+    if machine in SYSTEM_MACHINE_TYPES:
+        return None
+    return MACHINE_TYPES[machine].accelerator.name if machine in MACHINE_TYPES else f"GPUs of {machine}, if it has any,"
 
 
 def _had_by(config: Mapping[str, Any]) -> str:

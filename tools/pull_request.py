@@ -75,7 +75,7 @@ def render(plans: dict[str, Plan | str], *, offline: bool = False) -> str:
             out.append(f"**There is no preview:** {safe(plan)}")
             continue
         out.append(safe(summary(plan, name)).rstrip())
-        if rows := [safe(line) for line in _policies(plan)]:
+        if rows := list(_policies(plan)):
             out.append("\n".join(["| policy | result | on |", "|---|---|---|", *rows]))
         if diff := "\n".join(_diff(plan)):
             out.append(
@@ -127,7 +127,8 @@ def _line(value: str) -> str:
 
 def _policies(plan: Plan) -> Iterator[str]:
     for each in sorted(plan.verdicts, key=lambda verdict: (verdict.level != "mandatory", verdict.policy)):
-        yield f"| {each.policy} | {LABEL.get(each.level, each.level)} | {each.resource or 'the stack'} |"
+        cells = (each.policy, LABEL.get(each.level, each.level), each.resource or "the stack")
+        yield f"| {' | '.join(map(safe, cells))} |"
 
 
 def _shortened(parts: list[str]) -> str:
