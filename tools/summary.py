@@ -70,6 +70,7 @@ POOL_IN_PLACE = ("labels", "taints", "resourceLabels", "tags")
 """Of `nodeConfig`: GKE changes them on the nodes that there are."""
 BOUNDS = ("replicas", "minReplicas", "maxReplicas")
 """Of a worker group: KubeRay's hash of the pods leaves them out."""
+SECOND_SET = "A SECOND SET OF GPUs IS NEEDED"
 SECRET_KEY = "4dabf18193072939515e22adb298388d"
 SECRET = "[secret]"
 SECRET_NAME = re.compile(r"passw|secret|token|credential|private_?key|auth_?string", re.IGNORECASE)
@@ -325,7 +326,9 @@ def _dangers(plan: Plan) -> Iterator[str]:
             refused = " It is protected: the engine refuses this." if change.was_protected else ""
             why = f" (because of {', '.join(change.forced_by)})" if change.forced_by else ""
             done = "DESTROYED" if change.does == DESTROYED else "DESTROYED AND MADE AGAIN"
-            yield f"{change.title} is {done}{why}: {PROTECTED[change.type]}.{refused}"
+            comes_back = (change.type, change.does) == (CLUSTER, REPLACED)
+            end = " until it is there again and its models answer" if comes_back else ""
+            yield f"{change.title} is {done}{why}: {PROTECTED[change.type]}{end}.{refused}"
     bare = [c for c in plan.changes if c.type in PROTECTED and c.was_protected and not c.is_protected and c.new]
     if bare:
         yield f"PROTECTION IS TAKEN OFF {_names(c.title for c in bare)}: a later edit can destroy them."
@@ -395,14 +398,21 @@ def _ray_service(change: Change) -> Iterator[str]:
         yield f"{where} goes: its model is served there no more."
         return
     if change.does == REPLACED:
+        first = (
+            "It is protected: write `traffic: drained` for its region first."
+            if change.was_protected
+            else "Nothing protects it: see that its region is drained."
+        )
         yield (
             f"{where} is deleted, then made again ({_why(change)}): the region is out for this model from the deletion "
-            f"until new replicas answer. Drain it first (`traffic: drained`)."
+            f"until new replicas answer. {first}"
         )
         return
     old, new = _mapping(change.old.get("spec")), _mapping(change.new.get("spec"))
-    yield from _new_pods(where, old, new)
-    yield from _serve(where, old.get("serveConfigV2"), new.get("serveConfigV2"))
+    pods = list(_new_pods(where, old, new))
+    yield from pods
+    if not any(SECOND_SET in line for line in pods):  # which starts with the new Serve configuration
+        yield from _serve(where, old.get("serveConfigV2"), new.get("serveConfigV2"))
 
 
 def _new_pods(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -419,7 +429,7 @@ def _new_pods(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Ite
         fewest, most = _worker_gpus(is_)
         needs = "an unknown number of" if fewest is None else str(fewest) if fewest == most else f"{fewest} to {most}"
         yield (
-            f"{where}: A SECOND SET OF GPUs IS NEEDED ({kind}): new pods come up as a second RayCluster beside the "
+            f"{where}: {SECOND_SET} ({kind}): new pods come up as a second RayCluster beside the "
             f"first, with {needs} GPUs more until they answer; then requests move over and the first one goes. Without "
             f"these GPUs the second one waits, and the first one serves on."
         )

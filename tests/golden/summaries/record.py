@@ -1,7 +1,7 @@
 """Makes this folder's files: `<edit>.events`, what the engine said of an edit, and `<edit>.txt`, what a person is told.
 
 `python -m tests.golden.summaries.record` in the environment of `make test` runs the real engine on the stand-in for
-Google; with `texts` as its argument it only tells again. Infrastructure alone is recorded: what happens to a RayService
+Google; with `texts` as its argument it leaves those as they are. Infrastructure alone is recorded: what happens to a RayService
 is put together from the specs that this checkout writes, in the shape that the engine has, because a region's cluster
 is needed to get the engine that far.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from tests.engine.google_stacks import stack, write
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
-from tools.summary import NODE_POOL, RAY_SERVICE, read, summary
+from tools.summary import EXPORT, NODE_POOL, RAY_SERVICE, read, summary
 from workloads.kubernetes.ray_service import spec
 
 FOLDER = Path(__file__).parent
@@ -67,6 +67,12 @@ RAY_SERVICES: Mapping[str, tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
     "longer-context": ("prod", "update", {}, {"serving.engine.max_model_len": 8192}),
     "fewer-replicas": ("prod", "update", {}, {"serving.replicas.count": 7}),
     "autoscaling-bounds": (
+        "prod",
+        "update",
+        {"serving.replicas": SCALING | {"max_replicas": 7}},
+        {"serving.replicas": SCALING | {"max_replicas": 8}},
+    ),
+    "autoscaling-bounds-and-nodes": (
         "dev",
         "update",
         {"serving.replicas": SCALING},
@@ -82,8 +88,9 @@ def main() -> None:
     if sys.argv[1:] != ["texts"]:
         for (name, base), edits in EDITS.items():
             _record(name, json.loads(base), edits)
-        for edit, row in RAY_SERVICES.items():
-            (FOLDER / f"{edit}.events").write_text(_lines(_of_ray_service(*row)))
+    for edit, row in RAY_SERVICES.items():
+        (FOLDER / f"{edit}.events").write_text(_lines(_of_ray_service(*row)))
+    (FOLDER / "region-drained.events").write_text(_lines(_drained()))
     for path in sorted(FOLDER.glob("*.events")):
         path.with_suffix(".txt").write_text(summary(read(path.read_text()), "example"))
 
@@ -149,6 +156,25 @@ def _of_ray_service(
         "detailedDiff": {path: {"diffKind": kind} for path in sorted(paths) if old[path[5:]] != new[path[5:]]},
     }
     yield {"resourcePreEvent": {"metadata": metadata}}
+
+
+def _drained() -> Iterator[dict[str, Any]]:
+    """A region's export goes; its RayService stays, and nothing protects it any more."""
+    urn = "urn:pulumi:prod::rayllm::rayllm:workloads:{}${}::{}"
+    export = {"inputs": {"metadata": {"name": "llm-serve-svc", "namespace": "serving"}}}
+    name = "us-east4-exports-serviceexport-llm-serve-svc"
+    service = {"inputs": {"spec": spec(ray_services.args("prod", {"serving.model.gated": False}))}}
+    for step in (
+        {"op": "delete", "urn": urn.format("ServiceExports", EXPORT, name), "type": EXPORT, "old": export},
+        {
+            "op": "same",
+            "urn": urn.format("RayService", RAY_SERVICE, "us-east4-llm"),
+            "type": RAY_SERVICE,
+            "old": service,
+            "new": service,
+        },
+    ):
+        yield {"resourcePreEvent": {"metadata": step}}
 
 
 def _lines(events: Iterator[dict[str, Any]]) -> str:
