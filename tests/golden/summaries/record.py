@@ -1,9 +1,9 @@
 """Makes this folder's files: `<edit>.events`, what the engine said of an edit, and `<edit>.txt`, what a person is told.
 
 `python -m tests.golden.summaries.record` in the environment of `make test` runs the real engine on the stand-in for
-Google; with `texts` as its argument it leaves those as they are. Infrastructure alone is recorded: what happens to a RayService
-is put together from the specs that this checkout writes, in the shape that the engine has, because a region's cluster
-is needed to get the engine that far.
+Google; with `texts` as its argument it leaves those recordings as they are. Infrastructure alone is recorded: what
+happens to a RayService is put together from the specs that this checkout writes, in the shape that the engine has,
+because a region's cluster is needed to get the engine that far.
 """
 
 from __future__ import annotations
