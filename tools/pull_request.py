@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tools.console import Stop, main, say
-from tools.summary import CREATED, DESTROYED, UPDATED, Plan, changed, differences, read, summary
+from tools.summary import CREATED, DESTROYED, SECRET, UPDATED, Plan, changed, differences, read, summary
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MARKER = "<!-- rayllm preview -->"
@@ -34,7 +34,6 @@ TIME_LIMIT_S = 30
 EVERYWHERE = ("infra/", "workloads/", "policies/", "tools/", "locks/", "Pulumi.yaml", "pyproject.toml")
 """What every environment is made from, as beginnings of paths; and each Python file at the top."""
 RECORD = ".preview"
-LABEL = {"advisory": "note", "mandatory": "REFUSED", "remediate": "put right"}
 
 REDACTED = (
     (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "[account]"),
@@ -75,8 +74,6 @@ def render(plans: dict[str, Plan | str], *, offline: bool = False) -> str:
             out.append(f"**There is no preview:** {safe(plan)}")
             continue
         out.append(safe(summary(plan, name)).rstrip())
-        if rows := list(_policies(plan)):
-            out.append("\n".join(["| policy | result | on |", "|---|---|---|", *rows]))
         if diff := "\n".join(_diff(plan)):
             out.append(
                 f"<details><summary>Every changed resource of {safe(name)}</summary>\n\n```diff\n{diff}\n```\n\n"
@@ -115,6 +112,8 @@ def _diff(plan: Plan) -> Iterator[str]:
     for change in changed(plan):
         yield f"{sign.get(change.does, '!')} {change.does} {redact(change.title)}"
         for path, kind, old, new in differences(change):
+            if old == new and old != SECRET:
+                continue  # it only moved within its list
             forced = "   # forces the replacement" if kind.endswith("-replace") else ""
             yield f"      {_line(path)}: {_line(old)} -> {_line(new)}{forced}"
 
@@ -123,12 +122,6 @@ def _line(value: str) -> str:
     """Redacted before it is cut: half a digest would not be known for one."""
     text = redact(" ".join(value.split())).replace("```", "'''")
     return f"{text[:97]}..." if len(text) > 100 else text
-
-
-def _policies(plan: Plan) -> Iterator[str]:
-    for each in sorted(plan.verdicts, key=lambda verdict: (verdict.level != "mandatory", verdict.policy)):
-        cells = (each.policy, LABEL.get(each.level, each.level), each.resource or "the stack")
-        yield f"| {' | '.join(map(safe, cells))} |"
 
 
 def _shortened(parts: list[str]) -> str:

@@ -161,10 +161,10 @@ def summary(plan: Plan, environment: str = "") -> str:
     for title, lines in (
         ("THIS PREVIEW FAILED, and what follows may not be all:", plan.errors),
         ("LOOK HERE FIRST:", list(_dangers(plan))),
+        ("What the policies say:", list(_policies(plan))),
         ("What changes:", list(_listed(plan))),
         ("What that means for requests:", list(_meaning(plan))),
         ("GPUs, cost and quota:", list(_money(plan))),
-        ("Policies:", list(_policies(plan))),
     ):
         if lines:
             blocks.append("\n".join([title, "", *(f"- {line}" for line in lines)]))

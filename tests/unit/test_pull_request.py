@@ -81,9 +81,9 @@ def test_the_comment_holds_the_same_text_as_the_terminal(path: Path) -> None:
     assert not re.search(r"\b\d{12}\b|gserviceaccount|[0-9a-f]{32}", text)
 
 
-def test_policies_are_a_table_and_the_diff_is_folded() -> None:
+def test_policies_come_before_the_changes_and_the_diff_is_folded() -> None:
     text = comment(record(size="4"))
-    assert "| gpu-bounded | REFUSED |" in text
+    assert text.index("mandatory: gpu-bounded") < text.index("What changes:")
     assert "<details><summary>Every changed resource of prod</summary>" in text
     assert text.startswith(MARKER)
 
