@@ -13,8 +13,8 @@ from infra.accelerators import MACHINE_TYPES, SYSTEM_MACHINE_TYPES, CapacityKind
 
 HOURS = 730
 """Of a month."""
-RESERVED = "reservation"
-"""A plan does not tell a calendar reservation from another; neither has a list price that is sure to hold."""
+RESERVED = CapacityKind.RESERVATION
+"""A plan does not tell a calendar reservation from another, so both have the price of this kind, if any."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Pool:
     def price(self) -> Price | None:
         """Of one node and one hour; None where it is unknown."""
         known = MACHINE_TYPES.get(self.machine)
-        if known is None or self.had_by == RESERVED:
-            return None
-        return known.price(CapacityKind(self.had_by))
+        return None if known is None else known.price(CapacityKind(self.had_by))
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,38 @@ def test_a_pool_of_unknown_size_costs_and_needs_something_unknown() -> None:
     assert "quota needed: an unknown number of nvidia-l4 in us-central1" in text
 
 
+def test_a_reservation_that_is_not_there_yet_costs_nothing() -> None:
+    reserved = {
+        "machineType": "a4-highgpu-8g",
+        "reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"},
+    }
+    text = told(node_pool(nodeConfig=reserved, nodeCount=0))
+    assert "(730 h): 0 USD as before" in text
+    assert "price unknown" not in text
+
+
+def test_what_is_done_counts_and_not_what_was_looked_at() -> None:
+    inputs = {"location": "us-central1", "nodeConfig": SPOT, "autoscaling": BOUNDS}
+    gone = step("delete", NODE_POOL, old={"inputs": inputs})
+    seen = step("refresh", NODE_POOL, old={"inputs": inputs}, new={"inputs": inputs})
+    assert told(seen, gone) == told(gone, seen)
+    assert "0 to 4 -> 0\n" in told(seen, gone)
+
+
+def test_of_an_update_its_last_pass_counts() -> None:
+    create = {**step("create", NODE_POOL, new={}), "type": NODE_POOL}
+    passes = [
+        {"preludeEvent": {}},
+        {"resourcePreEvent": {"metadata": {**create, "urn": f"{create['urn']}-of-the-preview"}}},
+        {"diagnosticEvent": {"severity": "error", "message": "of the preview"}},
+        {"preludeEvent": {}},
+        {"resourcePreEvent": {"metadata": create}},
+    ]
+    plan = summary.read("\n".join(map(json.dumps, passes)))
+    assert [change.name for change in plan.changes] == ["x"]
+    assert plan.errors == ()
+
+
 def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> None:
     text = told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS, location="europe-west4"))
     assert "prices of us-central1 on 2026-09-01" in text
