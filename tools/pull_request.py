@@ -38,7 +38,6 @@ RECORD = ".preview"
 REDACTED = (
     (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "[account]"),
     (re.compile(r"\b[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}\b"), "[billing account]"),
-    (re.compile(r"\bsha(256|512):[0-9a-f]{12,}"), r"sha\1:[digest]"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "[digest]"),
     (re.compile(r"\b(ya29\.|gh[a-z]_|github_pat_|hf_|AIza|v1:)[\w+/=:.-]{10,}"), "[secret]"),
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "[secret]"),

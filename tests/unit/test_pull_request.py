@@ -18,9 +18,9 @@ from tools import pull_request, summary
 from tools.pull_request import MARKER
 
 NUMBER = "100000000003"
-DIGEST = "0123456789abcdef" * 4
+DIGEST = "a1b2c3d4e5f60718" * 4
 ACCOUNT = f"prod-nodes@example.iam.gserviceaccount.com, service-{NUMBER}@gcp-sa-x.iam.gserviceaccount.com"
-PRIVATE = (NUMBER, DIGEST, "gserviceaccount", "ya29.a0AfB_byC", "01AB23-CD45EF-678901", "hunter2", "eyJhbGciOi")
+PRIVATE = (NUMBER, DIGEST[:12], "gserviceaccount", "ya29.a0AfB_byC", "01AB23-CD45EF-678901", "hunter2", "eyJhbGciOi")
 TELLING = {
     "member": f"serviceAccount:{ACCOUNT}",
     "pool": f"projects/{NUMBER}/locations/global",
