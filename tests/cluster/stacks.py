@@ -56,7 +56,7 @@ class Rehearsal:
 def rehearsal(work: Path, name: str, edit: Mapping[str, Any] | None = None) -> Iterator[Rehearsal]:
     """The stack of `Pulumi.<name>.yaml` with `edit` and QUICK on top; nothing is made yet but empty control planes."""
     given = edited(blocks(name), {**QUICK, **(edit or {})})
-    engine, cloud = google_stacks.stack(work, name, {**QUICK, **(edit or {})})
+    engine, cloud = google_stacks.stack(work, name, {**QUICK, **(edit or {})}, with_clusters=True)
     regions = [region["name"] for region in given["infra"]["regions"]]
     folder = work / "planes"
     folder.mkdir()

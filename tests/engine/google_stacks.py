@@ -15,15 +15,25 @@ from tests.rig.engine import Engine, Result
 from tests.rig.google.cloud import Cloud
 from tests.unit.case import blocks, edited
 
+GOOGLE_ALONE = {"serving": None}
+"""What runs in the clusters is the cluster tier's business: here there are none."""
 
-def stack(work: Path, name: str, edit: Mapping[str, Any] | None = None) -> tuple[Engine, Cloud]:
+
+def alone(name: str) -> dict[str, Any]:
+    """The settings of `Pulumi.<name>.yaml`, Google's half alone."""
+    return edited(blocks(name), GOOGLE_ALONE)
+
+
+def stack(
+    work: Path, name: str, edit: Mapping[str, Any] | None = None, *, with_clusters: bool = False
+) -> tuple[Engine, Cloud]:
     """The stack that `Pulumi.<name>.yaml` describes, with `edit` on top; nothing is made yet. Only APIs that it enables
-    itself are on."""
+    itself are on. `with_clusters`: the other half, too."""
     engine = Engine.shadow(work, stack=name)
     cloud = Cloud(google.mount(engine.home))
     kubernetes.mount(engine.home)
     engine.init()
-    write(engine, edited(blocks(name), dict(edit or {})))
+    write(engine, edited(blocks(name) if with_clusters else alone(name), dict(edit or {})))
     return engine, cloud
 
 

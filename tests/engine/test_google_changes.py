@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.engine.google_stacks import changes, stack, unexplained, write
+from tests.engine.google_stacks import alone, changes, stack, unexplained, write
 from tests.rig.engine import Engine
-from tests.unit.case import blocks, edited
+from tests.unit.case import edited
 
 CREATE, UPDATE, REPLACE, DELETE, NOTHING = "create", "update", "replace", "delete", "nothing"
 
@@ -204,7 +204,7 @@ COMMON = {
     "infra.model_store": {"kind": "new", "location": "US"},
 }
 ONE_FOR_EACH_ROW = edited(
-    blocks("dev"),
+    alone("dev"),
     {
         **COMMON,
         "infra.regions": [
@@ -214,7 +214,7 @@ ONE_FOR_EACH_ROW = edited(
         ],
     },
 )
-TWO_REGIONS = edited(blocks("dev"), {**COMMON, "infra.regions": [region("us-central1", 0), region("us-east4", 1)]})
+TWO_REGIONS = edited(alone("dev"), {**COMMON, "infra.regions": [region("us-central1", 0), region("us-east4", 1)]})
 
 
 @pytest.fixture(scope="module")

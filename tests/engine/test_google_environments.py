@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.engine.google_stacks import changes, stack, unexplained, write
+from tests.engine.google_stacks import alone, changes, stack, unexplained, write
 from tests.golden.inventory import Inventory, Scenario, differences, inventory, scenarios
 from tests.rig.engine import Engine, Result
 from tests.rig.google.cloud import Cloud
-from tests.unit.case import blocks, edited
+from tests.unit.case import edited
 
 TOKENS = {
     "rayllm:infra:Fleet",
@@ -67,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
             scenario = SCENARIOS[name]
             engine, cloud = stack(tmp_path_factory.mktemp(name), scenario.stack, scenario.edit)
             for token, inputs in scenario.exist:
-                cloud.seed(token, dict(inputs), blocks(scenario.stack)["infra"]["project"]["id"])
+                cloud.seed(token, dict(inputs), alone(scenario.stack)["infra"]["project"]["id"])
             preview = engine.preview().ok()
             up = engine.up("--skip-preview").ok()
             done[name] = Made(scenario, engine, cloud, preview, up, engine.export())
@@ -133,9 +133,9 @@ def test_a_further_preview_has_no_changes_whoever_runs_it(made: Make) -> None:
 
 def test_what_is_protected_is_not_replaced(made: Make) -> None:
     engine = made("prod").engine
-    write(engine, edited(blocks("prod"), {"infra.model_store.location": "EU"}))
+    write(engine, edited(alone("prod"), {"infra.model_store.location": "EU"}))
     refused = engine.preview()
-    write(engine, blocks("prod"))
+    write(engine, alone("prod"))
     assert refused.status != 0
     assert "marked for protection" in refused.text
 
@@ -159,11 +159,11 @@ def test_the_password_of_redis_is_encrypted_in_the_state(made: Make) -> None:
 
 def test_a_second_region_replaces_nothing_of_the_first(made: Make) -> None:
     engine = made("dev").engine
-    second = blocks("dev")["infra"]["regions"][0] | {"name": "us-east4", "index": 1}
+    second = alone("dev")["infra"]["regions"][0] | {"name": "us-east4", "index": 1}
     second["pools"] = [second["pools"][0] | {"zones": ["us-east4-a"]}]
-    write(engine, edited(blocks("dev"), {"infra.regions.1": second}))
+    write(engine, edited(alone("dev"), {"infra.regions.1": second}))
     found = changes(engine.preview().ok())
-    write(engine, blocks("dev"))
+    write(engine, alone("dev"))
     does = {
         "* dev-us-east4-*": "create",
         "projects.*": "create",
