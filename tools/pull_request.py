@@ -155,12 +155,23 @@ def preview(folder: str, base: str = "origin/main") -> int:
     failed = 0
     for name in _affected(base):
         record = where / f"{name}{RECORD}"
-        environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", "ARGS": f"--event-log {record} --non-interactive"}
-        done = subprocess.run([sys.executable, "-m", "tools.stack", "preview", name], cwd=CHECKOUT, env=environment)
+        command = [sys.executable, "-m", "tools.stack", "preview", name]
+        done = subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **variables(name, record)})
         failed = failed or done.returncode
         if not record.exists() or not record.stat().st_size:
             record.write_text("none")  # so that the comment says so
     return failed
+
+
+def variables(environment: str, record: Path) -> dict[str, str]:
+    """Of one preview. Each environment has a bucket of its own for its state (docs/operations/state.md), so
+    PULUMI_BACKEND_URL may have `{environment}` in it."""
+    backend = os.environ.get("PULUMI_BACKEND_URL", "").replace("{environment}", environment)
+    return {
+        "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+        "ARGS": f"--event-log {record} --non-interactive",
+        **({"PULUMI_BACKEND_URL": backend} if backend else {}),
+    }
 
 
 def show(folder: str) -> int:

@@ -222,3 +222,10 @@ def test_a_preview_without_a_record_is_said(tmp_path: Path) -> None:
 
 def test_without_credentials_it_says_what_that_means() -> None:
     assert "Planned without credentials" in pull_request.render({}, offline=True)
+
+
+def test_each_environment_is_previewed_against_its_own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://team-{environment}-states")
+    assert pull_request.variables("dev", tmp_path)["PULUMI_BACKEND_URL"] == "gs://team-dev-states"
+    monkeypatch.delenv("PULUMI_BACKEND_URL")
+    assert "PULUMI_BACKEND_URL" not in pull_request.variables("dev", tmp_path)
