@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,17 @@ def preview(stack: str) -> int:
     ground = _ready(stack)
     _select(stack, ground)
     say(f"[2/2] pulumi preview --stack {stack}")
-    return _pulumi("preview", stack, ground, *os.environ.get("ARGS", "").split())
+    given = os.environ.get("ARGS", "").split()
+    if stack == LOCAL or "--event-log" in given:
+        return _pulumi("preview", stack, ground, *given)
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events"
+        ground.environment["PULUMI_DEBUG_COMMANDS"] = "true"  # for --event-log
+        status = _pulumi("preview", stack, ground, "--event-log", str(events), *given)
+        if events.exists():
+            command = [str(packages.PROGRAM / "bin" / "python"), "-m", "tools.summary", str(events), stack]
+            subprocess.run(command, cwd=CHECKOUT, env=ground.environment)
+    return status
 
 
 def down(stack: str) -> int:

@@ -20,6 +20,7 @@ from itertools import zip_longest
 from typing import Any, NoReturn
 
 import grpc
+import yaml
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
@@ -37,6 +38,7 @@ IMMUTABLE = {
 }
 """Kind -> inputs whose change replaces the object (pulumi-kubernetes, provider/pkg/clients/force_new.go; a ConfigMap is
 replaced by the plugin unless enableConfigMapMutable says otherwise)."""
+IDENTIFIER = "clusterIdentifier"
 POLICY = "pulumi.com/deletionPropagationPolicy"
 TRIES = 5
 DELETE_LIMIT_S = 600
@@ -74,13 +76,13 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
-        """Another kubeconfig is another cluster, unless both say which cluster they mean and it is the same."""
+        """Another cluster replaces everything: by the identifiers where both have one, else by the server's address."""
         old, new = bare(plain(request.old_inputs or request.olds)), bare(plain(request.news))
         found = dict(changes(old, new, frozenset()))
-        key = "clusterIdentifier"
-        same = old.get(key) and old.get(key) == new.get(key)
-        by = (key,) if old.get(key) and new.get(key) else ("kubeconfig", key)
-        replaces = [] if same else [path for path in found if path in by]
+        if old.get(IDENTIFIER) and new.get(IDENTIFIER):
+            replaces = [IDENTIFIER] if old[IDENTIFIER] != new[IDENTIFIER] else []
+        else:
+            replaces = ["kubeconfig"] if _server(old) != _server(new) else []
         some = provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some, replaces=replaces, diffs=list(found))
 
@@ -121,7 +123,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(
             changes=some,
             replaces=replaces,
-            deleteBeforeReplace=bool(replaces) and old.get("metadata", {}).get("name") == new["metadata"]["name"],
+            deleteBeforeReplace=bool(replaces) and _name(old) == _name(new),
             diffs=sorted({path.split(".")[0].split("[")[0] for path in found}),
             detailedDiff=detail,
             hasDetailedDiff=True,
@@ -158,14 +160,15 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         body = bare(plain(request.old_inputs) or plain(request.properties))
         policy = (body["metadata"].get("annotations") or {}).get(POLICY, "foreground").capitalize()
         end = time.monotonic() + (request.timeout or DELETE_LIMIT_S)
-        asked, problem = False, "timed out waiting for it to be gone"
+        asked, problem = "", "timed out waiting for it to be gone"
         while time.monotonic() < end and not self._cancelled.wait(0.5 if asked else 0):
             try:
+                found = self._cluster(context).get(body)
+                if found is None or asked not in ("", found["metadata"]["uid"]):
+                    return empty_pb2.Empty()
                 if not asked:
                     self._cluster(context).delete(body, policy)
-                    asked = True
-                if self._cluster(context).get(body) is None:
-                    return empty_pb2.Empty()
+                    asked = found["metadata"]["uid"]
             except NoKind:
                 return empty_pb2.Empty()
             except Unreachable as error:
@@ -189,7 +192,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         except (NoKind, Unreachable):
             return inputs
         except Refused as refused:
-            if refused.status != 404:  # of a namespace that the same `up` makes
+            if not (refused.status == 404 and "namespaces " in str(refused)):  # one that the same `up` makes
                 _refuse(context, f"{_named(body)}: {refused}")
         return inputs
 
@@ -205,6 +208,19 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
                     _refuse(context, f"{_named(body)}: {error}")
                 wait *= 2
         raise AssertionError("the last try returns or aborts")
+
+
+def _server(settings: Object) -> str:
+    """The API server's address in a provider's settings."""
+    try:
+        return yaml.safe_load(settings["kubeconfig"])["clusters"][0]["cluster"]["server"]
+    except (KeyError, TypeError, yaml.YAMLError):
+        return str(settings.get("kubeconfig"))
+
+
+def _name(body: Object) -> Any:
+    metadata = body.get("metadata")
+    return metadata.get("name") if isinstance(metadata, dict) else None
 
 
 def _manager(urn: str) -> str:
