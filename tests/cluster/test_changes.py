@@ -201,11 +201,7 @@ def _nowhere(what: str) -> Callable[[Spec], bool]:
 
 GUARDS: dict[str, tuple[Callable[[Spec], None], str, str | Callable[[Spec], bool]]] = {
     "bounds": (_bounds, "greater than maxReplicas", "serving.autoscaling-bounds"),
-    "gpus-twice": (
-        _two_places_for_gpus,
-        "resources",
-        lambda s: "resources" not in s["rayClusterConfig"]["headGroupSpec"],
-    ),
+    "gpus-twice": (_two_places_for_gpus, "both rayStartParams", _no_resources_of_the_head),
     "redis-twice": (_redis_twice, "RAY_REDIS_ADDRESS", _nowhere("RAY_REDIS_ADDRESS")),
     "strategy": (_strategy, "UpgradeStrategy", lambda s: s["upgradeStrategy"]["type"] in ("NewCluster", "None")),
     "head-service": (_head_service, "headService", _nowhere("headService")),
