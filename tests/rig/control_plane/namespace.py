@@ -16,6 +16,8 @@ from pathlib import Path
 PODS = "10.244.0.0/14"
 """10.244 to 10.247: four clusters."""
 SET_UP = f"ip link set lo up && ip route add local {PODS} dev lo && exec sleep infinity"
+TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "openssl": "openssl"}
+"""What it takes -> the Debian package that it is in."""
 MARK = "RAYLLM_NAMESPACE"
 """In the environment of whatever runs inside."""
 
@@ -24,12 +26,16 @@ def obstacle() -> str | None:
     """Why there can be none here."""
     if sys.platform != "linux":
         return "control planes need a private network namespace, which only Linux has"
-    missing = [tool for tool in ("unshare", "nsenter", "ip") if shutil.which(tool) is None]
-    if missing:
-        return f"{', '.join(missing)} missing (Debian: util-linux, iproute2)"
+    if missing := lacking():
+        return f"{', '.join(missing)} missing (Debian: {', '.join(sorted(set(missing.values())))})"
     if subprocess.run([*_unshare(), "true"], capture_output=True).returncode != 0:
         return "neither root nor user namespaces may be had here (sysctl kernel.unprivileged_userns_clone)"
     return None
+
+
+def lacking() -> dict[str, str]:
+    """Tools that are not here -> the Debian package of each."""
+    return {tool: package for tool, package in TOOLS.items() if shutil.which(tool) is None}
 
 
 def hold() -> int:
