@@ -17,6 +17,7 @@ from schema import Rule
 from workloads import compatibility
 from workloads.data_path import TERMS
 from workloads.kubernetes import sizing
+from workloads.routes import HostRoute
 from workloads.settings import FIRST, STORE, TINY, Clusters, Service, ServingSettings
 
 EXAMPLE = "example-"
@@ -144,6 +145,13 @@ SERVICE_TWICE = Rule(
 )
 
 
+HOST_TAKEN = Rule(
+    "environment.host-taken",
+    wrong="service {name} is to be told by the host {hostname}",
+    why="that is infra.gateway.hostname, at which the first model, {first}, is called",
+    instead="write another name, or a route by path or header",
+)
+
 Found = tuple[Rule, dict[str, object]]
 """A rule and the facts of the case."""
 
@@ -192,7 +200,7 @@ def _on_clusters(google: GoogleSettings, serving: ServingSettings, token: bool) 
         yield CLUSTERS_MISSING, {}
         return
     yield from _releases(google, serving.clusters)
-    yield from _names(serving.clusters)
+    yield from _names(google, serving.clusters)
     for service in _models(serving):
         yield from _model(google, service, token)
     for index, region in enumerate(google.regions):
@@ -223,12 +231,15 @@ def _releases(google: GoogleSettings, clusters: Clusters) -> Iterator[Found]:
             yield TWO_REGISTRIES, {"release": name, "registry": first}
 
 
-def _names(clusters: Clusters) -> Iterator[Found]:
+def _names(google: GoogleSettings, clusters: Clusters) -> Iterator[Found]:
     names = Counter([FIRST, *(service.name for service in clusters.services)])
     routes = Counter(str(service.route) for service in clusters.services)
     for what, count in (names + routes).items():
         if count > 1:
             yield SERVICE_TWICE, {"what": what, "first": FIRST}
+    for service in clusters.services:
+        if isinstance(service.route, HostRoute) and service.route.hostname == google.gateway.hostname:
+            yield HOST_TAKEN, {"name": service.name, "hostname": service.route.hostname, "first": FIRST}
 
 
 def _model(google: GoogleSettings, service: Service, token: bool) -> Iterator[Found]:

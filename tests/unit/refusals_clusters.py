@@ -104,4 +104,11 @@ CASES = [
         "dev",
         {"serving.clusters.services": [QWEN], "infra.regions.0.pools.0.nodes.max_nodes": 8},
     ),
+    Case(
+        "environment.host-taken",
+        {"serving.clusters.services.0.route": {"kind": "host", "hostname": "llm.rayllm.internal"}},
+        ("service qwen", "infra.gateway.hostname", "by path or header"),
+        "prod",
+        {"serving.clusters.services": [{**QWEN, "replicas": {"kind": "fixed", "count": 8}}]},
+    ),
 ]
