@@ -1,4 +1,5 @@
-"""Writes the pages of docs/ that are generated from the code: every setting, and everything that settings refuse.
+"""Writes the pages of docs/ that are generated from the code: every setting, everything that settings
+refuse, and what does not work together.
 
 `python -m tools.pages` writes them; tests/unit/test_pages.py fails when one is not current.
 """
@@ -15,7 +16,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import environment
+import versions
 from schema import Rule, models_in
+from workloads import compatibility
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
@@ -26,6 +29,7 @@ def pages() -> dict[Path, str]:
     return {
         CHECKOUT / "docs" / "settings.md": HEAD + _settings(),
         CHECKOUT / "docs" / "refusals.md": HEAD + _refusals(),
+        CHECKOUT / "docs" / "compatibility.md": HEAD + _compatibility(),
     }
 
 
@@ -113,6 +117,29 @@ def _refusals() -> str:
     for rule in sorted(Rule.registry.values(), key=lambda rule: rule.id):
         cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source)]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n".replace("{{", "{").replace("}}", "}")
+    return out
+
+
+def _compatibility() -> str:
+    out = (
+        "# What does not work together\n\n"
+        f"For Ray {versions.RAY}, which is pinned, and down to {versions.RAY_FLOOR}, the oldest that a release may have."
+        " `make compat` prints the rows that hold and those that the pinned Ray is too new for.\n\n"
+        "## Refused when settings are read\n\n"
+        "Words in braces are filled in with what was written.\n\n"
+        "| rule | combination | what happens | what to write | source | Ray |\n|---|---|---|---|---|---|\n"
+    )
+    for row in compatibility.ROWS:
+        rule = row.rule
+        cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source, row.span)]
+        out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
+    out += (
+        "\n## Never written by this stack\n\n"
+        "| part | combination | what happens | here | source |\n|---|---|---|---|---|\n"
+    )
+    for note in compatibility.NOTES:
+        cells = [_first(cell) for cell in (note.part.value, note.what, note.symptom, note.here, note.source)]
+        out += f"| {' | '.join(cells)} |\n"
     return out
 
 

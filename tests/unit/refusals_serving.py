@@ -16,17 +16,6 @@ CASES = [
         {"serving.replicas": {"kind": "autoscaling", "min_replicas": 3, "max_replicas": 2}},
         ("at most 2",),
     ),
-    Case(
-        "compatibility.direct-lora",
-        {"serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
-        ("ray#65976", "python_proxy"),
-    ),
-    Case("compatibility.direct-ingress", {"serving.ingress": {"replicas": 2}}, ("python_proxy",)),
-    Case(
-        "compatibility.direct-prefix-cache",
-        {"serving.request_router": "prefix_cache_affinity"},
-        ("ray#64326", "python_proxy"),
-    ),
     Case("machine.folder-relative", {"infra.folder": "run"}, ("absolute",)),
     Case("machine.folder-too-long", {"infra.folder": "/tmp/" + 30 * "x"}, ("at most 27",)),
     Case("environment.nothing-to-run", {"serving": None}, ("model",)),

@@ -1,0 +1,57 @@
+"""Options that do not work together."""
+
+from tests.unit.case import Case
+
+ARGUMENTS = "serving.engine.arguments"
+
+CASES = [
+    Case(
+        "compatibility.direct-lora",
+        {"serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
+        ("ray#65976", "python_proxy"),
+    ),
+    Case("compatibility.direct-ingress", {"serving.ingress": {"replicas": 2}}, ("python_proxy",)),
+    Case(
+        "compatibility.direct-prefix-cache",
+        {"serving.request_router": "prefix_cache_affinity"},
+        ("ray#64328", "python_proxy"),
+    ),
+    Case(
+        "compatibility.direct-ingress",
+        {"serving.clusters.releases.r1.data_path": "direct_streaming"},
+        ("direct_streaming",),
+        "dev",
+        {"serving.data_path": "python_proxy", "serving.ingress": {"replicas": 2}},
+    ),
+    Case("compatibility.data-parallel", {ARGUMENTS: {"data_parallel_size": 2}}, ("more replicas", "ray#58301")),
+    Case(
+        "compatibility.pipeline-parallel",
+        {ARGUMENTS: {"pipeline_parallel_size": 2}},
+        ("pipeline_parallel_size 2", "engine.tensor_parallel_size"),
+        "dev",
+    ),
+    Case("compatibility.log-stats", {ARGUMENTS: {"disable_log_stats": True}}, ("metrics",)),
+    Case(
+        "compatibility.half-of-tool-calls",
+        {ARGUMENTS: {"enable_auto_tool_choice": True}},
+        ("not tool_call_parser", "both, or neither"),
+    ),
+    Case(
+        "compatibility.half-of-tool-calls",
+        {f"{ARGUMENTS}.enable_auto_tool_choice": False},
+        ("has tool_call_parser and not enable_auto_tool_choice",),
+        first={ARGUMENTS: {"enable_auto_tool_choice": True, "tool_call_parser": "gemma4"}},
+    ),
+    Case(
+        "compatibility.unknown-parser",
+        {f"{ARGUMENTS}.reasoning_parser": "gemma"},
+        ("reasoning_parser gemma", "gemma4", "reasoning_parser_plugin"),
+        first={ARGUMENTS: {"reasoning_parser": "gemma4"}},
+    ),
+    Case(
+        "compatibility.unknown-parser",
+        {f"{ARGUMENTS}.tool_call_parser": "llama3"},
+        ("llama3_json", "tool_parser_plugin"),
+        first={ARGUMENTS: {"enable_auto_tool_choice": True, "tool_call_parser": "llama3_json"}},
+    ),
+]

@@ -1,0 +1,81 @@
+"""The compatibility table against versions, and against the vLLM that is installed."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import versions
+from tools.compat import compat, lines
+from workloads import compatibility
+from workloads.compatibility import NOTES, PARSERS, ROWS, Row
+from workloads.settings import Engine, Model, Service
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+(PARSER,) = (row for row in ROWS if row.rule.id == "compatibility.unknown-parser")
+UPSTREAM = re.compile(r"ray-project/(ray|kuberay)#\d+|(ray|vllm|ray-operator)/[\w/.-]+\.(py|go)")
+
+
+def service(**arguments: bool | int | float | str) -> Service:
+    return Service(model=Model(id="m"), engine=Engine(arguments=arguments))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule.id)
+def test_every_row_names_where_it_is_known_from(row: Row) -> None:
+    assert all(UPSTREAM.fullmatch(each) for each in row.rule.source.split(", "))
+
+
+def test_every_note_names_where_it_is_known_from() -> None:
+    assert [n.what for n in NOTES if not all(UPSTREAM.fullmatch(each) for each in n.source.split(", "))] == []
+
+
+def test_no_row_is_obsolete_with_the_pinned_ray() -> None:
+    assert [row.rule.id for row in compatibility.obsolete()] == []
+
+
+@pytest.mark.parametrize(
+    ("ray", "holds"),
+    [("2.59.9", False), ("2.60.0", True), ("2.60.11", True), ("2.61.0", False), ("2.100.0", False)],
+)
+def test_a_row_holds_for_its_versions_only(ray: str, holds: bool) -> None:
+    assert PARSER.holds(ray) is holds
+    found = list(compatibility.refusals(service(reasoning_parser="nope"), ray))
+    assert [rule for rule, _ in found] == ([PARSER.rule.id] if holds else [])
+
+
+def test_a_parser_of_ones_own_is_allowed() -> None:
+    own = service(reasoning_parser="ours", reasoning_parser_plugin="/opt/ours.py")
+    assert list(compatibility.refusals(own)) == []
+
+
+def test_one_rank_is_no_data_parallelism() -> None:
+    assert list(compatibility.refusals(service(data_parallel_size=1, pipeline_parallel_size=1))) == []
+
+
+def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compat(ray="2.61.0") == 0
+    assert compat(ray="2.61.0", strict=True) == 1
+    assert "obsolete: compatibility.unknown-parser since Ray 2.61.0" in capsys.readouterr().out
+
+
+def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
+    rows = [replace(row, until=versions.RAY) for row in ROWS]
+    printed = "\n".join(lines(rows))
+    assert printed.count("obsolete: ") == len(ROWS)
+    assert ROWS[0].rule.wrong not in printed
+
+
+def test_strict_is_content_now() -> None:
+    assert compat(strict=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "registry"),
+    [("reasoning_parser", "reasoning/__init__.py"), ("tool_call_parser", "tool_parsers/__init__.py")],
+)
+def test_the_parser_names_are_vllms_own(argument: str, registry: str) -> None:
+    found = list(CHECKOUT.glob(f".venv-ray/lib/python3*/site-packages/vllm/{registry}"))
+    if not found:
+        pytest.skip("vLLM is not installed here; `make up` or the serving tier installs it")
+    assert set(re.findall(r'^    "([\w.-]+)": \(', found[0].read_text(), re.MULTILINE)) == PARSERS[argument]
