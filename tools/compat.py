@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
 import versions
 from workloads.compatibility import NOTES, ROWS, Row, obsolete
+
+
+BRACES = re.compile(r"\{\w+\}")
+"""What a rule fills in with what was written."""
 
 
 def lines(rows: Sequence[Row] = ROWS, ray: str = versions.RAY) -> Iterator[str]:
@@ -18,7 +23,7 @@ def lines(rows: Sequence[Row] = ROWS, ray: str = versions.RAY) -> Iterator[str]:
     yield f"Ray {ray} (oldest that is accepted: {versions.RAY_FLOOR}). Refused when settings are read:"
     for row in live:
         name = row.rule.id.removeprefix("compatibility.")
-        yield f"  {name:<20}{row.rule.wrong}  [Ray: {row.span}; {row.rule.source}]"
+        yield f"  {name:<20}{BRACES.sub('…', row.rule.wrong)}  [Ray: {row.span}; {row.rule.source}]"
     yield ""
     yield "Never written by this stack:"
     for note in NOTES:

@@ -123,8 +123,8 @@ def _refusals() -> str:
 def _compatibility() -> str:
     out = (
         "# What does not work together\n\n"
-        f"For Ray {versions.RAY}, which is pinned, and down to {versions.RAY_FLOOR}, the oldest that a release may have."
-        " `make compat` prints the rows that hold and those that the pinned Ray is too new for.\n\n"
+        f"For Ray {versions.RAY}, which is pinned, and down to {versions.RAY_FLOOR}, the oldest a release may have. "
+        "`make compat` prints the rows that hold and those that the pinned Ray is too new for.\n\n"
         "## Refused when settings are read\n\n"
         "Words in braces are filled in with what was written.\n\n"
         "| rule | combination | what happens | what to write | source | Ray |\n|---|---|---|---|---|---|\n"

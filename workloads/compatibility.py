@@ -141,10 +141,10 @@ ROWS: tuple[Row, ...] = (
         Rule(
             "compatibility.direct-lora",
             wrong="serving.model.lora is set on data path {data_path}",
-            why="Ray 2.60 refuses the application unless the router is given a copy of every request body, and before "
-            "that the adapter which a request names was ignored",
+            why="Ray 2.60 refuses the application unless the router is given a copy of every request body, and older "
+            "ones ignore the adapter that a request names",
             instead="write data_path: python_proxy, or merge the adapter into the weights",
-            source="ray-project/ray#65976, ray-project/ray#65680",
+            source="ray/llm/_internal/serve/core/ingress/builder.py, ray-project/ray#65976",
         ),
         _if(lambda s: _direct(s) and s.model.lora is not None),
     ),
@@ -163,7 +163,7 @@ ROWS: tuple[Row, ...] = (
             "compatibility.direct-prefix-cache",
             wrong="request_router prefix_cache_affinity is set on data path {data_path}",
             why="there the router is not shown the prompt, so it spreads requests as if nothing were cached, and says "
-            "so once in a log (in Ray 2.56.0 every request hung)",
+            "so once in a log (in Ray 2.56.0 requests hang)",
             instead="write request_router: default, or data_path: python_proxy",
             source="ray-project/ray#64326, ray-project/ray#64328",
         ),
@@ -203,8 +203,8 @@ ROWS: tuple[Row, ...] = (
         Rule(
             "compatibility.half-of-tool-calls",
             wrong="engine.arguments has {there} and not {missing}",
-            why="vLLM ignores one without the other, and tool calls come back as text or not at all; its own check is "
-            "on a command line that Ray does not use",
+            why="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is on a "
+            "command line that Ray does not use",
             instead="write both, or neither",
             source="vllm/parser/parser_manager.py, vllm/entrypoints/launchers/cli_args.py",
         ),
