@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 import versions
 from workloads.compatibility import NOTES, ROWS, Row, obsolete
 
-
 BRACES = re.compile(r"\{\w+\}")
 """What a rule fills in with what was written."""
 

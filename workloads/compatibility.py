@@ -203,8 +203,8 @@ ROWS: tuple[Row, ...] = (
         Rule(
             "compatibility.half-of-tool-calls",
             wrong="engine.arguments has {there} and not {missing}",
-            why="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is on a "
-            "command line that Ray does not use",
+            why="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is "
+            "on a command line that Ray does not use",
             instead="write both, or neither",
             source="vllm/parser/parser_manager.py, vllm/entrypoints/launchers/cli_args.py",
         ),

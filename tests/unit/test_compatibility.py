@@ -63,7 +63,14 @@ def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
     rows = [replace(row, until=versions.RAY) for row in ROWS]
     printed = "\n".join(lines(rows))
     assert printed.count("obsolete: ") == len(ROWS)
-    assert ROWS[0].rule.wrong not in printed
+    assert "\n  direct-lora " not in printed
+    assert "\n  direct-lora " in "\n".join(lines())
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    assert compatibility.older("2.9.0", "2.60.0")
+    assert not compatibility.older("2.100.0", "2.60.0")
+    assert not compatibility.older("2.60.0", "2.60.0")
 
 
 def test_strict_is_content_now() -> None:
