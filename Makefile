@@ -4,7 +4,7 @@ PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test lint check env clean lock docs
+.PHONY: help up preview down test lint check compat env clean lock docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: python ## ruff and pyright, and how many lines product and rig have
 
 check: python ## what an `up` of STACK=dev, staging or prod will need: tools, rights, quota, reservations
 	@$(PYTHON) -m tools.check preflight $(STACK)
+
+compat: python ## which versions and options do not work together, for the versions pinned now
+	@$(PYTHON) -m tools.check compat
 
 env: python ## print what a shell needs to call `pulumi` itself: eval "$$(make -s env)"
 	@$(PYTHON) -m tools.stack env $(STACK)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import versions
 from infra.contract import GpuNodeGroup
 from infra.google import naming
 from infra.google.node_groups import gpu_nodes
@@ -160,8 +161,7 @@ def refusals(
     environment: str, infra: InfraSettings, serving: ServingSettings | None, *, token: bool
 ) -> Iterator[tuple[str, str]]:
     """(rule id, sentence) of everything that cannot work. `token`: there is one for Hugging Face."""
-    for service in _models(serving) if serving is not None else ():
-        yield from compatibility.refusals(service)
+    yield from dict.fromkeys(_incompatible(serving)) if serving is not None else ()
     match infra:
         case MachineSettings() as machine:
             yield from _on_a_machine(machine, serving)
@@ -207,6 +207,14 @@ def _on_clusters(google: GoogleSettings, serving: ServingSettings, token: bool) 
         services = serving.services(serving.clusters.release(region.release))
         misfits = [found for service in services for found in _room(index, region, service)]
         yield from misfits or _together(google, index, region, services)
+
+
+def _incompatible(serving: ServingSettings) -> Iterator[tuple[str, str]]:
+    """Each release by the Ray in its image."""
+    releases = serving.clusters.releases.values() if serving.clusters else (None,)
+    for release in releases:
+        for service in serving.services(release):
+            yield from compatibility.refusals(service, release.ray_version if release else versions.RAY)
 
 
 def _models(serving: ServingSettings) -> list[Service]:

@@ -138,6 +138,12 @@ def docs(_: str) -> int:
     return subprocess.run([_tool("python"), "-m", "tools.pages"], cwd=CHECKOUT).returncode
 
 
+def compat(_: str) -> int:
+    """Print the compatibility table."""
+    packages.ensure_program()
+    return subprocess.run([_tool("python"), "-m", "tools.compat"], cwd=CHECKOUT).returncode
+
+
 def preflight(stack: str) -> int:
     """Look at what an `up` of a cloud environment will need."""
     packages.ensure_program()
@@ -179,6 +185,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "test": test,
     "lint": lint,
     "docs": docs,
+    "compat": compat,
     "lock": lock,
     "preflight": preflight,
 }

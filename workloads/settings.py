@@ -40,7 +40,7 @@ ONE_MODEL = Rule(
     wrong="`serving` lists {count} models",
     why="the direct data path serves one model an application, and Ray refuses more",
     instead="write one `model`; on clusters each further model goes into serving.clusters.services",
-    source="ray-project/ray#63934",
+    source="ray/llm/_internal/serve/core/ingress/builder.py",
 )
 AUTOSCALING_BOUNDS = Rule(
     "serving.autoscaling-bounds",

@@ -3,7 +3,7 @@
 from tests.unit.case import Case
 
 CASES = [
-    Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ray#63934")),
+    Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ingress/builder.py")),
     Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.clusters.services",)),
     Case(
         "engine.argument-decided-here",
