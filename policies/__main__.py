@@ -1,0 +1,25 @@
+"""The pack: `--policy-pack policies`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pulumi_policy import PolicyPack, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
+
+from policies import network
+from policies.kit import Policy, plain
+
+
+def _made(policy: Policy) -> ResourceValidationPolicy:
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        if args.resource_type in policy.types:
+            for sentence in policy.broken(plain(args.props)):
+                report(sentence, None)
+
+    return ResourceValidationPolicy(policy.name, policy.risk, validate, severity=policy.severity)
+
+
+PolicyPack("rayllm", [_made(each) for each in network.POLICIES])
