@@ -34,7 +34,7 @@ def _no_cluster() -> str | None:
         return None if Path(own).is_file() else f"{OWN_CLUSTER} names {own}, and there is no such file"
     if (problem := namespace.obstacle()) is not None:
         return problem
-    if not builds.built():
+    if not builds.CONTROL_PLANE.built:
         missing = "" if shutil.which("go") else ", and there is no Go to build it with: install Go 1.26 or newer"
         return f"the control plane is not built{missing}; `make test TIER=cluster` builds it"
     return None if namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"

@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
@@ -50,25 +51,77 @@ def test(tier: str) -> int:
     if "cluster" in tiers:
         _get_tools()
     building = _start_build(env) if "cluster" in tiers else None
+    beside: list[_Beside] = []
     try:
-        return next(filter(None, [_pytest(each, env, building) for each in tiers]), 0)
+        if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
+            return status
+        # The cluster tier waits most of its time: its halves run beside what computes, and are shown when it is done.
+        if "cluster" in tiers and (building is None or len(tiers) == 1):
+            if building is not None and not _finish_build(building):
+                return 1
+            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
+        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each not in ("unit", "cluster")]
+        if "cluster" in tiers and not beside:
+            if building is not None and not _finish_build(building):
+                return 1
+            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
+        return max([0, *found_status, *(each.finish() for each in beside)])
     finally:
+        for each in beside:
+            each.end()
         if building is not None and building.poll() is None:
             os.killpg(building.pid, signal.SIGTERM)
 
 
-def _pytest(tier: str, env: Mapping[str, str], building: subprocess.Popen[bytes] | None) -> int:
-    """One tier by itself; the cluster tier in a network namespace that it has to itself."""
-    command = [_tool("python"), "-m", "pytest", f"tests/{tier}"]
-    if tier != "cluster" or _own_cluster() or namespace.obstacle():
-        return subprocess.run(command, cwd=CHECKOUT, env=env).returncode
-    if building is not None and not _finish_build(building):
-        return 1
-    holder = namespace.hold()
-    try:
-        return subprocess.run([*namespace.enter(holder), *command], cwd=CHECKOUT, env=env).returncode
-    finally:
-        os.kill(holder, signal.SIGKILL)
+CLUSTER_HALVES = (
+    ["tests/cluster", "--ignore=tests/cluster/test_two_regions.py"],
+    ["tests/cluster/test_two_regions.py"],
+)
+"""Each takes about as long as the other, and has a network namespace to itself."""
+
+
+def _pytest(paths: Sequence[str], env: Mapping[str, str]) -> int:
+    return subprocess.run([_tool("python"), "-m", "pytest", *paths], cwd=CHECKOUT, env=env).returncode
+
+
+class _Beside:
+    """One half of the cluster tier, in the background."""
+
+    def __init__(self, paths: Sequence[str], env: Mapping[str, str]) -> None:
+        self.paths = paths
+        self.holder = None if _own_cluster() or namespace.obstacle() else namespace.hold()
+        self.log = Path(tempfile.mkstemp(prefix="rayllm-", suffix=".log")[1])
+        enter = [] if self.holder is None else namespace.enter(self.holder)
+        command = [*enter, _tool("python"), "-m", "pytest", *paths]
+        quiet = subprocess.DEVNULL
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=env, stdin=quiet, stdout=log, stderr=log, start_new_session=True
+            )
+        say(f"Beside the others, shown at the end: {' '.join(paths)}")
+
+    def finish(self) -> int:
+        """Wait, show what it said, return its status."""
+        spoken = time.monotonic()
+        while self.process.poll() is None:
+            time.sleep(0.2)
+            if time.monotonic() - spoken >= console.EVERY_S:
+                spoken = time.monotonic()
+                say(f"  {self._said().splitlines()[-1:]}")
+        say(self._said())
+        return self.process.returncode
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)  # pytest then ends what its fixtures have started
+            self.process.wait()
+        if self.holder is not None:
+            os.kill(self.holder, signal.SIGKILL)
+        self.log.unlink()
+
+    def _said(self) -> str:
+        return self.log.read_text(errors="replace")
 
 
 def _get_tools() -> None:
@@ -81,7 +134,7 @@ def _get_tools() -> None:
 
 def _start_build(env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
     """Build the control plane beside the cheaper tiers; None where there is nothing to build, or no way to use it."""
-    if builds.built() or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
+    if builds.CONTROL_PLANE.built or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
         return None
     say(f"Kubernetes and KubeRay: built from Go modules meanwhile, once; progress in {_build_log()}")
     _build_log().parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +165,7 @@ def _finish_build(building: subprocess.Popen[bytes]) -> bool:
 
 
 def _build_log() -> Path:
-    return builds.folder().with_suffix(".log")
+    return builds.CONTROL_PLANE.folder.with_suffix(".log")
 
 
 def _own_cluster() -> bool:
