@@ -1,4 +1,4 @@
-"""Tiers, cheapest first: unit, engine, cluster, serving. One that cannot run here says so and why; in CI that fails."""
+"""Tiers, cheapest first: unit, engine, cluster, serving, node. One that cannot run here says why; in CI that fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
+from tests.rig.node import machine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NOT_RUN = pytest.StashKey[dict[str, str]]()
@@ -40,10 +41,17 @@ def _no_cluster() -> str | None:
     return None if namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
 
 
+def _no_node() -> str | None:
+    if (problem := machine.obstacle()) is not None:
+        return problem
+    return _no_serving() or (None if machine.inside() else "it needs a node; `make test TIER=node` starts one")
+
+
 OBSTACLES: dict[str, Callable[[], str | None]] = {
     "engine": _no_engine,
     "cluster": _no_cluster,
     "serving": _no_serving,
+    "node": _no_node,
 }
 
 

@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
+from tests.rig.node import __main__ as node
+from tests.rig.node import machine
 from tools import console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
-TIERS = ("unit", "engine", "cluster", "serving")
+TIERS = ("unit", "engine", "cluster", "serving", "node")
 """Cheapest first; tests/conftest.py says when one cannot run here."""
 PRODUCT = ("infra/", "workloads/", "policies/", "tools/")
 """Beside the files at the top."""
@@ -40,7 +42,7 @@ def test(tier: str) -> int:
 
     def get_packages() -> None:
         packages.ensure_program(dev=True)
-        if tier in ("", "serving"):
+        if tier in ("", "serving", "node"):
             packages.ensure_ray()
 
     say("Getting ready")
@@ -50,22 +52,23 @@ def test(tier: str) -> int:
     tiers = [tier] if tier else list(TIERS)
     if "cluster" in tiers:
         _get_tools()
-    building = _start_build(env) if "cluster" in tiers else None
+    building = _start_build(env) if {"cluster", "node"} & set(tiers) else None
     beside: list[_Beside] = []
     try:
         if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
             return status
         # The cluster tier waits most of its time: its halves run beside what computes, and are shown when it is done.
-        if "cluster" in tiers and (building is None or len(tiers) == 1):
-            if building is not None and not _finish_build(building):
-                return 1
+        if "cluster" in tiers and building is None:
             beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
-        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each not in ("unit", "cluster")]
+        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each in ("engine", "serving")]
+        if building is not None and not _finish_build(building):
+            return 1
         if "cluster" in tiers and not beside:
-            if building is not None and not _finish_build(building):
-                return 1
             beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
-        return max([0, *found_status, *(each.finish() for each in beside)])
+        found_status += [each.finish() for each in beside]
+        if "node" in tiers:
+            found_status.append(_on_a_node(env))
+        return max([0, *found_status])
     finally:
         for each in beside:
             each.end()
@@ -82,6 +85,20 @@ CLUSTER_HALVES = (
 
 def _pytest(paths: Sequence[str], env: Mapping[str, str]) -> int:
     return subprocess.run([_tool("python"), "-m", "pytest", *paths], cwd=CHECKOUT, env=env).returncode
+
+
+def _on_a_node(env: Mapping[str, str]) -> int:
+    """The node tier, inside the namespaces of a node that is there for it alone."""
+    folder = CHECKOUT / ".state" / "node"
+    words = ["tests/node", *(["-s"] if sys.stdout.isatty() else [])]
+    if machine.obstacle():
+        return _pytest(words, env)  # says why it is not run
+    try:
+        node.up(folder)
+        command = node.inside(folder, [_tool("python"), "-m", "pytest", *words])
+        return subprocess.run(command, cwd=CHECKOUT, env={**env, "RAYLLM_NODE_FOLDER": str(folder)}).returncode
+    finally:
+        node.down(folder)
 
 
 class _Beside:
@@ -134,11 +151,18 @@ def _get_tools() -> None:
 
 def _start_build(env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
     """Build the control plane beside the cheaper tiers; None where there is nothing to build, or no way to use it."""
-    if builds.CONTROL_PLANE.built or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
+    built = builds.CONTROL_PLANE.built and (builds.NODE.built or machine.obstacle())
+    if built or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
         return None
     say(f"Kubernetes and KubeRay: built from Go modules meanwhile, once; progress in {_build_log()}")
     _build_log().parent.mkdir(parents=True, exist_ok=True)
-    command = ["nice", _tool("python"), "-m", "tests.rig.control_plane", "build"]
+    command = [
+        "nice",
+        _tool("python"),
+        "-m",
+        "tests.rig.control_plane" if machine.obstacle() else "tests.rig.node",
+        "build",
+    ]
     with _build_log().open("wb") as log:
         return subprocess.Popen(
             command,
@@ -160,7 +184,7 @@ def _finish_build(building: subprocess.Popen[bytes]) -> bool:
         say("Kubernetes and KubeRay: built")
         return True
     told = _build_log().read_text(errors="replace").rstrip()[-2000:]
-    say(f"Kubernetes and KubeRay cannot be built, so that the cluster tier fails. The end of {_build_log()}:\n{told}")
+    say(f"Kubernetes and KubeRay cannot be built, so that what needs them fails. The end of {_build_log()}:\n{told}")
     return False
 
 

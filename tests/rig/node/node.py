@@ -23,7 +23,7 @@ CONTAINERD = "/run/containerd/containerd.sock"
 REDIS_PORT = 6379
 PASSWORD = "rig-redis"
 """Of a Redis that nobody outside the namespaces can reach."""
-RAY_IMAGE = "rayproject/ray-llm:rig"
+RAY_IMAGE = "docker.io/rayproject/ray-llm:rig"
 VARIABLES = {
     # vLLM on a CPU that it shares with everything else; no network to look for anything in.
     "LANG": "C.UTF-8",
@@ -101,7 +101,7 @@ class Node(Plane):
     @property
     def image(self) -> str:
         """Reference of the Ray image, by digest."""
-        return json.loads((self.folder / "images.json").read_text())[RAY_IMAGE.partition(":")[0]]
+        return json.loads((self.folder / "images.json").read_text())[RAY_IMAGE.rpartition(":")[0]]
 
     def _answers(self, what: str, url: str) -> bool:
         match what:
