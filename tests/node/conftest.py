@@ -19,8 +19,7 @@ import yaml
 
 from tests.rig import kubernetes
 from tests.rig.engine import Engine
-from tests.rig.node.__main__ import node_in
-from tests.rig.node.node import Node
+from tests.rig.node.node import Node, node_in
 from tests.unit.case import edited
 
 CHECKOUT = Path(__file__).resolve().parents[2]

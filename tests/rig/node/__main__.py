@@ -22,17 +22,10 @@ from pathlib import Path
 
 from tests.rig.control_plane import builds
 from tests.rig.node import debian, machine
-from tests.rig.node.node import Node
 from tools.console import EVERY_S, Stop, main, run, say
+from tools.packages import CHECKOUT, RAY
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-RAY = CHECKOUT / ".venv-ray"
 LIMIT_S = 300
-
-
-def node_in(folder: Path) -> Node:
-    """The one that is up there."""
-    return Node("rig", folder, ray=RAY, model=folder / "model")
 
 
 def build() -> int:
@@ -76,6 +69,8 @@ def up(folder: Path) -> int:
 
 def first_of_all(folder: Path) -> int:
     """The first process of the namespaces: prepares, starts, and then collects what ends."""
+    from tests.rig.node.node import node_in  # takes what the project has installed; tools/check.py runs without
+
     node = node_in(folder)
     try:
         machine.prepare(folder)

@@ -14,6 +14,7 @@ from infra.google.node_groups import GPU_TAINT, POOL_LABEL
 from tests.rig.control_plane import builds
 from tests.rig.control_plane.plane import USERS, Plane
 from tests.rig.node import debian, images, machine
+from tools.packages import RAY
 
 POOL = "node"
 """Its pool: head and workers share the one node."""
@@ -230,6 +231,11 @@ disabled_plugins = [{", ".join(f'"io.containerd.{each}"' for each in WITHOUT)}]
                 return [str(debian.program("redis-server")), *words], ""
             case _:
                 return super()._command(what)
+
+
+def node_in(folder: Path) -> Node:
+    """The one that is up there, or will be."""
+    return Node("rig", folder, ray=RAY, model=folder / "model")
 
 
 LABELS = {
