@@ -24,6 +24,8 @@ from tools.console import Stop, say
 CHECKOUT = packages.CHECKOUT
 TIERS = ("unit", "engine", "cluster", "serving", "node")
 """Cheapest first; tests/conftest.py says when one cannot run here."""
+BY_NAME = ("node",)
+"""Tiers that run only when they are named."""
 PRODUCT = ("infra/", "workloads/", "policies/", "tools/")
 """Beside the files at the top."""
 RIG = "tests/rig/"
@@ -31,7 +33,7 @@ GENERATED = (".sum", ".txt", ".png", ".svg")
 
 
 def test(tier: str) -> int:
-    """Run one tier, or all of them, cheapest first."""
+    """Run one tier, or all of them but BY_NAME, cheapest first."""
     if tier and tier not in TIERS:
         raise Stop(f"There is no tier {tier}: write TIER=one of {', '.join(TIERS)}, or leave it out for all.")
     found: list[engine.Engine] = []
@@ -49,10 +51,10 @@ def test(tier: str) -> int:
     console.together(get_engine, get_packages)
     env = {**os.environ, **(found[0].environment if found else {}), "VIRTUAL_ENV": str(packages.PROGRAM)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every process parses hundreds of modules again
-    tiers = [tier] if tier else list(TIERS)
+    tiers = [tier] if tier else [each for each in TIERS if each not in BY_NAME]
     if "cluster" in tiers:
         _get_tools()
-    building = _start_build(env) if {"cluster", "node"} & set(tiers) else None
+    building = _start_build(env, node="node" in tiers) if {"cluster", "node"} & set(tiers) else None
     beside: list[_Beside] = []
     try:
         if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
@@ -149,20 +151,16 @@ def _get_tools() -> None:
         console.run(["apt-get", "install", "--yes", "--no-install-recommends", *packages_of], ", ".join(packages_of))
 
 
-def _start_build(env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Build the control plane beside the cheaper tiers; None where there is nothing to build, or no way to use it."""
-    built = builds.CONTROL_PLANE.built and (builds.NODE.built or machine.obstacle())
+def _start_build(env: Mapping[str, str], *, node: bool) -> subprocess.Popen[bytes] | None:
+    """Build the control plane (and what makes a node of it) beside the cheaper tiers; None where there is nothing to
+    build, or no way to use it."""
+    what = "tests.rig.node" if node and not machine.obstacle() else "tests.rig.control_plane"
+    built = builds.CONTROL_PLANE.built and (builds.NODE.built or what != "tests.rig.node")
     if built or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
         return None
     say(f"Kubernetes and KubeRay: built from Go modules meanwhile, once; progress in {_build_log()}")
     _build_log().parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        "nice",
-        _tool("python"),
-        "-m",
-        "tests.rig.control_plane" if machine.obstacle() else "tests.rig.node",
-        "build",
-    ]
+    command = ["nice", _tool("python"), "-m", what, "build"]
     with _build_log().open("wb") as log:
         return subprocess.Popen(
             command,
