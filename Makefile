@@ -18,7 +18,7 @@ preview: python ## show what `make up` would change, and change nothing
 down: python ## take the stack down; on this computer no process and no file is left
 	@$(PYTHON) -m tools.stack down $(STACK)
 
-test: python ## everything that can be tested on this machine; TIER=unit, engine, cluster or serving for one
+test: python ## everything but TIER=node; TIER=unit, engine, cluster, serving or node for one
 	@$(PYTHON) -m tools.check test $(TIER)
 
 lint: python ## ruff and pyright, and how many lines product and rig have

@@ -267,7 +267,7 @@ def _room(index: int, region: Region, service: Service) -> Iterator[Found]:
         known = ", ".join(pool.name for pool in region.pools)
         yield POOL, {"model": model, "pool": service.pool, "region": region.name, "known": known}
         return
-    accelerators = sorted({group.accelerator for group in here})
+    accelerators = sorted({group.accelerator or "none" for group in here})
     if len(accelerators) > 1:
         yield MIXED, {"model": model, "region": region.name, "accelerators": ", ".join(accelerators)}
         return

@@ -92,8 +92,8 @@ class NodeGroup:
 class GpuNodeGroup(NodeGroup):
     """Nodes with GPUs. `fixed`: no node beyond `max_nodes` can be had, so two RayClusters never fit side by side."""
 
-    accelerator: str = ""
-    """Ray's name for it (`B200`), as in LLMConfig's accelerator_type."""
+    accelerator: str | None = None
+    """Ray's name for it (`B200`), as in LLMConfig's accelerator_type; None where Ray knows none."""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
     local_ssd_gib: int = 0

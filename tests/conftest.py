@@ -1,4 +1,4 @@
-"""Tiers, cheapest first: unit, engine, cluster, serving. One that cannot run here says so and why; in CI that fails."""
+"""Tiers, cheapest first: unit, engine, cluster, serving, node. One that cannot run here says why; in CI that fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
+from tests.rig.node import machine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NOT_RUN = pytest.StashKey[dict[str, str]]()
@@ -34,16 +35,23 @@ def _no_cluster() -> str | None:
         return None if Path(own).is_file() else f"{OWN_CLUSTER} names {own}, and there is no such file"
     if (problem := namespace.obstacle()) is not None:
         return problem
-    if not builds.built():
+    if not builds.CONTROL_PLANE.built:
         missing = "" if shutil.which("go") else ", and there is no Go to build it with: install Go 1.26 or newer"
         return f"the control plane is not built{missing}; `make test TIER=cluster` builds it"
     return None if namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
+
+
+def _no_node() -> str | None:
+    if (problem := machine.obstacle()) is not None:
+        return problem
+    return _no_serving() or (None if machine.inside() else "it needs a node; `make test TIER=node` starts one")
 
 
 OBSTACLES: dict[str, Callable[[], str | None]] = {
     "engine": _no_engine,
     "cluster": _no_cluster,
     "serving": _no_serving,
+    "node": _no_node,
 }
 
 

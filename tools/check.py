@@ -10,17 +10,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
+from tests.rig.node import __main__ as node
+from tests.rig.node import machine
 from tools import console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
-TIERS = ("unit", "engine", "cluster", "serving")
+TIERS = ("unit", "engine", "cluster", "serving", "node")
 """Cheapest first; tests/conftest.py says when one cannot run here."""
+BY_NAME = ("node",)
+"""Tiers that run only when they are named."""
 PRODUCT = ("infra/", "workloads/", "policies/", "tools/")
 """Beside the files at the top."""
 RIG = "tests/rig/"
@@ -28,7 +33,7 @@ GENERATED = (".sum", ".txt", ".png", ".svg")
 
 
 def test(tier: str) -> int:
-    """Run one tier, or all of them, cheapest first."""
+    """Run one tier, or all of them but BY_NAME, cheapest first."""
     if tier and tier not in TIERS:
         raise Stop(f"There is no tier {tier}: write TIER=one of {', '.join(TIERS)}, or leave it out for all.")
     found: list[engine.Engine] = []
@@ -39,36 +44,103 @@ def test(tier: str) -> int:
 
     def get_packages() -> None:
         packages.ensure_program(dev=True)
-        if tier in ("", "serving"):
+        if tier in ("", "serving", "node"):
             packages.ensure_ray()
 
     say("Getting ready")
     console.together(get_engine, get_packages)
     env = {**os.environ, **(found[0].environment if found else {}), "VIRTUAL_ENV": str(packages.PROGRAM)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every process parses hundreds of modules again
-    tiers = [tier] if tier else list(TIERS)
+    tiers = [tier] if tier else [each for each in TIERS if each not in BY_NAME]
     if "cluster" in tiers:
         _get_tools()
-    building = _start_build(env) if "cluster" in tiers else None
+    building = _start_build(env, node="node" in tiers) if {"cluster", "node"} & set(tiers) else None
+    beside: list[_Beside] = []
     try:
-        return next(filter(None, [_pytest(each, env, building) for each in tiers]), 0)
+        if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
+            return status
+        # The cluster tier waits most of its time: its halves run beside what computes, and are shown when it is done.
+        if "cluster" in tiers and building is None:
+            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
+        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each in ("engine", "serving")]
+        if building is not None and not _finish_build(building):
+            return 1
+        if "cluster" in tiers and not beside:
+            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
+        found_status += [each.finish() for each in beside]
+        if "node" in tiers:
+            found_status.append(_on_a_node(env))
+        return max([0, *found_status])
     finally:
+        for each in beside:
+            each.end()
         if building is not None and building.poll() is None:
             os.killpg(building.pid, signal.SIGTERM)
 
 
-def _pytest(tier: str, env: Mapping[str, str], building: subprocess.Popen[bytes] | None) -> int:
-    """One tier by itself; the cluster tier in a network namespace that it has to itself."""
-    command = [_tool("python"), "-m", "pytest", f"tests/{tier}"]
-    if tier != "cluster" or _own_cluster() or namespace.obstacle():
-        return subprocess.run(command, cwd=CHECKOUT, env=env).returncode
-    if building is not None and not _finish_build(building):
-        return 1
-    holder = namespace.hold()
+CLUSTER_HALVES = (
+    ["tests/cluster", "--ignore=tests/cluster/test_two_regions.py"],
+    ["tests/cluster/test_two_regions.py"],
+)
+"""Each takes about as long as the other, and has a network namespace to itself."""
+
+
+def _pytest(paths: Sequence[str], env: Mapping[str, str]) -> int:
+    return subprocess.run([_tool("python"), "-m", "pytest", *paths], cwd=CHECKOUT, env=env).returncode
+
+
+def _on_a_node(env: Mapping[str, str]) -> int:
+    """The node tier, inside the namespaces of a node that is there for it alone."""
+    folder = CHECKOUT / ".state" / "node"
+    words = ["tests/node", *(["-s"] if sys.stdout.isatty() else [])]
+    if machine.obstacle():
+        return _pytest(words, env)  # says why it is not run
     try:
-        return subprocess.run([*namespace.enter(holder), *command], cwd=CHECKOUT, env=env).returncode
+        node.up(folder)
+        command = node.inside(folder, [_tool("python"), "-m", "pytest", *words])
+        return subprocess.run(command, cwd=CHECKOUT, env={**env, "RAYLLM_NODE_FOLDER": str(folder)}).returncode
     finally:
-        os.kill(holder, signal.SIGKILL)
+        node.down(folder)
+
+
+class _Beside:
+    """One half of the cluster tier, in the background."""
+
+    def __init__(self, paths: Sequence[str], env: Mapping[str, str]) -> None:
+        self.paths = paths
+        self.holder = None if _own_cluster() or namespace.obstacle() else namespace.hold()
+        self.log = Path(tempfile.mkstemp(prefix="rayllm-", suffix=".log")[1])
+        enter = [] if self.holder is None else namespace.enter(self.holder)
+        command = [*enter, _tool("python"), "-m", "pytest", *paths]
+        quiet = subprocess.DEVNULL
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=env, stdin=quiet, stdout=log, stderr=log, start_new_session=True
+            )
+        say(f"Beside the others, shown at the end: {' '.join(paths)}")
+
+    def finish(self) -> int:
+        """Wait, show what it said, return its status."""
+        spoken = time.monotonic()
+        while self.process.poll() is None:
+            time.sleep(0.2)
+            if time.monotonic() - spoken >= console.EVERY_S:
+                spoken = time.monotonic()
+                say(f"  {self._said().splitlines()[-1:]}")
+        say(self._said())
+        return self.process.returncode
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)  # pytest then ends what its fixtures have started
+            self.process.wait()
+        if self.holder is not None:
+            os.kill(self.holder, signal.SIGKILL)
+        self.log.unlink()
+
+    def _said(self) -> str:
+        return self.log.read_text(errors="replace")
 
 
 def _get_tools() -> None:
@@ -79,13 +151,16 @@ def _get_tools() -> None:
         console.run(["apt-get", "install", "--yes", "--no-install-recommends", *packages_of], ", ".join(packages_of))
 
 
-def _start_build(env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Build the control plane beside the cheaper tiers; None where there is nothing to build, or no way to use it."""
-    if builds.built() or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
+def _start_build(env: Mapping[str, str], *, node: bool) -> subprocess.Popen[bytes] | None:
+    """Build the control plane (and what makes a node of it) beside the cheaper tiers; None where there is nothing to
+    build, or no way to use it."""
+    what = "tests.rig.node" if node and not machine.obstacle() else "tests.rig.control_plane"
+    built = builds.CONTROL_PLANE.built and (builds.NODE.built or what != "tests.rig.node")
+    if built or _own_cluster() or namespace.obstacle() or not shutil.which("go"):
         return None
     say(f"Kubernetes and KubeRay: built from Go modules meanwhile, once; progress in {_build_log()}")
     _build_log().parent.mkdir(parents=True, exist_ok=True)
-    command = ["nice", _tool("python"), "-m", "tests.rig.control_plane", "build"]
+    command = ["nice", _tool("python"), "-m", what, "build"]
     with _build_log().open("wb") as log:
         return subprocess.Popen(
             command,
@@ -107,12 +182,12 @@ def _finish_build(building: subprocess.Popen[bytes]) -> bool:
         say("Kubernetes and KubeRay: built")
         return True
     told = _build_log().read_text(errors="replace").rstrip()[-2000:]
-    say(f"Kubernetes and KubeRay cannot be built, so that the cluster tier fails. The end of {_build_log()}:\n{told}")
+    say(f"Kubernetes and KubeRay cannot be built, so that what needs them fails. The end of {_build_log()}:\n{told}")
     return False
 
 
 def _build_log() -> Path:
-    return builds.folder().with_suffix(".log")
+    return builds.CONTROL_PLANE.folder.with_suffix(".log")
 
 
 def _own_cluster() -> bool:

@@ -85,7 +85,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory, ray_api: None) -> Iterator[P
 def kubeconfig(request: pytest.FixtureRequest) -> str:
     """An administrator's: of the reader's cluster, else of the rig's."""
     own = os.environ.get(OWN_CLUSTER)
-    return own or request.getfixturevalue("plane").address["kubeconfig"]
+    return own or request.getfixturevalue("plane").access["kubeconfig"]
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def engine(tmp_path: Path, plane: Plane, cluster: lightkube.Client) -> Engine:
 
 
 def program(plane: Plane, body: str, identifier: str = "here") -> str:
-    kubeconfig = Path(plane.address["kubeconfig"]).read_text()
+    kubeconfig = Path(plane.access["kubeconfig"]).read_text()
     return HEAD.format(kubeconfig=kubeconfig, identifier=identifier) + body
 
 

@@ -148,6 +148,7 @@ class Engine:
             "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
             "PULUMI_CREDENTIAL_STORE": "plaintext",
             "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+            "PYTHONFAULTHANDLER": "1",  # a language host that crashes says where
             "VIRTUAL_ENV": str(CHECKOUT / ".venv"),
             "NO_COLOR": "1",
             **self.environment,

@@ -42,7 +42,7 @@ def up(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -
         return 0
     if (problem := namespace.obstacle()) is not None:
         raise Stop(f"Control planes cannot run here: {problem}.")
-    builds.build()
+    builds.CONTROL_PLANE.build()
     if (holder := _holder(folder)) is None:
         down(folder)  # what outlived its namespace's holder
         if folder.exists() and any(folder.iterdir()):
@@ -70,7 +70,7 @@ def inside(folder: Path, names: list[str], pools: list[Pool], google: Path | Non
         plane.stop()  # what an `up` that was killed has left
         plane.start(pools)
         say(f"  {name}: etcd, API server, controllers, scheduler and KubeRay are up")
-        clusters[name] = plane.address
+        clusters[name] = plane.access
         file.write_text(json.dumps(clusters, indent=1))
     bundle = folder / "ca.crt"
     bundle.write_text("".join(Path(at["ca"]).read_text() for at in clusters.values()))
@@ -158,7 +158,7 @@ def command() -> int:
     given = parser.parse_args()
     match given.what:
         case "build":
-            say(str(builds.build()))
+            say(str(builds.CONTROL_PLANE.build()))
             return 0
         case "up":
             names = _regions(given.stack) if given.stack else given.rest

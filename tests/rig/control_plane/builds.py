@@ -1,4 +1,4 @@
-"""The programs of a control plane, built from their released Go modules into a cache that later clones find.
+"""Programs of the rig, built from their released Go modules into a cache that later clones find.
 
 Versions are in modules/*/go.mod and nowhere else. Standard library only.
 """
@@ -10,49 +10,99 @@ import hashlib
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import engine
 from tools.console import Stop, run, say
 
 MODULES = Path(__file__).resolve().parent / "modules"
+OF_A_NODE = MODULES.parents[1] / "node" / "modules"
 
 
 @dataclass(frozen=True)
 class Program:
-    """`module` is a folder of modules/, `package` what is built there."""
+    """`module` is a folder with a go.mod, `package` what is built there."""
 
     name: str
-    module: str
+    module: Path
     package: str
 
 
-PROGRAMS = (
-    Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
-    Program("kube-apiserver", "kube", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    Program("kuberay-operator", "kuberay", "github.com/ray-project/kuberay/ray-operator"),
-    Program("kube-controller-manager", "kube", "k8s.io/kubernetes/cmd/kube-controller-manager"),
-    Program("kube-scheduler", "kube", "k8s.io/kubernetes/cmd/kube-scheduler"),
-    Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+@dataclass(frozen=True)
+class Bundle:
+    """Programs that are built together. `shared` are folders of the modules that are read when they run, copied beside
+    them: name -> module, its path, the folder in it."""
+
+    name: str
+    what: str
+    programs: tuple[Program, ...]
+    shared: Mapping[str, tuple[Path, str, str]] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where they are, or will be: another pin, or another file of ours, has another folder."""
+        modules = sorted({program.module for program in self.programs})
+        pins = b"".join(file.read_bytes() for module in modules for file in sorted(module.glob("*.*")))
+        return engine.cache() / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:12]}"
+
+    @property
+    def built(self) -> bool:
+        """Whether there is nothing left to build."""
+        return (self.folder / "complete").exists()
+
+    def build(self) -> Path:
+        """Build what is missing, once. Raises `Stop` without Go."""
+        target = self.folder
+        target.mkdir(parents=True, exist_ok=True)
+        with (target / "lock").open("w") as lock:  # a second one waits, and finds the first one's work
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.built:
+                go = shutil.which("go")
+                if go is None:
+                    raise Stop(f"{self.what}: built with Go, and there is none here; install Go 1.26 or newer.")
+                say(f"  {self.what}: building from Go modules, once")
+                for program in self.programs:
+                    if not (target / program.name).exists():
+                        _build(go, program, target)
+                for name, (module, path, inside) in self.shared.items():
+                    _share(go, module, path, inside, target / "share" / name)
+                (target / "complete").touch()
+        return target
+
+
+CONTROL_PLANE = Bundle(
+    "control-plane",
+    "Kubernetes' control plane and KubeRay (about ten minutes)",
+    (
+        Program("etcd", MODULES / "etcd", "go.etcd.io/etcd/server/v3"),
+        Program("kube-apiserver", MODULES / "kube", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        Program("kuberay-operator", MODULES / "kuberay", "github.com/ray-project/kuberay/ray-operator"),
+        Program("kube-controller-manager", MODULES / "kube", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        Program("kube-scheduler", MODULES / "kube", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        Program("kwok", MODULES / "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    ),
+    {
+        "kuberay": (MODULES / "kuberay", "github.com/ray-project/kuberay/ray-operator", "config"),
+        "gateway-api": (MODULES / "kuberay", "sigs.k8s.io/gateway-api", "config/crd/standard"),
+        "kwok": (MODULES / "kwok", "sigs.k8s.io/kwok", "kustomize/stage"),
+    },
 )
-SHARED = {
-    "kuberay": ("kuberay", "github.com/ray-project/kuberay/ray-operator", "config"),
-    "gateway-api": ("kuberay", "sigs.k8s.io/gateway-api", "config/crd/standard"),
-    "kwok": ("kwok", "sigs.k8s.io/kwok", "kustomize/stage"),
-}
-"""Folders of the modules that a running plane reads: copied beside the programs."""
-
-
-def folder() -> Path:
-    """Where the programs are, or will be: another pin has another folder."""
-    pins = b"".join(file.read_bytes() for file in sorted(MODULES.glob("*/go.*")))
-    return engine.cache() / f"control-plane-{hashlib.sha256(pins).hexdigest()[:12]}"
-
-
-def built() -> bool:
-    """Whether there is nothing left to build."""
-    return (folder() / "complete").exists()
+CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+NODE = Bundle(
+    "node",
+    "kubelet, containerd and CoreDNS (about three minutes)",
+    (
+        Program("kubelet", MODULES / "kube", "k8s.io/kubernetes/cmd/kubelet"),
+        Program("kube-proxy", MODULES / "kube", "k8s.io/kubernetes/cmd/kube-proxy"),
+        Program("containerd", OF_A_NODE / "containerd", f"{CONTAINERD}/containerd"),
+        Program("containerd-shim-runc-v2", OF_A_NODE / "containerd", f"{CONTAINERD}/containerd-shim-runc-v2"),
+        Program("ctr", OF_A_NODE / "containerd", f"{CONTAINERD}/ctr"),
+        Program("coredns", OF_A_NODE / "coredns", "."),
+        Program("pause", OF_A_NODE / "pause", "."),
+    ),
+)
 
 
 def version(module: str, path: str) -> str:
@@ -62,48 +112,28 @@ def version(module: str, path: str) -> str:
     return found.group(1)
 
 
-def build() -> Path:
-    """Build what is missing; about ten minutes on two idle cores, once. Raises `Stop` without Go."""
-    target = folder()
-    target.mkdir(parents=True, exist_ok=True)
-    with (target / "lock").open("w") as lock:  # a second one waits, and finds the first one's work
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not built():
-            go = shutil.which("go")
-            if go is None:
-                raise Stop("The control plane is built with Go, and there is none here: install Go 1.26 or newer.")
-            say("  Kubernetes and KubeRay: building their control plane from Go modules, once (about ten minutes)")
-            for program in PROGRAMS:
-                if not (target / program.name).exists():
-                    _build(go, program, target)
-            _share(go, target)
-            (target / "complete").touch()
-    return target
-
-
 def _build(go: str, program: Program, target: Path) -> None:
     number = version("kube", "k8s.io/kubernetes")
     major, minor, _ = number.split(".")
     named = "k8s.io/component-base/version"
     kube = f" -X {named}.gitVersion=v{number} -X {named}.gitMajor={major} -X {named}.gitMinor={minor}"
-    flags = "-s -w" + (kube if program.module == "kube" else "")
+    flags = "-s -w" + (kube if program.module.name == "kube" else "")
     temporary = target / f"{program.name}.part"
     command = [go, "build", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
     run(
         [*command, "-o", str(temporary), program.package],
         f"{program.name}: compiling",
         env=_environment(),
-        cwd=MODULES / program.module,
+        cwd=program.module,
     )
     temporary.rename(target / program.name)
 
 
-def _share(go: str, target: Path) -> None:
-    for name, (module, path, inside) in SHARED.items():
-        command = [go, "list", "-m", "-f", "{{.Dir}}", path]
-        source = run(command, f"{path}: its folder", env=_environment(), cwd=MODULES / module).strip()
-        shutil.rmtree(target / "share" / name, ignore_errors=True)
-        shutil.copytree(Path(source) / inside, target / "share" / name, copy_function=shutil.copyfile)
+def _share(go: str, module: Path, path: str, inside: str, target: Path) -> None:
+    command = [go, "list", "-m", "-f", "{{.Dir}}", path]
+    source = run(command, f"{path}: its folder", env=_environment(), cwd=module).strip()
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(Path(source) / inside, target, copy_function=shutil.copyfile)
 
 
 def _environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ from tests.rig.control_plane import builds, gke_kinds
 from tests.rig.control_plane.nodes import Pool
 
 LOOPBACK = "127.0.0.1"
+SERVICES, KUBERNETES = "10.96.0.0/16", "10.96.0.1"
+"""Addresses of Services, and that of the API server's own."""
 LIMIT_S = 120
 USERS = {
     "admin": ("admin", "system:masters"),
@@ -51,10 +53,12 @@ class Plane:
     name: str
     folder: Path
     number: int = 0
+    address: str = LOOPBACK
+    """Where it listens. Pods of real nodes need one that they can reach; those of simulated ones reach nothing."""
 
     def start(self, pools: Iterable[Pool] = ()) -> None:
         """Everything, in order; comes back when the operator works."""
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._certificates()
         self._tokens()
         self._keep("etcd")
@@ -65,7 +69,8 @@ class Plane:
         self._kinds()
         for pool in pools:
             self.add_nodes(pool)
-        self._keep("kwok")
+        if not self._real:
+            self._keep("kwok")
         self.start_operator()
         self._wait(
             "the default service account", lambda: self.get("/api/v1/namespaces/default/serviceaccounts/default")
@@ -123,7 +128,7 @@ class Plane:
     @cached_property
     def http(self) -> httpx.Client:
         """As admin."""
-        at = self.address
+        at = self.access
         return httpx.Client(
             base_url=at["server"],
             headers={"Authorization": f"Bearer {at['token']}"},
@@ -133,7 +138,7 @@ class Plane:
         )
 
     @property
-    def address(self) -> dict[str, str]:
+    def access(self) -> dict[str, str]:
         """What clusters.json says of it."""
         tokens = json.loads((self.folder / "tokens.json").read_text())
         kubeconfig = str(self.folder / "admin.kubeconfig")
@@ -164,21 +169,31 @@ class Plane:
 
     @property
     def _server(self) -> str:
-        return f"https://{LOOPBACK}:{self._ports['api-server']}"
+        return f"https://{self.address}:{self._ports['api-server']}"
+
+    @property
+    def _real(self) -> bool:
+        return self.address != LOOPBACK
+
+    @property
+    def users(self) -> dict[str, tuple[str, str]]:
+        """Token owners: user and group."""
+        return USERS
 
     def _certificates(self) -> None:
         f = self.folder
         ca = ["-subj", "/CN=rig", "-addext", "basicConstraints=critical,CA:TRUE"]
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *ca, *_out(f, "ca"))
-        names = ["-addext", f"subjectAltName=IP:{LOOPBACK},DNS:localhost", "-subj", "/CN=kube-apiserver"]
+        known = f"IP:{self.address},IP:{KUBERNETES},DNS:localhost,DNS:kubernetes.default.svc"
+        names = ["-addext", f"subjectAltName={known}", "-subj", "/CN=kube-apiserver"]
         signed = ["-CA", str(f / "ca.crt"), "-CAkey", str(f / "ca.key"), "-addext", "basicConstraints=CA:FALSE"]
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *signed, *_out(f, "tls"))
         _openssl("genrsa", "-out", str(f / "sa.key"), "2048")
         _openssl("rsa", "-in", str(f / "sa.key"), "-pubout", "-out", str(f / "sa.pub"))
 
     def _tokens(self) -> None:
-        tokens = {who: secrets.token_hex(16) for who in USERS}
-        rows = [f'{tokens[who]},{user},{who},"{group}"' for who, (user, group) in USERS.items()]
+        tokens = {who: secrets.token_hex(16) for who in self.users}
+        rows = [f'{tokens[who]},{user},{who},"{group}"' for who, (user, group) in self.users.items()]
         (self.folder / "tokens.csv").write_text("\n".join(rows) + "\n")
         (self.folder / "tokens.json").write_text(json.dumps(tokens))
 
@@ -196,7 +211,7 @@ class Plane:
             (self.folder / f"{who}.kubeconfig").write_text(json.dumps(config))
 
     def _kinds(self) -> None:
-        share = builds.folder() / "share"
+        share = builds.CONTROL_PLANE.folder / "share"
         files = [*(share / "kuberay" / "crd" / "bases").glob("*.yaml"), *(share / "gateway-api").glob("*.yaml")]
         found = [each for file in sorted(files) for each in yaml.safe_load_all(file.read_text())]
         kinds = [each for each in found if each and each["kind"] == "CustomResourceDefinition"]
@@ -216,24 +231,37 @@ class Plane:
     def _keep(self, what: str) -> None:
         """Start one program and wait until it answers."""
         command, url = self._command(what)
+        process = self._spawn(what, command)
+
+        def answers() -> bool:
+            assert process.poll() is None, f"{what} of {self.name} ended: {_tail(self.folder / f'{what}.log')}"
+            return self._answers(what, url)
+
+        self._wait(what, answers)
+
+    def _answers(self, _what: str, url: str) -> bool:
+        return _ok(url, self._admin())
+
+    def _spawn(self, what: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start one program, and remember it. `command[0]` is one of ours, or a path."""
         log = (self.folder / f"{what}.log").open("ab")
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "KUBECONFIG": self._config("operator")}
         process = subprocess.Popen(
-            [str(builds.folder() / command[0]), *command[1:]],
+            [str(builds.CONTROL_PLANE.folder / command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             cwd=self.folder,
-            env={**environment, "CLUSTER_DOMAIN": "cluster.local"},
+            env=self.environment,
         )
         (self.folder / "pids.json").write_text(json.dumps({**self._pids(), what: process.pid}))
+        return process
 
-        def answers() -> bool:
-            assert process.poll() is None, f"{what} of {self.name} ended: {_tail(self.folder / f'{what}.log')}"
-            return _ok(url, self._admin())
-
-        self._wait(what, answers)
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its programs."""
+        own = {"HOME": str(self.folder), "KUBECONFIG": self._config("operator"), "CLUSTER_DOMAIN": "cluster.local"}
+        return {"PATH": "/usr/bin:/bin", **own}
 
     def _admin(self) -> str:
         return json.loads((self.folder / "tokens.json").read_text())["admin"]
@@ -265,16 +293,20 @@ class Plane:
                 tls = [f"--tls-cert-file={f / 'tls.crt'}", f"--tls-private-key-file={f / 'tls.key'}"]
                 words = [
                     f"--etcd-servers={etcd}",
-                    f"--advertise-address={LOOPBACK}",
-                    "--endpoint-reconciler-type=none",
+                    f"--bind-address={self.address}",
+                    f"--advertise-address={self.address}",
+                    *(() if self._real else ("--endpoint-reconciler-type=none",)),
+                    "--kubelet-preferred-address-types=InternalIP",
                     f"--secure-port={ports[what]}",
                     f"--cert-dir={f / 'certificates'}",
-                    "--service-cluster-ip-range=10.96.0.0/16",
+                    f"--service-cluster-ip-range={SERVICES}",
                     f"--token-auth-file={f / 'tokens.csv'}",
-                    "--authorization-mode=RBAC",
+                    "--authorization-mode=Node,RBAC",
+                    "--enable-admission-plugins=NodeRestriction",
                     "--allow-privileged=true",
+                    "--profiling=false",
                 ]
-                return ["kube-apiserver", *words, *account, *tls, *serving], f"{self._server}/readyz"
+                return ["kube-apiserver", *words, *account, *tls], f"{self._server}/readyz"
             case "controllers":
                 words = [
                     f"--kubeconfig={self._config('controllers')}",
@@ -296,7 +328,7 @@ class Plane:
                 ]
                 return ["kube-scheduler", *words, *serving], f"https://{LOOPBACK}:{ports[what]}/healthz"
             case "kwok":
-                stages = builds.folder() / "share" / "kwok"
+                stages = builds.CONTROL_PLANE.folder / "share" / "kwok"
                 words = [
                     f"--kubeconfig={self._config('kwok')}",
                     "--manage-all-nodes=true",
@@ -354,7 +386,7 @@ def _ours(pid: int) -> bool:
         program = str(Path(f"/proc/{pid}/exe").readlink())
     except OSError:
         return False
-    return program.startswith(str(builds.folder()))
+    return program.startswith(str(builds.CONTROL_PLANE.folder))
 
 
 def _gone(pid: int) -> None:

@@ -1,0 +1,1 @@
+"""Pods that KubeRay created, on a real node: they answer, and survive."""

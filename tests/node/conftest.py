@@ -1,0 +1,158 @@
+"""The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test TIER=node`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from tests.rig import kubernetes
+from tests.rig.engine import Engine
+from tests.rig.node.node import Node, node_in
+from tests.unit.case import edited
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+RIG = CHECKOUT / "tests" / "rig" / "node"
+FOLDER = "RAYLLM_NODE_FOLDER"
+LIMIT_S = 300
+"""For a condition that only a broken cluster misses."""
+RAY = "/apis/ray.io/v1/namespaces/ray"
+PODS = "/api/v1/namespaces/ray/pods"
+Found = TypeVar("Found")
+
+
+def until(what: str, there: Callable[[], Found | None], limit_s: float = LIMIT_S) -> Found:
+    """Wait until `there` returns something; the failure says `what` was missing."""
+    end = time.monotonic() + limit_s
+    while not (found := there()):
+        assert time.monotonic() < end, f"{what}: not after {limit_s} s"
+        time.sleep(0.5)
+    return found
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The preset, by way of Pulumi's real engine."""
+
+    engine: Engine
+    node: Node
+
+    def write(self, changes: Mapping[str, Any] | None = None, **config: str) -> None:
+        """The stack's file: the preset with `changes` (`replicas.count`) on top."""
+        preset = yaml.safe_load((RIG / "preset.yaml").read_text())
+        own = {"model.source": str(self.node.model), "clusters.releases.r1.image": self.node.image}
+        serving = edited(preset, {**own, **(changes or {})})
+        whole = yaml.safe_load(self.engine.settings.read_text()) or {}
+        whole["config"] = {"rayllm:serving": serving, **{f"rayllm:{name}": value for name, value in config.items()}}
+        self.engine.settings.write_text(yaml.safe_dump(whole, sort_keys=False))
+
+    @property
+    def service(self) -> dict[str, Any]:
+        return self.node.get(f"{RAY}/rayservices/llm") or {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether KubeRay says so."""
+        conditions = self.service.get("status", {}).get("conditions", [])
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    @property
+    def cluster(self) -> str:
+        """The RayCluster that serves."""
+        return self.service["status"]["activeServiceStatus"]["rayClusterName"]
+
+    def pods(self, kind: str) -> list[dict[str, Any]]:
+        """`head` or `worker`: those that run and are not on their way out, of whichever RayCluster."""
+        found = self.node.get(f"{PODS}?labelSelector=ray.io/node-type={kind}")["items"]
+        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+    def running(self, kind: str) -> list[dict[str, Any]]:
+        """Those of `pods` whose containers are ready."""
+        return [each for each in self.pods(kind) if _is_ready(each)]
+
+    def processes(self, pod: Mapping[str, Any], name: str = "") -> list[psutil.Process]:
+        """The pod's own, of that name, by the cgroup that the kubelet has made for it."""
+        return [each for each in psutil.process_iter() if name in each.name() and _is_in(each, pod["metadata"]["uid"])]
+
+    def dashboard(self, path: str) -> Any:
+        """Ray's REST API of the head that serves."""
+        (head,) = self.running("head")
+        url = f"http://{head['status']['podIP']}:8265/{path}"
+        return httpx.get(url, timeout=30, trust_env=False).raise_for_status().json()
+
+    def delete(self, pod: Mapping[str, Any], grace_s: int | None = None) -> None:
+        """As `kubectl delete pod`, or as a node that is lost (`grace_s` 0)."""
+        options = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+        path = f"{PODS}/{pod['metadata']['name']}"
+        self.node.http.request("DELETE", path, content=json.dumps(options)).raise_for_status()
+
+    def whole(self, workers: int = 2) -> bool:
+        """Whether head, workers and replicas are all there."""
+        if not (self.ready and len(self.running("head")) == 1 and len(self.running("worker")) == workers):
+            return False
+        try:
+            found = self.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]["LLMServer:tiny"]
+        except (httpx.HTTPError, KeyError):
+            return False
+        return [each["state"] for each in found["replicas"]].count("RUNNING") == workers
+
+    @property
+    def url(self) -> str:
+        """Of the Service that the gateway sends requests to, by its name in the cluster."""
+        return "http://llm-serve-svc.ray.svc.cluster.local:8000/v1"
+
+
+def _is_in(process: psutil.Process, uid: str) -> bool:
+    try:
+        return f"pod{uid}" in Path(f"/proc/{process.pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    return node_in(Path(os.environ[FOLDER]))
+
+
+@pytest.fixture(scope="session")
+def gke_controllers(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The load balancer's stand-in: a Gateway becomes Programmed, and nothing goes through it."""
+    work = tmp_path_factory.mktemp("gke")
+    (work / "clusters.json").write_text(json.dumps({node.name: node.access}))
+    with (work / "log").open("wb") as log:
+        words = [sys.executable, "-m", "tests.rig.control_plane.gke_controllers", str(work / "clusters.json")]
+        process = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    yield
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Up."""
+    engine = Engine.inline(tmp_path_factory.mktemp("stack"), (RIG / "program.py").read_text(), stack="rig")
+    engine.environment |= {"PYTHONPATH": str(CHECKOUT), FOLDER: str(node.folder)}
+    kubernetes.mount(engine.home)
+    engine.init()
+    made = Stack(engine, node)
+    made.write()
+    engine.up().ok()
+    until("both replicas", made.whole)
+    yield made
+    engine.destroy().ok()

@@ -1,0 +1,94 @@
+"""An unmodified client streams from pods that KubeRay created, and each pillar is seen from inside them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+
+from tests.node.conftest import Stack
+from tests.node.load import MESSAGES
+from workloads.kubernetes.ray_service import SERVE_PORT
+
+
+def test_an_openai_client_streams_through_the_service(stack: Stack) -> None:
+    api = openai.OpenAI(base_url=stack.url, api_key="none", max_retries=0)
+    stream = api.chat.completions.create(
+        model="tiny", messages=MESSAGES, max_tokens=24, stream=True, extra_body={"ignore_eos": True}
+    )
+    chunks = [each for each in stream if each.choices]
+    assert sum(1 for each in chunks if each.choices[0].delta.content) > 10
+    assert chunks[-1].choices[0].finish_reason == "length"
+
+
+def test_haproxy_holds_the_port_in_every_worker(stack: Stack) -> None:
+    for pod in stack.running("worker"):
+        assert _holders(stack.processes(pod)) == {"haproxy"}
+
+
+def test_tokens_come_straight_from_a_replica(stack: Stack) -> None:
+    (worker, *_) = stack.running("worker")
+    before = _sessions(worker)
+    api = openai.OpenAI(base_url=f"http://{worker['status']['podIP']}:{SERVE_PORT}/v1", api_key="none", max_retries=0)
+    api.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)
+    took = {key for key, count in _sessions(worker).items() if count > before.get(key, 0)}
+    assert any("ingress-request-router" in backend and "SERVE_REPLICA" in server for backend, server in took), took
+    assert set(stack.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]) == {
+        "LLMServer:tiny",
+        "LLMRouter",
+    }
+
+
+def test_each_replica_runs_on_the_second_ray_executor(stack: Stack) -> None:
+    path = "api/v0/actors?filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
+    actors = stack.dashboard(path)["data"]["result"]["result"]
+    assert [each["class_name"] for each in actors].count("RayWorkerProc") == 2
+
+
+def test_pods_run_as_they_were_declared(stack: Stack) -> None:
+    """As user 1000, without a capability, with code and shared memory where the manifest says."""
+    (worker, *_) = stack.running("worker")
+    (raylet,) = stack.processes(worker, "raylet")
+    assert raylet.uids().real == 1000
+    status = dict(line.split(":", 1) for line in _status(raylet))
+    assert int(status["CapEff"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+
+
+def test_a_further_preview_says_no_changes(stack: Stack) -> None:
+    assert stack.engine.preview().ok().changed() == {}
+
+
+def _holders(processes: Sequence[psutil.Process]) -> set[str]:
+    """Names of those that hold a socket which listens at Serve's port, in the network namespace that they share."""
+    listening = 0x0A
+    sockets = set[str]()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{processes[0].pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if int(local.rpartition(":")[2], 16) == SERVE_PORT and int(state, 16) == listening:
+                sockets.add(f"socket:[{inode}]")
+    return {each.name() for each in processes if sockets & _open_files(each)}
+
+
+def _open_files(process: psutil.Process) -> set[str]:
+    try:
+        return {str(each.readlink()) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
+    except OSError:  # it has ended meanwhile
+        return set()
+
+
+def _status(process: psutil.Process) -> list[str]:
+    return Path(f"/proc/{process.pid}/status").read_text().splitlines()
+
+
+def _sessions(pod: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """(back end, server) -> sessions so far, as the pod's HAProxy counts them."""
+    url = f"http://{pod['status']['podIP']}:8404/stats;csv"
+    rows = csv.DictReader(httpx.get(url, trust_env=False).text.removeprefix("# ").splitlines())
+    return {(row["pxname"], row["svname"]): int(row["stot"] or 0) for row in rows}

@@ -1,0 +1,1 @@
+"""A real Kubernetes node in private namespaces: kubelet, containerd, runc. See ../README.md."""

@@ -1,0 +1,3 @@
+module rig.invalid/pause
+
+go 1.26
