@@ -1,4 +1,4 @@
-"""The pack: `--policy-pack policies`."""
+"""The pack: `pulumi preview --policy-pack policies`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pulumi_policy import PolicyPack, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyPack,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    Severity,
+)
 
-from policies import network
 from policies.kit import Policy, plain
+from policies.pack import POLICIES
 
 
 def _made(policy: Policy) -> ResourceValidationPolicy:
@@ -19,7 +26,7 @@ def _made(policy: Policy) -> ResourceValidationPolicy:
             for sentence in policy.broken(plain(args.props)):
                 report(sentence, None)
 
-    return ResourceValidationPolicy(policy.name, policy.risk, validate, severity=policy.severity)
+    return ResourceValidationPolicy(policy.name, policy.risk, validate, severity=Severity(policy.severity))
 
 
-PolicyPack("rayllm", [_made(each) for each in network.POLICIES])
+PolicyPack("rayllm", [_made(each) for each in POLICIES], enforcement_level=EnforcementLevel.MANDATORY)

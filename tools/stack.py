@@ -26,6 +26,8 @@ CHECKOUT = packages.CHECKOUT
 STATE = CHECKOUT / ".state"
 LOCAL = "local"
 PROJECT = "rayllm"
+ADVISED = ("dev",)
+"""Stacks that the policies only advise; every other cloud stack must obey them."""
 
 
 def up(stack: str) -> int:
@@ -34,7 +36,7 @@ def up(stack: str) -> int:
     say(f"[2/3] pulumi up --stack {stack}")
     # On this computer nothing is lost by going ahead; in a cloud the engine shows its plan and asks.
     answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
-    if status := _pulumi("up", stack, ground, *answer):
+    if status := _pulumi("up", stack, ground, *_policies(stack), *answer):
         raise Stop(
             f"`pulumi up` did not finish. What it made is kept: `make up STACK={stack}` goes on, `make down` ends it."
         )
@@ -56,7 +58,7 @@ def preview(stack: str) -> int:
     ground = _ready(stack)
     _select(stack, ground)
     say(f"[2/2] pulumi preview --stack {stack}")
-    given = os.environ.get("ARGS", "").split()
+    given = [*_policies(stack), *os.environ.get("ARGS", "").split()]
     if stack == LOCAL or "--event-log" in given:
         return _pulumi("preview", stack, ground, *given)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,6 +69,14 @@ def preview(stack: str) -> int:
             command = [str(packages.PROGRAM / "bin" / "python"), "-m", "tools.summary", str(events), stack]
             subprocess.run(command, cwd=CHECKOUT, env=ground.environment)
     return status
+
+
+def _policies(stack: str) -> list[str]:
+    """The pack, for a stack in a cloud."""
+    if stack == LOCAL:
+        return []
+    advice = ["--policy-pack-config", "policies/advisory.json"] if stack in ADVISED else []
+    return ["--policy-pack", "policies", *advice]
 
 
 def down(stack: str) -> int:
