@@ -83,7 +83,8 @@ class Stack:
 
     def processes(self, pod: Mapping[str, Any], name: str = "") -> list[psutil.Process]:
         """The pod's own, of that name, by the cgroup that the kubelet has made for it."""
-        return [each for each in psutil.process_iter() if name in each.name() and _is_in(each, pod["metadata"]["uid"])]
+        there = psutil.process_iter(["name"])  # asked for here, so that one that ends meanwhile is left out
+        return [each for each in there if name in each.info["name"] and _is_in(each, pod["metadata"]["uid"])]
 
     def dashboard(self, path: str) -> Any:
         """Ray's REST API of the head that serves."""

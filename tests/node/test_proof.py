@@ -73,7 +73,7 @@ def _holders(processes: Sequence[psutil.Process]) -> set[str]:
             _, local, _, state, *_, inode = line.split()[:10]
             if int(local.rpartition(":")[2], 16) == SERVE_PORT and int(state, 16) == listening:
                 sockets.add(f"socket:[{inode}]")
-    return {each.name() for each in processes if sockets & _open_files(each)}
+    return {each.info["name"] for each in processes if sockets & _open_files(each)}
 
 
 def _open_files(process: psutil.Process) -> set[str]:

@@ -48,7 +48,14 @@ def in_flight(stats: httpx.Client, outputs: dict[str, Any]) -> int:
 
 
 def named(clone: Clone, name: str) -> list[psutil.Process]:
-    return [process for process in clone.processes() if name in process.name()]
+    return [process for process in clone.processes() if name in _name(process)]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return ""
 
 
 def test_up_serves_and_proves_the_three_pillars(clone: Clone) -> None:
@@ -215,4 +222,4 @@ def _of(process: psutil.Process, clone: Clone) -> bool:
 
 def _engine_of(make: int) -> psutil.Process | None:
     children = psutil.Process(make).children(recursive=True)
-    return next((child for child in children if child.name() == "pulumi"), None)
+    return next((child for child in children if _name(child) == "pulumi"), None)
