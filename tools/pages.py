@@ -1,5 +1,5 @@
 """Writes the pages of docs/ that are generated from the code: every setting, everything that settings
-refuse, and what does not work together.
+refuse, what does not work together, and every policy.
 
 `python -m tools.pages` writes them; tests/unit/test_pages.py fails when one is not current.
 """
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 import environment
 import versions
+from policies.pack import POLICIES
 from schema import Rule, models_in
 from workloads import compatibility
 
@@ -30,6 +31,7 @@ def pages() -> dict[Path, str]:
         CHECKOUT / "docs" / "settings.md": HEAD + _settings(),
         CHECKOUT / "docs" / "refusals.md": HEAD + _refusals(),
         CHECKOUT / "docs" / "compatibility.md": HEAD + _compatibility(),
+        CHECKOUT / "docs" / "policies.md": HEAD + _policies(),
     }
 
 
@@ -140,6 +142,21 @@ def _compatibility() -> str:
     for note in compatibility.NOTES:
         cells = [_first(cell) for cell in (note.part.value, note.what, note.symptom, note.here, note.source)]
         out += f"| {' | '.join(cells)} |\n"
+    return out
+
+
+def _policies() -> str:
+    out = (
+        "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every environment in "
+        "a cloud; pipelines run it by `--policy-pack policies`. It is mandatory everywhere but in dev, where it advises "
+        "(`--policy-pack-config policies/advisory.json`). Settings refuse first; a policy catches what a resource written "
+        "by hand, or an edit of the program, could break. What is not known before it is made breaks nothing in a "
+        "preview, and is judged in the `up`. Each says what to write instead.\n\n"
+        "| policy | severity | what may happen | looks at |\n|---|---|---|---|\n"
+    )
+    for each in POLICIES:
+        kinds = ", ".join(token.rpartition(":")[2] for token in each.types)
+        out += f"| `{each.name}` | {each.severity} | {_first(each.risk)} | {kinds} |\n"
     return out
 
 
