@@ -147,11 +147,12 @@ def _compatibility() -> str:
 
 def _policies() -> str:
     out = (
-        "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every environment in "
-        "a cloud; pipelines run it by `--policy-pack policies`. It is mandatory everywhere but in dev, where it advises "
-        "(`--policy-pack-config policies/advisory.json`). Settings refuse first; a policy catches what a resource written "
-        "by hand, or an edit of the program, could break. What is not known before it is made breaks nothing in a "
-        "preview, and is judged in the `up`. Each says what to write instead.\n\n"
+        "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every "
+        "environment in a cloud; pipelines run it by `--policy-pack policies`. It is mandatory everywhere "
+        "but in dev, where it advises (`--policy-pack-config policies/advisory.json`). Settings refuse "
+        "first; a policy catches what a resource written by hand, or an edit of the program, could break. "
+        "What is not known before it is made breaks nothing in a preview, and is judged in the `up`. Each "
+        "says what to write instead.\n\n"
         "| policy | severity | what may happen | looks at |\n|---|---|---|---|\n"
     )
     for each in POLICIES:
