@@ -71,6 +71,21 @@ def preview(stack: str) -> int:
     return status
 
 
+def _confirm(stack: str) -> None:
+    """Whoever takes an environment in a cloud down types its name, before anything is looked at; `YES=1` is for
+    pipelines. What is protected is refused by the program all the same."""
+    if stack == LOCAL or os.environ.get("YES"):
+        return
+    if not sys.stdin.isatty():
+        raise Stop(
+            f"Taking {stack} down asks for its name and nobody is here to type it: run `make down STACK={stack}` in a "
+            "terminal, or with YES=1 where that is meant."
+        )
+    say(f"This takes environment {stack} down. Type its name to go on:")
+    if sys.stdin.readline().strip() != stack:
+        raise Stop(f"That is not {stack}: nothing was touched.")
+
+
 def _policies(stack: str) -> list[str]:
     """The pack, for a stack in a cloud."""
     if stack == LOCAL:
@@ -80,6 +95,7 @@ def _policies(stack: str) -> list[str]:
 
 
 def down(stack: str) -> int:
+    _confirm(stack)
     ground = _ready(stack, program_only=True, changes=True)
     if stack == LOCAL and not _exists(stack, ground):
         say("Stack local does not exist here: nothing to end.")
