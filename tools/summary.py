@@ -355,13 +355,15 @@ def _how(changes: Sequence[Change]) -> str:
 
 def _meaning(plan: Plan) -> Iterator[str]:
     clusters = {c.region for c in plan.changes if c.type == CLUSTER and c.does in (REPLACED, DESTROYED)}
+    new = {c.region for c in plan.changes if c.type == RAY_SERVICE and c.does == CREATED}
     for change in changed(plan):
         if change.type == NODE_POOL and change.region not in clusters:
             yield from _pool(change)
         elif change.type == RAY_SERVICE:
             yield from _ray_service(change)
         elif change.type == EXPORT and change.does in (CREATED, DESTROYED):
-            into = "takes requests again" if change.does == CREATED else "takes no new requests"
+            back = "takes requests" if change.region in new else "takes requests again"
+            into = back if change.does == CREATED else "takes no new requests"
             yield f"{change.region} {into} for {_mapping((change.new or change.old).get('metadata')).get('name')}."
         elif change.type == "gcp:dns/recordSet:RecordSet" and change.does == REPLACED:
             yield f"DNS record {change.name} is deleted, then made: the hostname has no answer in between."
