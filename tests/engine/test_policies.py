@@ -21,7 +21,7 @@ import pulumi_gcp as gcp
 network = gcp.compute.Network("vpc", auto_create_subnetworks=False)
 gcp.compute.Firewall("open", network=network.id, allows=[{"protocol": "tcp"}], source_ranges=["0.0.0.0/0"])
 nodes = gcp.serviceaccount.Account("nodes", account_id="example-nodes")
-gcp.serviceaccount.Key("key", service_account_id=nodes.name)
+gcp.projects.IAMMember("all", project="example", role="roles/editor", member="user:someone@example.com")
 gcp.storage.Bucket("weights", location="US", deletion_policy="PREVENT")
 gcp.container.NodePool(
     "gpus",
@@ -37,7 +37,7 @@ gcp.container.NodePool(
     },
 )
 """
-SPEAK = {"firewall-open-to-all", "account-key", "bucket-public", "gpu-untainted", "machines-unlabelled"}
+SPEAK = {"firewall-open-to-all", "role-too-broad", "bucket-public", "gpu-untainted", "machines-unlabelled"}
 
 
 @pytest.mark.parametrize(("name", "speaks"), [("prod", set()), ("staging", set()), ("dev", {"deletion-prevented"})])
