@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DYNAMIC = "pulumi:providers:pulumi-python"
 TIME_LIMIT_S = 600
 """For one command; a loaded machine takes tens of seconds for what takes one."""
+_PROGRESS = re.compile(r"@ |\s*$| [~=]\s+\S+:\S+ \S+ refresh(ing)?( \([\d.]+s\))?\s*$")
+"""Lines of the CLI that say nothing but that it is at work."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Result:
     """Names of resources whose step did not succeed."""
 
     def ok(self) -> Result:
-        """Itself, if it went well."""
-        assert self.status == 0, self.text
+        """Itself, if it went well; otherwise what went wrong comes last, where a cut-off report still has it."""
+        assert self.status == 0, "\n".join(line for line in self.text.splitlines() if not _PROGRESS.match(line))
         return self
 
     @property

@@ -3,6 +3,7 @@ under a real API server 1.37.2, on simulated nodes and a stand-in for Ray's API 
 stand-in's); fields that nothing reads were left out."""
 
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -441,6 +442,29 @@ def test_a_missing_credential_plugin_is_named(api: FakeApi) -> None:
     kubeconfig = api.kubeconfig(exec_user("no-such-plugin"))
     with pytest.raises(Failure, match="gcloud components install gke-gcloud-auth-plugin"):
         provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
+
+
+TOGETHER = """\
+import sys, threading
+from workloads.kubernetes import live
+sys.setswitchinterval(1e-6)
+kubeconfig = sys.stdin.read()
+start = threading.Barrier(8)
+def connect():
+    start.wait()
+    with live.connected(kubeconfig):
+        print("connected")
+threads = [threading.Thread(target=connect) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_clusters_are_connected_to_at_once(api: FakeApi) -> None:
+    """In a process of its own: what can go wrong ends it, and only the first meeting of two threads shows it."""
+    command = [sys.executable, "-c", TOGETHER]
+    done = subprocess.run(command, input=api.kubeconfig(exec_user("x")), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("connected")) == (0, 8), done.stderr
 
 
 EXPORT = f"{readiness.EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"

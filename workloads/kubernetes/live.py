@@ -7,6 +7,7 @@ anything else; one that says no is not.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ REQUEST_LIMIT_S = 15
 
 Object = dict[str, Any]
 """Of Kubernetes, as JSON has it."""
+_ONE_READS = threading.Lock()
+"""msgspec 0.22, below lightkube, crashes the process when two threads are the first to use one of its classes; Pulumi
+looks at all clusters at once."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class Api:
 @contextmanager
 def connected(kubeconfig: str) -> Iterator[Api]:
     """To the kubeconfig's current context."""
-    config = KubeConfig.from_dict(_with_exec_info(yaml.safe_load(kubeconfig))).get()
+    with _ONE_READS:
+        config = KubeConfig.from_dict(_with_exec_info(yaml.safe_load(kubeconfig))).get()
     assert config is not None, "get() answers None only when a default of None is asked for"
     limits = client_adapter.ConnectionParams(timeout=httpx2.Timeout(REQUEST_LIMIT_S))
     with client_adapter.Client(config, limits) as http:
