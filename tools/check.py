@@ -59,14 +59,16 @@ def test(tier: str) -> int:
     try:
         if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
             return status
-        # The cluster tier waits most of its time: its halves run beside what computes, and are shown when it is done.
+        # Every tier waits for others half of its time: they run beside one another, and are shown one by one.
+        in_front = "serving" if "serving" in tiers else "engine"
+        beside += [_Beside([f"tests/{each}"], env) for each in tiers if each == "engine" and each != in_front]
         if "cluster" in tiers and building is None:
-            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
-        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each in ("engine", "serving")]
+            beside += [_Beside(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
+        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each == in_front]
         if building is not None and not _finish_build(building):
             return 1
-        if "cluster" in tiers and not beside:
-            beside = [_Beside(paths, env) for paths in CLUSTER_HALVES]
+        if "cluster" in tiers and building is not None:
+            beside += [_Beside(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
         found_status += [each.finish() for each in beside]
         if "node" in tiers:
             found_status.append(_on_a_node(env))
@@ -105,11 +107,11 @@ def _on_a_node(env: Mapping[str, str]) -> int:
 
 
 class _Beside:
-    """One half of the cluster tier, in the background."""
+    """Tests in the background."""
 
-    def __init__(self, paths: Sequence[str], env: Mapping[str, str]) -> None:
-        self.paths = paths
-        self.holder = None if _own_cluster() or namespace.obstacle() else namespace.hold()
+    def __init__(self, paths: Sequence[str], env: Mapping[str, str], *, in_namespace: bool = False) -> None:
+        outside = not in_namespace or _own_cluster() or namespace.obstacle()
+        self.holder = None if outside else namespace.hold()
         self.log = Path(tempfile.mkstemp(prefix="rayllm-", suffix=".log")[1])
         enter = [] if self.holder is None else namespace.enter(self.holder)
         command = [*enter, _tool("python"), "-m", "pytest", *paths]
