@@ -72,6 +72,12 @@ def before(ground: Plane) -> Iterator[str]:
     until("it is gone", lambda: not clusters(ground))
 
 
+def unscheduled(plane: Plane) -> list[str]:
+    """What the scheduler says of each pod that it has looked at and has found no node for."""
+    conditions = [each for pod in pods(plane) for each in pod["status"].get("conditions", [])]
+    return [each["message"] for each in conditions if each.get("reason") == "Unschedulable"]
+
+
 def stays(plane: Plane, cluster: str) -> bool:
     """Whether nothing happens, for longer than KubeRay takes to look."""
     time.sleep(UNMOVED_S)
@@ -135,8 +141,8 @@ def test_a_second_cluster_without_gpus_waits_and_the_first_serves_on(ground: Pla
     try:
         put(ground, prod({"serving.replicas.count": 16, "serving.data_path": "python_proxy"}) | anyway)
         until("a second cluster", lambda: len(clusters(ground)) == 2)
-        waiting = until("its workers wait", lambda: [p for p in pods(ground) if p["status"]["phase"] == "Pending"])
-        assert "nvidia.com/gpu" in waiting[0]["status"]["conditions"][0]["message"]
+        refused = until("the scheduler's word on its workers", lambda: unscheduled(ground))
+        assert all("nvidia.com/gpu" in word for word in refused)
         time.sleep(UNMOVED_S)
         assert active(ground) == first
     finally:
