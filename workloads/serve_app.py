@@ -90,6 +90,7 @@ def _deployment(serving: Service) -> dict[str, Any]:
             "min_replicas": serving.replicas.min_replicas,
             "max_replicas": serving.replicas.max_replicas,
             "target_ongoing_requests": serving.replicas.target_ongoing_requests,
+            "downscale_delay_s": serving.replicas.downscale_delay_s,
         }
     else:
         deployment["num_replicas"] = serving.replicas.count

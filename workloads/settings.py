@@ -134,6 +134,10 @@ class Autoscaling(Settings):
     """Never more."""
     target_ongoing_requests: int = Field(default=32, ge=1)
     """Requests in flight that Serve aims at for each replica."""
+    downscale_delay_s: int = Field(default=600, ge=1)
+    """Seconds of less load after which Serve takes a replica away. A new one has to load the model again."""
+    idle_node_s: int = Field(default=300, ge=1)
+    """Seconds without a replica after which a worker pod gives its node back; on clusters."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Autoscaling:

@@ -68,6 +68,12 @@ def test_worker_bounds_hold_the_replicas(stack: str, replicas: dict[str, Any], l
     assert whole["rayClusterConfig"]["enableInTreeAutoscaling"] == (replicas["kind"] == "autoscaling")
 
 
+def test_an_idle_worker_gives_its_node_back_when_the_settings_say() -> None:
+    scaling = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16, "idle_node_s": 77}
+    options = manifest("staging", {"serving.replicas": scaling})["rayClusterConfig"]["autoscalerOptions"]
+    assert (options["version"], options["idleTimeoutSeconds"]) == ("v2", 77)
+
+
 def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -> None:
     """Bounds and tolerations alone would change nothing, silently."""
 

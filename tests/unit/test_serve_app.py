@@ -54,10 +54,9 @@ def test_logical_gpus_name_no_accelerator_and_real_ones_do() -> None:
 
 def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
     assert llm_config(replicas={"kind": "fixed", "count": 8})["deployment_config"] == {"num_replicas": 8}
-    scaling = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9}
-    assert llm_config(replicas=scaling)["deployment_config"] == {
-        "autoscaling_config": {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9}
-    }
+    options = {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9, "downscale_delay_s": 60}
+    scaling = {"kind": "autoscaling", **options}
+    assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options}
 
 
 def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:

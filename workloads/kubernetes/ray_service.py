@@ -191,7 +191,7 @@ def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {
             "version": "v2",
-            "idleTimeoutSeconds": 300,
+            "idleTimeoutSeconds": args.service.replicas.idle_node_s,
             "resources": {"requests": size, "limits": size},
             "securityContext": _container_security(),
         },
