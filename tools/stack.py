@@ -26,6 +26,7 @@ CHECKOUT = packages.CHECKOUT
 STATE = CHECKOUT / ".state"
 LOCAL = "local"
 PROJECT = "rayllm"
+GOOGLE_PROVIDER = "pulumi:providers:gcp"
 ADVISED = ("dev",)
 """Stacks that the policies only advise; every other cloud stack must obey them."""
 
@@ -72,18 +73,38 @@ def preview(stack: str) -> int:
 
 
 def _confirm(stack: str) -> None:
-    """Whoever takes an environment in a cloud down types its name, before anything is looked at; `YES=1` is for
-    pipelines. What is protected is refused by the program all the same."""
-    if stack == LOCAL or os.environ.get("YES"):
+    """Whoever takes an environment in a cloud down types its name, before anything is looked at; a pipeline writes it
+    into YES, so that a YES=1 that a shell has for `up` is none. What is protected is refused by the program all the
+    same."""
+    if stack == LOCAL or os.environ.get("YES") == stack:
         return
     if not sys.stdin.isatty():
         raise Stop(
             f"Taking {stack} down asks for its name and nobody is here to type it: run `make down STACK={stack}` in a "
-            "terminal, or with YES=1 where that is meant."
+            f"terminal, or with YES={stack} where that is meant."
         )
     say(f"This takes environment {stack} down. Type its name to go on:")
     if sys.stdin.readline().strip() != stack:
         raise Stop(f"That is not {stack}: nothing was touched.")
+
+
+def _same_project(stack: str, ground: cloud.Ground) -> None:
+    """Destroying works where the state's provider points, whatever the file says: refuse a state of another project,
+    as that of a bucket that was chosen by mistake."""
+    state = json.loads(_quiet(["stack", "export", "--stack", stack], ground))
+    resources = (state.get("deployment") or {}).get("resources") or []
+    there = {r["inputs"].get("project", "") for r in resources if r["type"] == GOOGLE_PROVIDER}
+    if not there:
+        return  # nothing of Google's was made
+    settings = ["--config-file", str(ground.settings)] if ground.settings else []
+    wanted = ["config", "get", "--path", "rayllm:infra.project.id", "--stack", stack, *settings]
+    named = _quiet(wanted, ground).strip()
+    if there != {named}:
+        raise Stop(
+            f"The state of {stack} is of project {', '.join(sorted(there))} and Pulumi.{stack}.yaml names {named}: "
+            "nothing was touched, because that project would lose what is in it. Set PULUMI_BACKEND_URL to the state "
+            f"that belongs to {named}, or name the state's project in the file."
+        )
 
 
 def _policies(stack: str) -> list[str]:
@@ -101,8 +122,10 @@ def down(stack: str) -> int:
         say("Stack local does not exist here: nothing to end.")
         return 0
     _select(stack, ground)
+    if stack != LOCAL:
+        _same_project(stack, ground)
     say(f"[2/2] pulumi destroy --stack {stack}")
-    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
+    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") == stack else []
     status = _pulumi("destroy", stack, ground, *answer)
     if status == 0 and ground.inside:
         cloud.end_planes(stack)
