@@ -4,7 +4,7 @@ PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test lint check compat env clean lock docs
+.PHONY: help up preview down verify test lint check compat env clean lock docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ preview: python ## show what `make up` would change, and change nothing
 
 down: python ## take the stack down; on this computer no process and no file is left
 	@$(PYTHON) -m tools.stack down $(STACK)
+
+verify: python ## ask what runs whether it is what the last `make up` declared; changes nothing
+	@$(PYTHON) -m tools.stack verify $(STACK)
 
 test: python ## everything but TIER=node; TIER=unit, engine, cluster, serving or node for one
 	@$(PYTHON) -m tools.check test $(TIER)

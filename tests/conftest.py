@@ -47,11 +47,16 @@ def _no_node() -> str | None:
     return _no_serving() or (None if machine.inside() else "it needs a node; `make test TIER=node` starts one")
 
 
+def _no_state() -> str | None:
+    return None if os.environ.get("RAYLLM_STATE") else "it asks a stack that is up; `make verify` runs it"
+
+
 OBSTACLES: dict[str, Callable[[], str | None]] = {
     "engine": _no_engine,
     "cluster": _no_cluster,
     "serving": _no_serving,
     "node": _no_node,
+    "live": _no_state,
 }
 
 

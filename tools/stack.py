@@ -1,7 +1,7 @@
 """The front door behind `make`: gets what is missing, then calls `pulumi` as a person would.
 
 Everything that protects lives in the program and the policy pack; this adds tools, display and, for stack local, a
-state backend inside the checkout. Usage: python -m tools.stack up|preview|down|env|clean [STACK].
+state backend inside the checkout. Usage: python -m tools.stack up|preview|down|verify|env|clean [STACK].
 Standard library only.
 """
 
@@ -27,6 +27,7 @@ STATE = CHECKOUT / ".state"
 LOCAL = "local"
 PROJECT = "rayllm"
 GOOGLE_PROVIDER = "pulumi:providers:gcp"
+LIVE = ("tests/live", "--verbose", "--no-header", "--tb=short")
 ADVISED = ("dev",)
 """Stacks that the policies only advise; every other cloud stack must obey them."""
 
@@ -130,6 +131,22 @@ def down(stack: str) -> int:
     if status == 0 and ground.inside:
         cloud.end_planes(stack)
     return status
+
+
+def verify(stack: str) -> int:
+    """Ask what runs whether it is what the last `up` declared (tests/live)."""
+    if stack != LOCAL and not shutil.which("kubectl"):
+        raise Stop("The pods of a cluster are asked by way of `kubectl`, and there is none on PATH: install kubectl.")
+    ground = _ready(stack, program_only=True)
+    packages.ensure_program(dev=True)
+    if not _exists(stack, ground):
+        raise Stop(f"There is no stack {stack} to ask: `make up STACK={stack}` makes it.")
+    say(f"[2/2] what runs, beside what the last `pulumi up --stack {stack}` declared")
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state.json"
+        state.write_text(_quiet(["stack", "export", "--stack", stack], ground))
+        command = [*ground.inside, str(packages.PROGRAM / "bin" / "python"), "-m", "pytest", *LIVE]
+        return subprocess.run(command, cwd=CHECKOUT, env={**ground.environment, "RAYLLM_STATE": str(state)}).returncode
 
 
 def environment(stack: str) -> int:
@@ -284,6 +301,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "up": up,
     "preview": preview,
     "down": down,
+    "verify": verify,
     "env": environment,
     "clean": clean,
 }

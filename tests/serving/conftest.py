@@ -66,8 +66,12 @@ class Clone:
         file.write_text(yaml.safe_dump(edited(whole, named)))
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, by way of `make env` as a person would call `pulumi`."""
-        script = 'eval "$(make -s env)" && pulumi stack output --json --stack local'
+        """The stack's outputs."""
+        return self.pulumi("stack output --json")
+
+    def pulumi(self, command: str) -> dict[str, Any]:
+        """What it prints as JSON, by way of `make env` as a person would call it."""
+        script = f'eval "$(make -s env)" && pulumi {command} --stack local'
         run = subprocess.run(
             ["sh", "-c", script], cwd=self.folder, env=self.environment(), capture_output=True, text=True
         )

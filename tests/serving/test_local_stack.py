@@ -9,6 +9,7 @@ import asyncio
 import csv
 import io
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import psutil
 import pytest
 
 from infra.machine import processes
+from tests.live.declared import HEAD
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
+from tools.stack import LIVE
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 FAST_PATH = {
@@ -121,6 +124,20 @@ def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
     listening = processes.listening(clone.mark)
     assert {port for _, port in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
     assert {address for address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_path: Path) -> None:
+    assert " passed" in clone.make("verify")
+    state, other = clone.pulumi("stack export"), tmp_path / "state.json"
+    (head,) = (each for each in state["deployment"]["resources"] if each["type"] == HEAD)
+    head["inputs"]["environment"]["RAY_USAGE_STATS_ENABLED"] = "1"
+    other.write_text(json.dumps(state))
+    command = [".venv/bin/python", "-m", "pytest", *LIVE]
+    env = {**clone.environment(), "RAYLLM_STATE": str(other)}
+    run = subprocess.run(command, cwd=clone.folder, env=env, capture_output=True, text=True)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert "1 failed" in run.stdout
+    assert "RAY_USAGE_STATS_ENABLED is 0 instead of 1 in gcs_server" in run.stdout
 
 
 def test_a_second_up_changes_nothing(clone: Clone) -> None:
