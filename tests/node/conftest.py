@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ import yaml
 
 from tests.rig import kubernetes
 from tests.rig.engine import Engine
+from tests.rig.node import machine
 from tests.rig.node.node import Node, node_in
 from tests.unit.case import edited
 
@@ -98,15 +101,78 @@ class Stack:
         path = f"{PODS}/{pod['metadata']['name']}"
         self.node.http.request("DELETE", path, content=json.dumps(options)).raise_for_status()
 
+    def evict(self, pod: str) -> bool:
+        """Whether the budgets let it go."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "ray"}}
+        reply = self.node.http.post(f"{PODS}/{pod}/eviction", json=body)
+        if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return False
+        reply.raise_for_status()
+        return True
+
+    def cordon(self, closed: bool) -> None:
+        """Whether the node takes no new pods."""
+        reply = self.node.http.patch(
+            f"/api/v1/nodes/{machine.NAME}",
+            content=json.dumps({"spec": {"unschedulable": closed}}),
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        reply.raise_for_status()
+
+    def waiting(self, kind: str) -> set[str]:
+        """Why containers of such pods do not run."""
+        states = [each["state"] for pod in self.pods(kind) for each in pod["status"].get("containerStatuses", [])]
+        return {state["waiting"].get("reason", "") for state in states if "waiting" in state}
+
+    def evicted(self, kind: str) -> list[str]:
+        """Names of pods that the kubelet has ended because its node is short of something."""
+        found = self.node.get(f"{PODS}?labelSelector=ray.io/node-type={kind}")["items"]
+        return [each["metadata"]["name"] for each in found if each["status"].get("reason") == "Evicted"]
+
+    def told(self) -> str:
+        """What Serve says of the application and its replicas."""
+        try:
+            return json.dumps(self.dashboard("api/serve/applications/"))
+        except (httpx.HTTPError, ValueError):  # no head, or one that is not ready
+            return ""
+
+    @contextmanager
+    def watched(self) -> Iterator[list[str]]:
+        """What the RayService says of itself, each time that it says something else."""
+        said: list[str] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.3):
+                try:
+                    now = _says(self.service)
+                except httpx.HTTPError:
+                    continue  # the API server is away
+                if [now] != said[-1:]:
+                    said.append(now)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield said
+        finally:
+            done.set()
+            thread.join()
+
     def whole(self, workers: int = 2) -> bool:
-        """Whether head, workers and replicas are all there."""
+        """Whether head, workers and replicas are all there, and no more."""
         if not (self.ready and len(self.running("head")) == 1 and len(self.running("worker")) == workers):
             return False
         try:
-            found = self.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]["LLMServer:tiny"]
+            return len(self.replicas) == workers
         except (httpx.HTTPError, KeyError):
             return False
-        return [each["state"] for each in found["replicas"]].count("RUNNING") == workers
+
+    @property
+    def replicas(self) -> set[str]:
+        """Names of the model's replicas that run."""
+        found = self.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]["LLMServer:tiny"]
+        return {each["replica_id"] for each in found["replicas"] if each["state"] == "RUNNING"}
 
     @property
     def url(self) -> str:
@@ -121,9 +187,27 @@ def _is_in(process: psutil.Process, uid: str) -> bool:
         return False
 
 
+def _says(service: Mapping[str, Any]) -> str:
+    conditions = {each["type"]: each for each in service.get("status", {}).get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    upgrading = conditions.get("UpgradeInProgress", {}).get("status") == "True"
+    return ("Ready" if ready.get("status") == "True" else f"not Ready ({ready.get('reason')})") + (
+        ", upgrading" if upgrading else ""
+    )
+
+
 def _is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+ORDER = ("test_proof.py", "test_verify.py", "test_faults.py", "test_changes.py", "test_leaving.py")
+"""Files share one stack, and the last ends it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    own = {item: ORDER.index(item.path.name) for item in items if item.path.parent == Path(__file__).parent}
+    items.sort(key=lambda item: own.get(item, len(ORDER)))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Requests at a steady rate from an unmodified `openai` client, each counted: whole, or lost and how."""
+"""Requests at a steady rate from an unmodified `openai` client, each counted: whole, or lost and how.
+
+It does not retry: what a client of yours would ask a second time counts as lost.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +21,59 @@ TOKENS = 24
 LIMIT_S = 60
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A request without its whole answer."""
+
+    begun: float
+    """time.monotonic()."""
+    streamed: bool
+    """Whether its first token had come."""
+    cause: str
+
+
 @dataclass
 class Load:
-    """`per_second` streams are begun each second, from entering to leaving; leaving waits for the last of them."""
+    """`per_second` streams of `tokens` are begun each second, from entering to leaving or `hold`; leaving waits for the
+    last of them."""
 
     url: str
     per_second: float = 2
     tokens: int = TOKENS
-    lost: list[str] = field(default_factory=list)
-    """What each lost one died of."""
+    lost: list[Lost] = field(default_factory=list)
     whole: int = 0
+    begun: int = 0
+    first: float = 0
+    """time.monotonic() of its beginning."""
     slowest_s: float = 0
     """Of the whole ones, to the end."""
 
     @property
     def total(self) -> int:
+        """Of those that are over."""
         return self.whole + len(self.lost)
 
-    @property
-    def causes(self) -> str:
-        """`3 APIConnectionError`, and so on."""
-        return ", ".join(f"{count} {name}" for name, count in Counter(self.lost).most_common())
+    def causes(self, moment: float) -> str:
+        """`3 cut (APIError), begun -1.2 to -0.3 s`: seconds are from `moment`, of time.monotonic()."""
+        found = Counter(f"{'cut' if each.streamed else 'refused'} ({each.cause})" for each in self.lost)
+        begun = [each.begun - moment for each in self.lost]
+        when = f", begun {min(begun):.1f} to {max(begun):.1f} s" if begun else ""
+        return ", ".join(f"{count} {name}" for name, count in found.most_common()) + when
+
+    def counts(self, moment: float) -> tuple[int, int, str]:
+        """For a table: all, lost, and of what."""
+        return self.total, len(self.lost), self.causes(moment) or "-"
+
+    def lost_after(self, moment: float) -> list[Lost]:
+        """Those that were begun later than `moment`, of time.monotonic()."""
+        return [each for each in self.lost if each.begun > moment]
+
+    def hold(self) -> None:
+        """Begin no more, as when the gateway sends this region nothing any more."""
+        self._stop.set()
 
     def __enter__(self) -> Load:
-        self._stop = threading.Event()
+        self._stop, self.first = threading.Event(), time.monotonic()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._all()))
         self._thread.start()
         return self
@@ -56,12 +88,13 @@ class Load:
         async with openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=LIMIT_S) as api:
             running: list[asyncio.Task[None]] = []
             while not self._stop.is_set():
+                self.begun += 1
                 running.append(asyncio.create_task(self._one(api)))
                 await asyncio.sleep(1 / self.per_second)
             await asyncio.gather(*running)
 
     async def _one(self, api: openai.AsyncOpenAI) -> None:
-        begun, reason = time.monotonic(), None
+        begun, streamed, reason = time.monotonic(), False, None
         try:
             stream = await api.chat.completions.create(
                 model="tiny",
@@ -71,12 +104,14 @@ class Load:
                 extra_body={"ignore_eos": True},
             )
             async for chunk in stream:
+                streamed = True
                 reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            self.lost.append(type(error).__name__)
+            status = getattr(error, "status_code", "")
+            self.lost.append(Lost(begun, streamed, f"{type(error).__name__} {status}".strip()))
             return
         if reason == "length":
             self.whole += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         else:
-            self.lost.append("cut short")
+            self.lost.append(Lost(begun, streamed, "no end"))

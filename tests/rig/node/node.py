@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ REDIS_PORT = 6379
 PASSWORD = "rig-redis"
 """Of a Redis that nobody outside the namespaces can reach."""
 RAY_IMAGE = "docker.io/rayproject/ray-llm:rig"
+NEXT_IMAGE = "docker.io/rayproject/ray-llm-next:rig"
+"""The same under another digest, for a release to be raised to."""
 VARIABLES = {
     # vLLM on a CPU that it shares with everything else; no network to look for anything in.
     "LANG": "C.UTF-8",
@@ -78,7 +81,12 @@ class Node(Plane):
         self._keep("redis")
         self._keep("containerd")
         found = images.archive(
-            [images.pause(builds.NODE.folder / "pause"), images.ray(RAY_IMAGE, self.ray, VARIABLES)], f / "images.tar"
+            [
+                images.pause(builds.NODE.folder / "pause"),
+                images.ray(RAY_IMAGE, self.ray, VARIABLES),
+                images.ray(NEXT_IMAGE, self.ray, {**VARIABLES, "RAYLLM_RELEASE": "next"}),
+            ],
+            f / "images.tar",
         )
         (f / "images.json").write_text(json.dumps(found))
         self.ctr("images", "import", "--local", str(f / "images.tar"))
@@ -93,6 +101,16 @@ class Node(Plane):
         """Start one program again after `kill`."""
         self._keep(what)
 
+    @contextmanager
+    def without_image(self) -> Iterator[None]:
+        """No registry has it any more, and this node neither: what runs goes on."""
+        names = [name for name in self.ctr("images", "list", "--quiet").split() if self.image.split("@")[0] in name]
+        self.ctr("images", "remove", *names)
+        try:
+            yield
+        finally:
+            self.ctr("images", "import", "--local", str(self.folder / "images.tar"))
+
     def ctr(self, *words: str) -> str:
         """containerd's own client, in Kubernetes' namespace."""
         done = subprocess.run([*self._ctr, *words], capture_output=True, text=True)
@@ -102,7 +120,15 @@ class Node(Plane):
     @property
     def image(self) -> str:
         """Reference of the Ray image, by digest."""
-        return json.loads((self.folder / "images.json").read_text())[RAY_IMAGE.rpartition(":")[0]]
+        return self._reference(RAY_IMAGE)
+
+    @property
+    def next_image(self) -> str:
+        """Of the one that a release is raised to."""
+        return self._reference(NEXT_IMAGE)
+
+    def _reference(self, name: str) -> str:
+        return json.loads((self.folder / "images.json").read_text())[name.rpartition(":")[0]]
 
     def _answers(self, what: str, url: str) -> bool:
         match what:

@@ -25,7 +25,7 @@ FOLDER = Path(os.environ["RAYLLM_NODE_FOLDER"])
 SELECTOR = {POOL_LABEL: node.POOL}
 
 
-def platform(traffic: Traffic, *, fixed: bool) -> Platform:
+def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
     """One cluster of one node, which stands for several of a size that pods take whole. `fixed`: as many as replicas
     need, and none beyond."""
     gpus = GpuNodeGroup(
@@ -62,6 +62,7 @@ def platform(traffic: Traffic, *, fixed: bool) -> Platform:
         head_state=HeadState(Output.from_input(f"{machine.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
         image_repository=None,
         traffic=traffic,
+        release=release,
     )
     entrance = Entrance(
         config_site="rig",
@@ -80,5 +81,6 @@ if __name__ == "__main__":
     config = pulumi.Config("rayllm")
     serving = parse(ServingSettings, "serving", json.loads(config.require("serving")))
     traffic = Traffic(config.get("traffic") or "active")
-    for name, value in deploy(serving, platform(traffic, fixed=config.get_bool("fixed") or False), None).items():
+    made = platform(traffic, config.get("release") or "", fixed=config.get_bool("fixed") or False)
+    for name, value in deploy(serving, made, None).items():
         pulumi.export(name, value)

@@ -1,0 +1,27 @@
+"""Tables that tests write for docs/operations: what they saw, where `RAYLLM_RECORD=1` asks for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "operations"
+WRITTEN = "<!-- Written by `RAYLLM_RECORD=1 make test TIER=node` on a node of two CPU cores with a tiny model. -->\n\n"
+
+
+@dataclass(frozen=True)
+class Page:
+    """`head` ends with the table's own head."""
+
+    name: str
+    head: str
+    rows: list[str] = field(default_factory=list)
+
+    def row(self, *cells: object) -> None:
+        self.rows.append("| " + " | ".join(str(each) for each in cells) + " |\n")
+        print("\n" + self.rows[-1])
+
+    def write(self) -> None:
+        if os.environ.get("RAYLLM_RECORD"):
+            (FOLDER / self.name).write_text(WRITTEN + self.head + "".join(self.rows))

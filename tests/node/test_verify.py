@@ -1,0 +1,74 @@
+"""`make verify` of a stack on clusters: what it asks of the pods through kubectl, and what it says when they differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.declared import POLICY, RAY_SERVICE
+from tests.node.conftest import CHECKOUT, Stack
+from tools.stack import LIVE
+
+
+def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "state.json"
+    file.write_text(json.dumps(state))
+    env = {**os.environ, "PATH": stack.node.environment["PATH"], "RAYLLM_STATE": str(file)}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *LIVE], cwd=CHECKOUT, env=env, capture_output=True, text=True
+    )
+
+
+def verdicts(printed: str, verdict: str) -> Counter[str]:
+    """How many of each check."""
+    return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", printed))
+
+
+def test_every_pod_is_asked_and_is_as_declared(stack: Stack, tmp_path: Path) -> None:
+    run = verify(stack, stack.engine.export(), tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    print(run.stdout)
+    workers, pods = len(stack.running("worker")), len(stack.running("worker")) + 1
+    assert verdicts(run.stdout, "PASSED") == {
+        "head_and_workers_are_there": 1,
+        "a_pod_is_ready_and_runs_the_declared_image": pods,
+        "the_dashboard_is_closed_to_others": 1,
+        "the_declared_proxy_holds_the_port": workers,
+        "a_completion_streams": workers,
+        "tokens_come_by_the_declared_path": workers,
+        "vllm_runs_on_rays_second_executor": 1,
+        "the_environment_is_as_declared": pods,
+        "versions_are_as_declared": pods,
+        "metrics_can_be_scraped": pods,
+    }
+
+
+def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
+    """A variable of the head, the image of the workers, their number, and a network policy that is gone."""
+    state = stack.engine.export()
+    resources = state["deployment"]["resources"]
+    (service,) = (each for each in resources if each["type"] == RAY_SERVICE)
+    cluster = service["inputs"]["spec"]["rayClusterConfig"]
+    (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    next(each for each in head["env"] if each["name"] == "RAY_USAGE_STATS_ENABLED")["value"] = "1"
+    (group,) = cluster["workerGroupSpecs"]
+    group["template"]["spec"]["containers"][0]["image"] = head["image"][:-4] + "0000"
+    group["minReplicas"] = group["maxReplicas"] = 9
+    next(each for each in resources if each["type"] == POLICY)["inputs"]["metadata"]["name"] = "gone"
+    run = verify(stack, state, tmp_path)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert verdicts(run.stdout, "FAILED") == {
+        "head_and_workers_are_there": 1,
+        "a_pod_is_ready_and_runs_the_declared_image": len(stack.running("worker")),
+        "the_dashboard_is_closed_to_others": 1,
+        "the_environment_is_as_declared": 1,
+    }
+    assert "RAY_USAGE_STATS_ENABLED is 0 instead of 1 in gcs_server" in run.stdout
