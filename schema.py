@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 
@@ -65,6 +69,49 @@ class Refused(Exception):
         self.rules = tuple(rules)
 
 
+def form(pattern: str, instead: str) -> AfterValidator:
+    """For text that must match `pattern` whole; whoever writes another is told `write {instead}`."""
+    whole = re.compile(pattern)
+
+    def fits(text: str) -> str:
+        if not whole.fullmatch(text):
+            raise wanted(instead)
+        return text
+
+    return AfterValidator(fits)
+
+
+HOSTNAME = r"(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])"
+HOSTNAME_WORDS = "a host name such as llm.example.com: small letters, no scheme, no port, no * and no dot at the end"
+
+
+def wanted(instead: str) -> PydanticCustomError:
+    """The error to raise for a value whose place says what is wrong with it."""
+    return PydanticCustomError("form", "{instead}", {"instead": instead})
+
+
+def _day(value: object) -> date:
+    """Pulumi hands on a day that is written without quotes as a time at midnight."""
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value).removesuffix("T00:00:00Z"))
+    except ValueError:
+        raise wanted('a day, such as "2027-06-30"') from None
+
+
+def _range(value: object) -> IPv4Network:
+    try:
+        if isinstance(value, str | IPv4Network):
+            return IPv4Network(value)
+    except ValueError:
+        pass
+    raise wanted("an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix")
+
+
+Day = Annotated[date, PlainValidator(_day)]
+Range = Annotated[IPv4Network, PlainValidator(_range)]
+
 M = TypeVar("M", bound=Settings)
 
 
@@ -76,7 +123,8 @@ def parse(model: type[M], block: str, raw: object) -> M:
             ["type"],
         )
     try:
-        return model.model_validate(dict(raw))
+        # Strictly, as JSON (Pulumi hands the blocks on as JSON): 8 is not "8", and neither is true.
+        return model.model_validate_json(json.dumps(dict(raw), default=str), strict=True)
     except ValidationError as error:
         details = _told_once(error.errors(include_url=False))
         raise Refused([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
@@ -94,8 +142,10 @@ def _told_once(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
     at = _path(block, detail["loc"], model)
-    given = repr(detail["input"])
+    given = "null" if detail["input"] is None else repr(detail["input"])
+    given = given.lower() if isinstance(detail["input"], bool) else given
     given = given if len(given) <= 60 else given[:57] + "..."
+    context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
             name = str(detail["loc"][-1])
@@ -106,22 +156,34 @@ def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
         case "missing":
             return f"{at} is required and missing; add it (docs/settings.md says what it means)."
         case "union_tag_invalid" | "union_tag_not_found":
-            context = detail.get("ctx", {})
             key = str(context.get("discriminator", "kind")).strip("'")
             tags = ", ".join(repr(tag) for m in _models_at(model, detail["loc"]) for tag in _tags(m))
             return f"{at} needs `{key}`, one of {tags}; got {given}."
         case "literal_error" | "enum":
-            return f"{at} is {given}; write one of {detail.get('ctx', {}).get('expected', '')}."
+            return f"{at} is {given}; write one of {context.get('expected', '')}."
         case "too_short":
-            context = detail.get("ctx", {})
             return f"{at} has {context.get('actual_length')} entries and needs at least {context.get('min_length')}."
         case "too_long":
-            context = detail.get("ctx", {})
             return f"{at} has {context.get('actual_length')} entries and takes at most {context.get('max_length')}."
         case "tuple_type":
             return f"{at} is {given}; write a list."
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"{at} is {given}; write a mapping of settings."
+        case "form":
+            return f"{at} is {given}; write {context.get('instead')}."
+        case "int_type" | "int_from_float":
+            return f"{at} is {given}; write a whole number."
+        case "bool_type":
+            return f"{at} is {given}; write true or false."
+        case "string_type":
+            return f"{at} is {given}; write text, in quotes where YAML would read something else."
+        case "greater_than_equal" | "less_than_equal":
+            bound = f"{context['ge']} or more" if "ge" in context else f"{context.get('le')} or less"
+            return f"{at} is {given}; write {bound}."
+        case "multiple_of":
+            return f"{at} is {given}; write a multiple of {context.get('multiple_of')}."
+        case "string_too_long":
+            return f"{at} has {len(str(detail['input']))} characters and takes at most {context.get('max_length')}."
         case kind if kind in Rule.registry:
             return f"{at}: {detail['msg']}"
         case _:

@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from pydantic_core import PydanticCustomError
 
-from schema import Rule, Settings
+from schema import Range, Rule, Settings
 
 BASE = IPv4Network("10.0.0.0/8")
 """Room for 64 regions."""
@@ -90,17 +90,17 @@ TOO_SMALL = Rule(
 class GivenRanges(Settings):
     """Ranges of a region that are given; those left out are derived from its index."""
 
-    nodes: IPv4Network | None = None
+    nodes: Range | None = None
     """Primary range of the node subnet."""
-    pods: IPv4Network | None = None
+    pods: Range | None = None
     """Secondary range for pods."""
-    services: IPv4Network | None = None
+    services: Range | None = None
     """Secondary range for Services."""
-    global_proxies: IPv4Network | None = None
+    global_proxies: Range | None = None
     """Proxy-only subnet of the load balancer across regions."""
-    regional_proxies: IPv4Network | None = None
+    regional_proxies: Range | None = None
     """Proxy-only subnet of the region's own load balancers."""
-    redis: IPv4Network | None = None
+    redis: Range | None = None
     """Where Memorystore puts its instance."""
 
 

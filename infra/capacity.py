@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from infra.accelerators import CapacityKind, MachineType
-from schema import Rule, Settings
+from schema import Day, Rule, Settings, form
 
 CALENDAR_DAYS = 90
 CALENDAR_NODES = 80
@@ -124,15 +124,19 @@ PATH = re.compile(
     r"(?:/reservationBlocks/(?P<block>[^/]+))?(?:/reservationSubBlocks/(?P<sub_block>[^/]+))?"
 )
 """What people have at hand: the reservation as other tools write it."""
-RESOURCE_NAME = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
+NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+NAME_WORDS = "its name alone: up to 63 lowercase letters, digits and hyphens, a letter first and no hyphen last"
+PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+PROJECT_WORDS = "a project's id: 6 to 30 lowercase letters, digits and hyphens, a letter first and no hyphen last"
+ResourceName = Annotated[str, form(NAME, NAME_WORDS)]
 
 
 class _Reserved(Settings):
     """What both kinds of reservation say. Either must be one that VMs consume by its name (specificReservation)."""
 
-    name: str = Field(pattern=RESOURCE_NAME)
+    name: ResourceName
     """The reservation's name."""
-    project: str | None = None
+    project: Annotated[str, form(PROJECT, PROJECT_WORDS)] | None = None
     """The project that owns it, where another project shares it with this one."""
     count: int = Field(ge=1)
     """VMs in it that this pool may use."""
@@ -150,11 +154,11 @@ class Reservation(_Reserved):
     """VMs that Compute Engine keeps for this project, or that another project shares."""
 
     kind: Literal["reservation"]
-    block: str | None = Field(default=None, pattern=RESOURCE_NAME)
+    block: ResourceName | None = None
     """One block of it, for VMs close together."""
-    sub_block: str | None = Field(default=None, pattern=RESOURCE_NAME)
+    sub_block: ResourceName | None = None
     """One sub-block of that block."""
-    ends_at: date | None = None
+    ends_at: Day | None = None
     """Its last day, if it has one: VMs that are bound to a reservation are stopped or deleted with it."""
     active: bool = True
     """False until Google has delivered it: the pool then exists and has no node."""
@@ -170,9 +174,9 @@ class Calendar(_Reserved):
     """A reservation for given days, made through a future reservation request in calendar mode."""
 
     kind: Literal["calendar"]
-    starts_at: date
+    starts_at: Day
     """Its first day."""
-    ends_at: date
+    ends_at: Day
     """The day it ends: its VMs are stopped or deleted then."""
     active: bool = False
     """True once it has begun: until then the pool exists and has no node."""

@@ -70,6 +70,8 @@ def _models(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel
 
 
 def _words(annotation: Any, field: FieldInfo | None = None) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _words(typing.get_args(annotation)[0], field)
     inner = list(models_in(annotation))
     optional = type(None) in typing.get_args(annotation)
     if inner:

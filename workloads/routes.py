@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from schema import Settings
+from schema import HOSTNAME, HOSTNAME_WORDS, Settings, form
 
 
 class PathRoute(Settings):
@@ -18,7 +18,9 @@ class PathRoute(Settings):
 
     kind: Literal["path"]
     """A path."""
-    prefix: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=256)]
+    prefix: Annotated[
+        str, form(r"(?=.{2,256}$)(/[A-Za-z0-9._-]+)+", "a path such as /qwen, without a slash at the end")
+    ]
     """Such as /qwen: clients use https://…/qwen/v1 as their base URL."""
 
 
@@ -27,7 +29,7 @@ class HostRoute(Settings):
 
     kind: Literal["host"]
     """A name."""
-    hostname: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=253)]
+    hostname: Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
     """The certificate and DNS must know it, too."""
 
 
@@ -36,9 +38,13 @@ class HeaderRoute(Settings):
 
     kind: Literal["header"]
     """A header."""
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "x-model"
+    name: Annotated[str, form(r"[A-Za-z0-9-]{1,64}", "the header's name: up to 64 letters, digits and hyphens")] = (
+        "x-model"
+    )
     """Of the header."""
-    value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,128}$")]
+    value: Annotated[
+        str, form(r"[A-Za-z0-9._/-]{1,128}", "up to 128 letters, digits, dots, hyphens, underscores and slashes")
+    ]
     """Exactly."""
 
 

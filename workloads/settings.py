@@ -3,13 +3,15 @@ clusters need to know besides."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 import versions
-from schema import Rule, Settings
+from schema import Refused, Rule, Settings, form, wanted
 from workloads.data_path import DataPath
 from workloads.routes import Route
 
@@ -19,6 +21,11 @@ STORE = "store:"
 """How a model source begins that is a folder of infra.model_store's bucket."""
 FIRST = "llm"
 """What the first model's RayService is called."""
+
+IMAGE = (
+    r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w.-]+)?@sha256:[0-9a-f]{64}"
+)
+IMAGE_WORDS = "REPOSITORY@sha256:DIGEST in small letters, without a scheme"
 
 DECIDED_HERE = {
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
@@ -50,6 +57,18 @@ AUTOSCALING_BOUNDS = Rule(
 )
 
 
+NO_DIGEST = Rule(
+    "serving.image-without-digest",
+    wrong="image {image} has no digest",
+    why="a tag can come to mean another image, and two nodes would run two programs under one name",
+    instead="write REPOSITORY@sha256:DIGEST (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
+)
+OTHER_RAY = Rule(
+    "serving.image-of-another-ray",
+    wrong="the image's tag says Ray {tag} and ray_version is {version}",
+    why="KubeRay and this stack's checks go by ray_version",
+    instead="write ray_version: {tag}, or the image of Ray {version}",
+)
 RAY_TOO_OLD = Rule(
     "serving.ray-too-old",
     wrong="ray_version is {version}",
@@ -70,7 +89,9 @@ class RequestRouter(StrEnum):
 class Lora(Settings):
     """Adapters beside the base model, loaded on demand."""
 
-    adapters_bucket: Annotated[str, StringConstraints(pattern=r"^gs://[^/]+(/.*[^/])?$")]
+    adapters_bucket: Annotated[
+        str, form(r"gs://[a-z0-9][^/]+(/.*[^/])?", "gs://BUCKET/FOLDER, without a slash at the end")
+    ]
     """`gs://…` under which adapters lie, one folder each (Ray's dynamic_lora_loading_path: it reads buckets only)."""
     max_adapters_per_replica: int = Field(default=16, ge=1)
     """Adapters that a replica holds at once."""
@@ -79,7 +100,13 @@ class Lora(Settings):
 class Model(Settings):
     """The model and the name that clients ask for."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,95}$")]
+    id: Annotated[
+        str,
+        form(
+            r"[A-Za-z0-9][A-Za-z0-9._/-]{0,95}",
+            "up to 96 letters, digits, dots, hyphens, underscores and slashes, a letter or digit first",
+        ),
+    ]
     """What clients write in `model`."""
     source: str = TINY
     """On a computer `tiny-random` (made on the spot, its answers are noise) or a local folder in Hugging Face format;
@@ -91,6 +118,15 @@ class Model(Settings):
     """Adapters, if any."""
 
 
+def _plain(value: object) -> object:
+    if not isinstance(value, bool | int | float | str):
+        raise wanted("a number, text, or true or false")
+    return value
+
+
+Argument = Annotated[bool | int | float | str, BeforeValidator(_plain)]
+
+
 class Engine(Settings):
     """vLLM's part."""
 
@@ -98,7 +134,7 @@ class Engine(Settings):
     """Longest context, prompt and answer together, in tokens."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs that one replica uses."""
-    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    arguments: dict[str, Argument] = Field(default_factory=dict)
     """Further vLLM engine arguments under vLLM's own names."""
 
     @model_validator(mode="after")
@@ -184,7 +220,13 @@ class Service(Settings):
 class FurtherService(Service):
     """A model beside the first one, as a RayService of its own: Ray's direct path has one model an application."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=47)]
+    name: Annotated[
+        str,
+        form(
+            r"[a-z]([a-z0-9-]{0,45}[a-z0-9])?",
+            "up to 47 lowercase letters, digits and hyphens, a letter first and no hyphen last",
+        ),
+    ]
     """Its RayService. Changing it makes another."""
     route: Route
     """Which requests are its own; all others go to the first model."""
@@ -195,9 +237,9 @@ class FurtherService(Service):
 class Release(Settings):
     """What a region's `release` chooses: what pods are made from, and what else is raised region by region."""
 
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$")]
+    image: Annotated[str, form(IMAGE, IMAGE_WORDS)]
     """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
-    ray_version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = versions.RAY
+    ray_version: Annotated[str, form(r"\d+\.\d+\.\d+", f'a whole version, such as "{versions.RAY}"')] = versions.RAY
     """The Ray in that image."""
     longest_answer_s: int = Field(default=600, ge=30, le=3400)
     """Seconds from a request to the last token of its answer; every time-out follows from it
@@ -213,12 +255,26 @@ class Release(Settings):
     engine: Engine | None = None
     """Instead of serving.engine."""
 
+    @field_validator("image", mode="before")
+    @classmethod
+    def _by_digest(cls, image: object) -> object:
+        if isinstance(image, str) and image and "@" not in image:
+            raise NO_DIGEST.refusal(image=image)
+        return image
+
     @field_validator("ray_version")
     @classmethod
     def _new_enough(cls, version: str) -> str:
         if _numbers(version) < _numbers(versions.RAY_FLOOR):
             raise RAY_TOO_OLD.refusal(version=version, floor=versions.RAY_FLOOR)
         return version
+
+    @model_validator(mode="after")
+    def _ray_of_the_image(self) -> Release:
+        tagged = re.search(r":(\d+\.\d+\.\d+)\b", self.image)
+        if tagged and tagged[1] != self.ray_version:
+            raise OTHER_RAY.refusal(tag=tagged[1], version=self.ray_version)
+        return self
 
     @property
     def is_placeholder(self) -> bool:
@@ -273,14 +329,12 @@ class ServingSettings(Service):
         first = self.model_copy(update={name: value for name, value in instead.items() if value is not None})
         return (first, *(self.clusters.services if self.clusters else ()))
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_model(cls, raw: object) -> object:
-        if isinstance(raw, dict):
-            several = raw.get("models") or raw.get("model")
-            if isinstance(several, list):
-                raise ONE_MODEL.refusal(count=len(several))
-        return raw
+
+def several_models(serving: object) -> Refused | None:
+    """What to tell whoever writes a list of models. Looked for in what was written: a validator that saw it first would
+    make pydantic take the rest of the block for Python's own data, which it reads less strictly."""
+    found = (serving.get("models") or serving.get("model")) if isinstance(serving, Mapping) else None
+    return Refused([ONE_MODEL.sentence(count=len(found))], [ONE_MODEL.id]) if isinstance(found, list) else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

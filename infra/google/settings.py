@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date
 from enum import StrEnum
-from ipaddress import IPv4Network
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -19,18 +17,25 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from infra import accelerators, addresses, capacity, names
 from infra.accelerators import MachineShape, MachineType
 from infra.addresses import GivenRanges, NodeDemand, RegionRanges
-from infra.capacity import Capacity, PoolTerms, Sizing
+from infra.capacity import NAME, NAME_WORDS, PROJECT, PROJECT_WORDS, Capacity, PoolTerms, Sizing
 from infra.contract import Traffic
 from infra.google import rules
-from schema import Settings
+from schema import HOSTNAME, HOSTNAME_WORDS, Day, Range, Settings, form
 from versions import GKE_FLOOR
 
 Found = tuple[tuple[str | int, ...], PydanticCustomError]
 """Where in the block, and what is refused there."""
 
-ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-KeyName = Annotated[str, Field(pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$")]
-Hostname = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]*[a-z0-9]$")]
+ResourceName = Annotated[str, form(NAME, NAME_WORDS)]
+ProjectId = Annotated[str, form(PROJECT, PROJECT_WORDS)]
+KeyName = Annotated[
+    str,
+    form(
+        r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+        "projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version",
+    ),
+]
+Hostname = Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
 
 SYSTEM_POOL = "system"
 """Last part of the system pool's name."""
@@ -51,7 +56,7 @@ def _all_or_itself(model: M, found: Iterator[Found]) -> M:
 class Project(Settings):
     """The Google Cloud project that everything is in. It exists, and has a billing account."""
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    id: ProjectId
     """Its id."""
     number: int = Field(gt=0)
     """Its number, which service agents and principals are named by; written here, it is never asked for."""
@@ -62,7 +67,7 @@ class NewNetwork(Settings):
 
     kind: Literal["new"] = "new"
     """Make one."""
-    base: IPv4Network = addresses.BASE
+    base: Range = addresses.BASE
     """Range that every region's ranges are derived from (infra/addresses.py)."""
 
 
@@ -75,7 +80,7 @@ class ExistingSubnetwork(Settings):
     """Name of its secondary range for pods."""
     services_range: ResourceName
     """Name of its secondary range for Services."""
-    proxies: IPv4Network | None = None
+    proxies: Range | None = None
     """Range of the active proxy-only subnetwork that a private entrance needs."""
 
 
@@ -126,7 +131,13 @@ class ExistingCluster(Settings):
     """The cluster; its location is the region."""
     dns_endpoint: Hostname
     """Host name of its DNS endpoint (`controlPlaneEndpointsConfig.dnsEndpointConfig.endpoint`)."""
-    membership: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/memberships/[^/]+$")
+    membership: (
+        Annotated[
+            str,
+            form(r"projects/[^/]+/locations/[^/]+/memberships/[^/]+", "projects/P/locations/L/memberships/NAME, whole"),
+        ]
+        | None
+    ) = None
     """Its fleet membership; a multi-cluster entrance needs it."""
 
 
@@ -268,9 +279,9 @@ class MaintenanceExclusion(Settings):
 
     name: ResourceName
     """What it is called."""
-    starts_at: date
+    starts_at: Day
     """First day."""
-    ends_at: date | None = None
+    ends_at: Day | None = None
     """First day after it; null: until the version's end of support."""
     scope: ExclusionScope = ExclusionScope.NO_MINOR_OR_NODE_UPGRADES
     """What GKE leaves alone."""
@@ -304,7 +315,7 @@ class AuthorizedNetwork(Settings):
 
     name: str
     """Whose they are."""
-    cidr: IPv4Network
+    cidr: Range
     """The range."""
 
     @model_validator(mode="after")
@@ -329,7 +340,9 @@ class ClusterOptions(Settings):
 
     release_channel: ReleaseChannel = ReleaseChannel.REGULAR
     """How soon GKE versions come."""
-    min_version: str = Field(default=GKE_FLOOR, pattern=r"^1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?$")
+    min_version: Annotated[
+        str, form(r"1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?", 'a GKE version such as "1.35" or "1.35.2-gke.1842000"')
+    ] = GKE_FLOOR
     """Oldest GKE version of a new cluster, whole or in part (1.35); the channel takes it on from there."""
     maintenance: Maintenance = Maintenance()
     """When GKE may upgrade on its own."""
@@ -390,7 +403,7 @@ class GatewayClass(StrEnum):
 class CloudArmor(Settings):
     """The security policy in front of a public entrance; whatever it does not allow is answered with 403."""
 
-    allowed_sources: tuple[IPv4Network, ...] = Field(min_length=1, max_length=10)
+    allowed_sources: tuple[Range, ...] = Field(min_length=1, max_length=10)
     """Who may call; 0.0.0.0/0 for everybody, at the rate below."""
     requests_per_minute: int = Field(default=600, ge=1)
     """Of one client address; beyond it, 429."""
@@ -495,7 +508,13 @@ class NewBucket(Settings):
 
     kind: Literal["new"] = "new"
     """Make one."""
-    location: str = Field(default="US", pattern=r"^([A-Z]+[0-9]*|[A-Z]+-[A-Z]+[0-9]+)$")
+    location: Annotated[
+        str,
+        form(
+            r"US|EU|ASIA|ASIA1|EUR[4578]|NAM4|[A-Z]+-[A-Z]+[0-9]+",
+            "a location in capitals: US, EU or ASIA, a dual-region such as NAM4, or a region such as US-CENTRAL1",
+        ),
+    ] = "US"
     """In capitals, as Cloud Storage writes it: a multi-region (US), a dual-region (NAM4) or a region (US-CENTRAL1).
     Changing it replaces the bucket."""
 
@@ -505,7 +524,9 @@ class ExistingBucket(Settings):
 
     kind: Literal["existing"]
     """Use one."""
-    name: str
+    name: Annotated[
+        str, form(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the bucket's name alone, without gs:// and without a folder")
+    ]
     """Its name, without gs://."""
 
 
@@ -524,7 +545,7 @@ class HeadState(Settings):
 
     tier: RedisTier = RedisTier.STANDARD_HA
     """BASIC has one node. Changing it replaces the instance."""
-    memory_gib: int = Field(default=1, ge=1)
+    memory_gib: int = Field(default=1, ge=1, le=300)
     """Size of the instance; a cluster's state takes megabytes."""
 
 
@@ -533,7 +554,9 @@ class MirroredImages(Settings):
 
     kind: Literal["mirror"] = "mirror"
     """Make one for each region."""
-    upstream: str = "https://registry-1.docker.io"
+    upstream: Annotated[
+        str, form(r"https://[a-z0-9][a-z0-9.-]*(:\d+)?", "a registry's address, such as https://registry-1.docker.io")
+    ] = "https://registry-1.docker.io"
     """The registry that it fetches from."""
     streaming: bool = True
     """Image streaming: containers start before the whole image has come."""
@@ -546,7 +569,7 @@ class ExistingImages(Settings):
     """Use one."""
     name: ResourceName
     """The repository, in this project."""
-    location: str
+    location: Annotated[str, form(r"us|europe|asia|[a-z]+-[a-z]+\d+", "a region, or one of us, europe, asia")]
     """Where it is: a region or a multi-region."""
     streaming: bool = True
     """Image streaming: containers start before the whole image has come."""

@@ -48,6 +48,18 @@ CASES = [
         ("2.56.1 or later", "ray#64488"),
         "dev",
     ),
+    Case(
+        "serving.image-without-digest",
+        {"serving.clusters.releases.r1.image": "rayproject/ray-llm:latest"},
+        ("image rayproject/ray-llm:latest", "@sha256:DIGEST"),
+        "dev",
+    ),
+    Case(
+        "serving.image-of-another-ray",
+        {"serving.clusters.releases.r1.image": f"rayproject/ray-llm:2.58.0-py312-cu130{DIGEST}"},
+        ("says Ray 2.58.0", "ray_version: 2.58.0"),
+        "dev",
+    ),
     Case("environment.tiny-on-clusters", {"serving.model.source": "tiny-random"}, ("Hugging Face id",), "dev"),
     Case(
         "environment.no-model-store",

@@ -3,6 +3,13 @@
 from tests.unit.case import Case
 
 CASES = [
+    Case(
+        "environment.secret-in-clear",
+        {"serving.engine.arguments": {"revision": "hf_" + 30 * "a"}},
+        ("serving.engine.arguments.revision holds", "rayllm:huggingFaceToken"),
+    ),
+    Case("environment.secret-in-clear", {"infra.regions.0.name": "ghp_" + 36 * "a"}, ("infra.regions[0].name",), "dev"),
+    Case("environment.secret-in-clear", {"huggingFaceToken": "anything"}, ("huggingFaceToken holds", "--secret")),
     Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ingress/builder.py")),
     Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.clusters.services",)),
     Case(
