@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import versions
 from infra.contract import GpuNodeGroup
 from infra.google import naming
 from infra.google.node_groups import gpu_nodes
-from infra.google.settings import DirectImages, GoogleSettings, Region
+from infra.google.settings import DirectImages, GoogleSettings, ManagedCertificate, Region
 from infra.machine.settings import MachineSettings
 from infra.settings import InfraSettings
 from schema import Rule
 from workloads import compatibility
 from workloads.data_path import TERMS
 from workloads.kubernetes import sizing
-from workloads.routes import HostRoute
+from workloads.routes import FIRST_ANSWERS, HostRoute, PathRoute
 from workloads.settings import FIRST, STORE, TINY, Clusters, Service, ServingSettings
 
 EXAMPLE = "example-"
 """How the ids of the projects in this repository's own files begin."""
+EXAMPLE_NUMBERS = range(100000000001, 100000000004)
+CHANGE_ME = "change-me"
+
+HUGGING_FACE = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+BUCKET, IMAGE_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+(/[^/\s]+)*", r"(/[^/\s]+)+"
+PLACES = re.compile(rf"{re.escape(STORE)}[^/\s]+(/[^/\s]+)*|{BUCKET}|{HUGGING_FACE}|{IMAGE_FOLDER}")
+"""Where pods can read a model from."""
 
 NOTHING_TO_RUN = Rule(
     "environment.nothing-to-run",
@@ -43,6 +51,12 @@ LOCAL_MODEL = Rule(
     instead="write `tiny-random` or the absolute path of such a folder",
 )
 
+POOL_HERE = Rule(
+    "environment.pool-on-a-machine",
+    wrong="serving.pool is set with infra.kind machine",
+    why="a computer has no pools",
+    instead="take `pool` out",
+)
 LORA_HERE = Rule(
     "environment.lora-on-a-machine",
     wrong="serving.model.lora is set with infra.kind machine",
@@ -72,15 +86,21 @@ RELEASE = Rule(
     why="the releases in serving.clusters.releases are {known}",
     instead="write one of them; with a single one it can be left out",
 )
+LEFT_OVER = Rule(
+    "environment.left-over",
+    wrong="{at} is {value}",
+    why="that is what this repository's example says, and the project is not the example's",
+    instead="write your own",
+)
 PLACEHOLDER = Rule(
     "environment.placeholder-image",
-    wrong="the image of release {release} has a digest of zeros",
+    wrong="serving.clusters.releases.{release}.image has a digest of zeros",
     why="that is this repository's placeholder, and no registry has such an image",
     instead="write the digest of the image that you tested (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
 )
 TWO_REGISTRIES = Rule(
     "environment.image-with-registry",
-    wrong="the image of release {release} begins with a registry, {registry}",
+    wrong="serving.clusters.releases.{release}.image begins with a registry, {registry}",
     why="nodes get images from the repository of infra.images, whose address goes in front",
     instead="leave {registry}/ out, or write infra.images: {{kind: direct}}",
 )
@@ -89,6 +109,13 @@ TINY_THERE = Rule(
     wrong="serving.model.source is tiny-random with infra.kind google",
     why="random weights are made on a computer, to show that it works; on GPUs they are only expensive",
     instead="write a Hugging Face id, `store:<folder>` or `gs://…`",
+)
+MODEL_SOURCE = Rule(
+    "environment.model-source",
+    wrong="model.source of model {model} is {source!r}",
+    why="pods can read four kinds of places only, and would find out when the GPUs are up and paid for",
+    instead="write `store:FOLDER` of infra.model_store, `gs://BUCKET/FOLDER`, a Hugging Face id (OWNER/NAME), or the "
+    "absolute path of a folder of the image",
 )
 NO_STORE = Rule(
     "environment.no-model-store",
@@ -120,17 +147,23 @@ REPLICA_TOO_WIDE = Rule(
     why="a replica stays on one node, and those in {region} have {per_node} GPU(s)",
     instead="write at most {per_node}, or a pool of larger machines",
 )
+GPUS_LEFT = Rule(
+    "environment.gpus-left-over",
+    wrong="tensor_parallel_size of model {model} is {each}",
+    why="a node of {region} has {per_node} GPUs, so {left} of them would be paid for and never used",
+    instead="write {fitting}",
+)
 TOO_MANY_REPLICAS = Rule(
     "environment.too-many-replicas",
     wrong="model {model} asks for {replicas} replicas of {each} GPU(s)",
     why="the nodes of {region}, at their most, have room for {room}",
-    instead="write at most {room}, or more nodes in infra.regions[{index}].pools",
+    instead="write at most {room}, or more nodes in that region's pools (infra.regions)",
 )
 POOL_SHARED = Rule(
     "environment.pool-too-small",
     wrong="the models on pool {pool} of {region} take {wanted} nodes together",
     why="a worker pod takes a node whole, and the pool has at most {there}",
-    instead="write fewer replicas, or more nodes in infra.regions[{index}].pools",
+    instead="write fewer replicas, or more nodes in that region's pool (infra.regions)",
 )
 HEADS = Rule(
     "environment.heads-do-not-fit",
@@ -140,12 +173,24 @@ HEADS = Rule(
 )
 SERVICE_TWICE = Rule(
     "environment.service-twice",
-    wrong="serving.clusters.services has {what} twice",
+    wrong="serving.clusters.services has the {what} twice",
     why="each is a RayService and a route of its own; the first model's is called {first} and takes what is left",
     instead="give each another name and another route",
 )
 
 
+PATH_TAKEN = Rule(
+    "environment.path-taken",
+    wrong="service {name} is to be told by the path {prefix}",
+    why="the first model, {first}, answers there",
+    instead="write another path, such as /{name}",
+)
+HOST_UNCERTIFIED = Rule(
+    "environment.host-uncertified",
+    wrong="service {name} is to be told by the host {hostname}",
+    why="the certificate that Google issues for infra.gateway is for {certified} alone",
+    instead="write a route by path or header, or infra.gateway.certificate: {{kind: existing}} with one for both names",
+)
 HOST_TAKEN = Rule(
     "environment.host-taken",
     wrong="service {name} is to be told by the host {hostname}",
@@ -188,6 +233,8 @@ def _on_a_machine(machine: MachineSettings, serving: ServingSettings | None) -> 
         )
     if serving.clusters is not None:
         yield CLUSTERS_BLOCK_HERE.id, CLUSTERS_BLOCK_HERE.sentence()
+    if serving.pool is not None:
+        yield POOL_HERE.id, POOL_HERE.sentence()
     if serving.model.lora is not None and not TERMS[serving.data_path].direct:  # the direct path's own row says more
         yield LORA_HERE.id, LORA_HERE.sentence()
     source = Path(serving.model.source)
@@ -199,14 +246,52 @@ def _on_clusters(google: GoogleSettings, serving: ServingSettings, token: bool) 
     if serving.clusters is None:
         yield CLUSTERS_MISSING, {}
         return
+    yield from _left_over(google)
     yield from _releases(google, serving.clusters)
     yield from _names(google, serving.clusters)
     for service in _models(serving):
         yield from _model(google, service, token)
-    for index, region in enumerate(google.regions):
-        services = serving.services(serving.clusters.release(region.release))
-        misfits = [found for service in services for found in _room(index, region, service)]
-        yield from misfits or _together(google, index, region, services)
+    yield from _once(_regions(google, serving, serving.clusters))
+
+
+def _regions(google: GoogleSettings, serving: ServingSettings, clusters: Clusters) -> Iterator[Found]:
+    for region in google.regions:
+        services = serving.services(clusters.release(region.release))
+        misfits = [found for service in services for found in _room(region, service)]
+        yield from misfits or _together(google, region, services)
+
+
+def _once(found: Iterable[Found]) -> Iterator[Found]:
+    """What is wrong in several regions alike is told once, with all their names."""
+    regions: dict[tuple[Rule, tuple[tuple[str, object], ...]], list[str]] = {}
+    for rule, facts in found:
+        alike = tuple((name, value) for name, value in facts.items() if name != "region")
+        regions.setdefault((rule, alike), []).append(str(facts["region"]))
+    for (rule, alike), names in regions.items():
+        yield rule, {**dict(alike), "region": " and ".join(dict.fromkeys(names))}
+
+
+def _left_over(google: GoogleSettings) -> Iterator[Found]:
+    """What nobody has changed who put in a project of their own."""
+    if google.project.id.startswith(EXAMPLE):
+        return
+    if google.project.number in EXAMPLE_NUMBERS:
+        yield LEFT_OVER, {"at": "infra.project.number", "value": google.project.number}
+    for at, value in _texts("infra", google.model_dump(mode="json")):
+        if CHANGE_ME in value:
+            yield LEFT_OVER, {"at": at, "value": value}
+
+
+def _texts(at: str, value: object) -> Iterator[tuple[str, str]]:
+    match value:
+        case dict():
+            yield from (found for key, inner in value.items() for found in _texts(f"{at}.{key}", inner))
+        case list():
+            yield from (found for index, inner in enumerate(value) for found in _texts(f"{at}[{index}]", inner))
+        case str():
+            yield at, value
+        case _:
+            pass
 
 
 def _incompatible(serving: ServingSettings) -> Iterator[tuple[str, str]]:
@@ -241,26 +326,36 @@ def _releases(google: GoogleSettings, clusters: Clusters) -> Iterator[Found]:
 
 def _names(google: GoogleSettings, clusters: Clusters) -> Iterator[Found]:
     names = Counter([FIRST, *(service.name for service in clusters.services)])
-    routes = Counter(str(service.route) for service in clusters.services)
-    for what, count in (names + routes).items():
+    routes = Counter(service.route.told for service in clusters.services)
+    for what, count in (Counter({f"name {name}": count for name, count in names.items()}) + routes).items():
         if count > 1:
             yield SERVICE_TWICE, {"what": what, "first": FIRST}
     for service in clusters.services:
-        if isinstance(service.route, HostRoute) and service.route.hostname == google.gateway.hostname:
-            yield HOST_TAKEN, {"name": service.name, "hostname": service.route.hostname, "first": FIRST}
+        match service.route:
+            case PathRoute(prefix=prefix) if prefix.split("/")[1] in FIRST_ANSWERS:
+                yield PATH_TAKEN, {"name": service.name, "prefix": prefix, "first": FIRST}
+            case HostRoute(hostname=hostname) if hostname == google.gateway.hostname:
+                yield HOST_TAKEN, {"name": service.name, "hostname": hostname, "first": FIRST}
+            case HostRoute(hostname=hostname) if isinstance(google.gateway.certificate, ManagedCertificate):
+                certified = google.gateway.hostname
+                yield HOST_UNCERTIFIED, {"name": service.name, "hostname": hostname, "certified": certified}
+            case _:
+                pass
 
 
 def _model(google: GoogleSettings, service: Service, token: bool) -> Iterator[Found]:
     source = service.model.source
     if source == TINY:
         yield TINY_THERE, {}
+    elif not PLACES.fullmatch(source) or ".." in source:
+        yield MODEL_SOURCE, {"model": service.model.id, "source": source}
     if source.startswith(STORE) and google.model_store is None:
         yield NO_STORE, {"source": source}
     if service.model.gated and not token:
         yield TOKEN_MISSING, {"model": service.model.id}
 
 
-def _room(index: int, region: Region, service: Service) -> Iterator[Found]:
+def _room(region: Region, service: Service) -> Iterator[Found]:
     each, model = service.engine.tensor_parallel_size, service.model.id
     here = sizing.pools(service, _groups(region))
     if not here:
@@ -275,15 +370,19 @@ def _room(index: int, region: Region, service: Service) -> Iterator[Found]:
     most = sum(group.max_nodes * (group.gpus_per_node // each) for group in here)
     if each > per_node:
         yield REPLICA_TOO_WIDE, {"model": model, "each": each, "region": region.name, "per_node": per_node}
+    elif left := next((group.gpus_per_node % each for group in here if group.gpus_per_node % each), 0):
+        fitting = [str(size) for size in range(1, per_node + 1) if per_node % size == 0]
+        facts = {"per_node": per_node, "left": left, "fitting": f"{', '.join(fitting[:-1])} or {fitting[-1]}"}
+        yield GPUS_LEFT, {"model": model, "each": each, "region": region.name, **facts}
     elif service.replicas.most > most:
         replicas = service.replicas.most
         yield (
             TOO_MANY_REPLICAS,
-            {"model": model, "replicas": replicas, "each": each, "region": region.name, "room": most, "index": index},
+            {"model": model, "replicas": replicas, "each": each, "region": region.name, "room": most},
         )
 
 
-def _together(google: GoogleSettings, index: int, region: Region, services: Sequence[Service]) -> Iterator[Found]:
+def _together(google: GoogleSettings, region: Region, services: Sequence[Service]) -> Iterator[Found]:
     wanted: Counter[str] = Counter()
     heads = 0
     for service in services:
@@ -293,7 +392,7 @@ def _together(google: GoogleSettings, index: int, region: Region, services: Sequ
     for group in _groups(region):
         if wanted[group.name] > group.max_nodes:
             facts = {"pool": group.name, "wanted": wanted[group.name], "there": group.max_nodes}
-            yield POOL_SHARED, {"region": region.name, "index": index, **facts}
+            yield POOL_SHARED, {"region": region.name, **facts}
     yield from _heads(google, region, heads)
 
 

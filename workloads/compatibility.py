@@ -7,6 +7,8 @@ says which rows hold for the Ray that is pinned.
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +18,7 @@ from typing import Any
 import versions
 from schema import Rule
 from workloads.data_path import TERMS
+from workloads.engine_arguments import NAMES
 from workloads.settings import RequestRouter, Service
 
 
@@ -43,6 +46,15 @@ PARSERS: Mapping[str, frozenset[str]] = MappingProxyType(
 """Engine argument -> the names that vLLM 0.29 registers, the one in Ray 2.60's images."""
 PLUGINS = {"reasoning_parser": "reasoning_parser_plugin", "tool_call_parser": "tool_parser_plugin"}
 """Engine arguments by which a file adds names of its own."""
+
+BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "gpu_memory_utilization": (0.05, 1),
+        "max_num_batched_tokens": (1, math.inf),
+        "max_num_seqs": (1, math.inf),
+    }
+)
+"""Engine argument -> its lowest and highest value: those that people turn."""
 
 Facts = dict[str, object]
 
@@ -121,6 +133,19 @@ def _more_than_one(argument: str) -> Callable[[Service], Iterator[Facts]]:
     return facts
 
 
+def _unknown_arguments(service: Service) -> Iterator[Facts]:
+    for name in service.engine.arguments.keys() - NAMES:
+        close = difflib.get_close_matches(name.strip("- ").replace("-", "_").lower(), NAMES, n=1)
+        yield {"name": name, "instead": close[0] if close else "one of its names (vllm/engine/arg_utils.py) instead"}
+
+
+def _impossible_values(service: Service) -> Iterator[Facts]:
+    for name, (low, high) in BOUNDS.items():
+        value = service.engine.arguments.get(name)
+        if value is not None and (isinstance(value, bool | str) or not low <= value <= high):
+            yield {"name": name, "value": value, "low": low, "high": "any number" if high == math.inf else high}
+
+
 def _half_of_tools(service: Service) -> Iterator[Facts]:
     arguments = service.engine.arguments
     choice, parser = (bool(arguments.get(name)) for name in ("enable_auto_tool_choice", "tool_call_parser"))
@@ -188,6 +213,39 @@ ROWS: tuple[Row, ...] = (
             source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
         _more_than_one("pipeline_parallel_size"),
+    ),
+    Row(
+        Rule(
+            "compatibility.context-parallel",
+            wrong="engine.arguments has prefill_context_parallel_size {value}",
+            why="vLLM would start that many times the workers that Ray reserves GPUs for",
+            instead="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
+            source="vllm/config/parallel.py, ray/llm/_internal/serve/engines/vllm/vllm_models.py",
+        ),
+        _more_than_one("prefill_context_parallel_size"),
+    ),
+    Row(
+        Rule(
+            "compatibility.unknown-argument",
+            wrong="engine.arguments has {name}",
+            why="the vLLM of this Ray has no argument of that name, and Ray would refuse the model when the GPUs are "
+            "up and paid for",
+            instead="write {instead}",
+            source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
+        ),
+        _unknown_arguments,
+        since="2.60.0",
+        until="2.61.0",  # another Ray has another vLLM: read its names again
+    ),
+    Row(
+        Rule(
+            "compatibility.impossible-value",
+            wrong="engine.arguments has {name}: {value}",
+            why="vLLM would refuse it when the GPUs are up and paid for",
+            instead="write a number from {low} to {high}",
+            source="vllm/config/cache.py, vllm/config/scheduler.py",
+        ),
+        _impossible_values,
     ),
     Row(
         Rule(

@@ -12,6 +12,9 @@ from pydantic import Field
 
 from schema import HOSTNAME, HOSTNAME_WORDS, Settings, form
 
+FIRST_ANSWERS = ("v1", "-")
+"""How the paths begin that the first model answers: its API, and the health check."""
+
 
 class PathRoute(Settings):
     """By the beginning of the path, which is taken off before the model sees the request."""
@@ -23,6 +26,11 @@ class PathRoute(Settings):
     ]
     """Such as /qwen: clients use https://…/qwen/v1 as their base URL."""
 
+    @property
+    def told(self) -> str:
+        """What requests are told by; two services cannot share it."""
+        return f"path {self.prefix}"
+
 
 class HostRoute(Settings):
     """By the name that the client calls."""
@@ -31,6 +39,11 @@ class HostRoute(Settings):
     """A name."""
     hostname: Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
     """The certificate and DNS must know it, too."""
+
+    @property
+    def told(self) -> str:
+        """As of a path."""
+        return f"host {self.hostname}"
 
 
 class HeaderRoute(Settings):
@@ -46,6 +59,11 @@ class HeaderRoute(Settings):
         str, form(r"[A-Za-z0-9._/-]{1,128}", "up to 128 letters, digits, dots, hyphens, underscores and slashes")
     ]
     """Exactly."""
+
+    @property
+    def told(self) -> str:
+        """As of a path; a header's name means the same in any case."""
+        return f"header {self.name.lower()}: {self.value}"
 
 
 Route = Annotated[PathRoute | HostRoute | HeaderRoute, Field(discriminator="kind")]

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 import versions
 from schema import Refused, Rule, Settings, form, wanted
 from workloads.data_path import DataPath
+from workloads.kubernetes.timeouts import GATEWAY_DRAINING_LIMIT_S
 from workloads.routes import Route
 
 TINY = "tiny-random"
@@ -21,14 +22,24 @@ STORE = "store:"
 """How a model source begins that is a folder of infra.model_store's bucket."""
 FIRST = "llm"
 """What the first model's RayService is called."""
+LONGEST_ANSWER_S = 3400
 
 IMAGE = (
     r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w.-]+)?@sha256:[0-9a-f]{64}"
 )
 IMAGE_WORDS = "REPOSITORY@sha256:DIGEST in small letters, without a scheme"
 
+_ONE_NODE = "a replica stays on one node, and Ray places it"
+_RAY_LISTENS = "Ray Serve listens for requests, and vLLM's own server, which would heed it, is not started"
+_LORA = "adapters have settings of their own, model.lora"
+
 DECIDED_HERE = {
+    **dict.fromkeys(("nnodes", "node_rank", "master_addr", "master_port", "headless"), _ONE_NODE),
+    **dict.fromkeys(("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "middleware"), _RAY_LISTENS),
+    **dict.fromkeys(("enable_lora", "max_loras", "lora_modules"), _LORA),
+    "api_key": "Ray Serve listens for requests, and nobody would ask for the key",
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
+    "hf_token": "it is a secret, which `pulumi config set --secret rayllm:huggingFaceToken` keeps out of the file",
     "max_model_len": "it has a setting of its own, engine.max_model_len",
     "model": "the model is model.source",
     "served_model_name": "the model is served as model.id",
@@ -68,6 +79,21 @@ OTHER_RAY = Rule(
     wrong="the image's tag says Ray {tag} and ray_version is {version}",
     why="KubeRay and this stack's checks go by ray_version",
     instead="write ray_version: {tag}, or the image of Ray {version}",
+)
+NO_REPLICA = Rule(
+    "serving.scaled-to-nothing",
+    wrong="min_replicas is {low}",
+    why="without a replica nothing answers until a node and the weights are there, and the load balancer takes the "
+    "region for dead",
+    instead="write 1 or more; a region rests with traffic: drained",
+    source="ray-project/ray#61271",
+)
+LONGEST_ANSWER = Rule(
+    "serving.longest-answer",
+    wrong="longest_answer_s is {seconds}",
+    why="Google's load balancer drains a back end for {limit} s at most, and what is behind it gives up sooner",
+    instead="write 30 to {most}",
+    source="gke-gateway-api, GCPBackendPolicy",
 )
 RAY_TOO_OLD = Rule(
     "serving.ray-too-old",
@@ -164,8 +190,8 @@ class Autoscaling(Settings):
 
     kind: Literal["autoscaling"]
     """Bounds."""
-    min_replicas: int = Field(ge=1)
-    """Never fewer."""
+    min_replicas: int
+    """Never fewer; 1 or more."""
     max_replicas: int = Field(ge=1)
     """Never more."""
     target_ongoing_requests: int = Field(default=32, ge=1)
@@ -177,6 +203,8 @@ class Autoscaling(Settings):
 
     @model_validator(mode="after")
     def _bounds(self) -> Autoscaling:
+        if self.min_replicas < 1:
+            raise NO_REPLICA.refusal(low=self.min_replicas)
         if self.min_replicas > self.max_replicas:
             raise AUTOSCALING_BOUNDS.refusal(low=self.min_replicas, high=self.max_replicas)
         return self
@@ -230,7 +258,7 @@ class FurtherService(Service):
     """Its RayService. Changing it makes another."""
     route: Route
     """Which requests are its own; all others go to the first model."""
-    requests_per_second_per_worker: int = Field(ge=1)
+    requests_per_second_per_worker: int = Field(ge=1, le=100_000)
     """As in `clusters`."""
 
 
@@ -241,7 +269,7 @@ class Release(Settings):
     """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
     ray_version: Annotated[str, form(r"\d+\.\d+\.\d+", f'a whole version, such as "{versions.RAY}"')] = versions.RAY
     """The Ray in that image."""
-    longest_answer_s: int = Field(default=600, ge=30, le=3400)
+    longest_answer_s: int = 600
     """Seconds from a request to the last token of its answer; every time-out follows from it
     (workloads/kubernetes/timeouts.py)."""
     ray_tokens: bool = False
@@ -269,6 +297,13 @@ class Release(Settings):
             raise RAY_TOO_OLD.refusal(version=version, floor=versions.RAY_FLOOR)
         return version
 
+    @field_validator("longest_answer_s")
+    @classmethod
+    def _within_googles(cls, seconds: int) -> int:
+        if not 30 <= seconds <= LONGEST_ANSWER_S:
+            raise LONGEST_ANSWER.refusal(seconds=seconds, limit=GATEWAY_DRAINING_LIMIT_S, most=LONGEST_ANSWER_S)
+        return seconds
+
     @model_validator(mode="after")
     def _ray_of_the_image(self) -> Release:
         tagged = re.search(r":(\d+\.\d+\.\d+)\b", self.image)
@@ -294,12 +329,17 @@ class WaitFor(StrEnum):
     READY = "ready"
 
 
+ReleaseName = Annotated[
+    str, form(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of small letters, digits, dots and hyphens, such as r2")
+]
+
+
 class Clusters(Settings):
     """What only clusters need."""
 
-    releases: dict[str, Release] = Field(min_length=1)
+    releases: dict[ReleaseName, Release] = Field(min_length=1)
     """Name -> release. With several, every region says which one is its own (infra.regions[].release)."""
-    requests_per_second_per_worker: int = Field(ge=1)
+    requests_per_second_per_worker: int = Field(ge=1, le=100_000)
     """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
     default is a hundred million, so that a full region never gives any away."""
     detach_s: int = Field(default=120, ge=0, le=1800)
@@ -307,7 +347,7 @@ class Clusters(Settings):
     wait_for: WaitFor = WaitFor.READY
     """`ready`: until the model answers. `infrastructure`: until everything is declared. Where nodes may take days to
     come (flex-start) nothing waits for a model."""
-    ready_limit_s: int = Field(default=3600, ge=60)
+    ready_limit_s: int = Field(default=3600, ge=60, le=86_400)
     """Seconds after which an `up` that waits for a model gives up. What it made is kept."""
     services: tuple[FurtherService, ...] = ()
     """Further models, each a RayService of its own behind the same entrance."""

@@ -52,6 +52,11 @@ def obstacles(site: MachineSite, demand: Demand) -> Iterator[str]:
     if not (site.environment / "bin" / "ray").exists():
         yield f"{ENVIRONMENT} does not hold Ray yet: run `make up`, which installs it from locks/machine.txt."
         return
+    if _is_anothers(folder, site.mark):
+        yield (
+            f"{folder} is there and is not this stack's, and would be emptied: set infra.folder to one that nothing "
+            f"else uses, or remove it."
+        )
     running = processes.of_stack(site.mark)
     if not running:
         need = demand.replicas * (REPLICA_GIB + demand.weights_gib)
@@ -77,6 +82,13 @@ def _held(mark: str, ports: Ports) -> Iterator[str]:
             f"Port {port} ({name}) is taken by {who}: end it, or set infra.port_offset (200, 400, ...) in the stack's "
             f"file to move all ports."
         )
+
+
+def _is_anothers(folder: Path, mark: str) -> bool:
+    """A head makes a folder of its mark in its own."""
+    if folder.is_dir():
+        return any(folder.iterdir()) and not (folder / mark).exists()
+    return folder.exists()
 
 
 def _existing(path: Path) -> Path:

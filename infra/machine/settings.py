@@ -26,6 +26,13 @@ FOLDER_RELATIVE = Rule(
     why="`pulumi` and Ray run in different working directories",
     instead="write an absolute one",
 )
+FOLDER_NOT_OWN = Rule(
+    "machine.folder-not-own",
+    wrong="folder {folder} holds {what}",
+    why="the folder is emptied when the stack starts and removed when it ends",
+    instead="write one that nothing else uses, such as /tmp/rayllm",
+)
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class MachineSettings(Settings):
@@ -47,6 +54,11 @@ class MachineSettings(Settings):
             return None
         if not folder.is_absolute():
             raise FOLDER_RELATIVE.refusal(folder=folder)
+        if len(folder.parts) < 3:
+            raise FOLDER_NOT_OWN.refusal(folder=folder, what="parts of the system")
+        for what, held in {"your home folder": Path.home(), "this checkout": CHECKOUT}.items():
+            if held.is_relative_to(folder):
+                raise FOLDER_NOT_OWN.refusal(folder=folder, what=what)
         if len(str(folder)) > FOLDER_LIMIT:
             raise FOLDER_TOO_LONG.refusal(folder=folder, length=len(str(folder)), limit=FOLDER_LIMIT)
         return folder

@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.unit.case import ABSENT, Case
 
+R1 = "serving.clusters.releases.r1"
 DIGEST = "@sha256:" + 64 * "a"
 RTX: dict[str, Any] = {
     "name": "g4",
@@ -34,7 +35,10 @@ CASES = [
         "dev",
     ),
     Case(
-        "environment.placeholder-image", {"infra.project.id": "acme-serving"}, ("release r1", "digest of zeros"), "dev"
+        "environment.placeholder-image",
+        {"infra.project": {"id": "acme-serving", "number": 123456789012}, "infra.owner": "serving"},
+        ("serving.clusters.releases.r1.image", "digest of zeros"),
+        "dev",
     ),
     Case(
         "environment.image-with-registry",
@@ -60,6 +64,34 @@ CASES = [
         ("says Ray 2.58.0", "ray_version: 2.58.0"),
         "dev",
     ),
+    Case(
+        "environment.left-over",
+        {"infra.project": {"id": "acme-serving", "number": 123456789012}, f"{R1}.image": f"rayproject/ray-llm{DIGEST}"},
+        ("infra.owner is change-me", "your own"),
+        "dev",
+    ),
+    Case(
+        "environment.left-over",
+        {"infra.project.id": "acme-serving", "infra.owner": "us", f"{R1}.image": f"rayproject/ray-llm{DIGEST}"},
+        ("infra.project.number is 100000000001",),
+        "dev",
+    ),
+    Case("serving.longest-answer", {f"{R1}.longest_answer_s": 3401}, ("3600 s", "30 to 3400"), "dev"),
+    Case("serving.longest-answer", {f"{R1}.longest_answer_s": 29}, ("is 29",), "dev"),
+    Case("serving.scaled-to-nothing", {"serving.replicas.min_replicas": 0}, ("1 or more", "ray#61271"), "dev"),
+    *(
+        Case("environment.model-source", {"serving.model.source": source}, (repr(source), "OWNER/NAME"), "dev")
+        for source in (
+            "gemma",
+            "s3://b/m",
+            "https://huggingface.co/a/b",
+            "./m",
+            "store:",
+            "store:../m",
+            "gs://b/m/",
+            "a b/c",
+        )
+    ),
     Case("environment.tiny-on-clusters", {"serving.model.source": "tiny-random"}, ("Hugging Face id",), "dev"),
     Case(
         "environment.no-model-store",
@@ -74,8 +106,20 @@ CASES = [
     Case(
         "environment.too-many-replicas",
         {"serving.replicas": {"kind": "fixed", "count": 5}},
-        ("5 replicas", "room for 4", "infra.regions[0].pools"),
+        ("5 replicas", "room for 4", "(infra.regions)"),
         "dev",
+    ),
+    Case(
+        "environment.too-many-replicas",
+        {"serving.replicas": {"kind": "fixed", "count": 17}},
+        ("us-central1 and us-east4",),
+        "prod",
+    ),
+    Case(
+        "environment.gpus-left-over",
+        {"serving.engine.tensor_parallel_size": 3, "serving.replicas.count": 2},
+        ("is 3", "8 GPUs, so 2 of them", "write 1, 2, 4 or 8"),
+        "prod",
     ),
     Case(
         "environment.replica-wider-than-a-node",
@@ -105,22 +149,57 @@ CASES = [
     Case(
         "environment.service-twice",
         {"serving.clusters.services.0.name": "llm"},
-        ("llm twice",),
+        ("the name llm twice",),
         "dev",
         {"serving.clusters.services": [QWEN]},
     ),
     Case(
         "environment.service-twice",
         {"serving.clusters.services.1": {**QWEN, "name": "other", "replicas": {"kind": "fixed", "count": 1}}},
-        ("'/qwen' twice",),
+        ("the path /qwen twice",),
         "dev",
         {"serving.clusters.services": [QWEN], "infra.regions.0.pools.0.nodes.max_nodes": 8},
+    ),
+    Case(
+        "environment.service-twice",
+        {
+            "serving.clusters.services": [
+                {**QWEN, "route": {"kind": "header", "name": "X-Model", "value": "q"}},
+                {**QWEN, "route": {"kind": "header", "value": "q"}, "name": "other"},
+            ]
+        },
+        ("the header x-model: q twice",),
+        "dev",
+        {"infra.regions.0.pools.0.nodes.max_nodes": 8},
+    ),
+    *(
+        Case(
+            "environment.path-taken",
+            {"serving.clusters.services.0.route.prefix": prefix},
+            (f"path {prefix}", "such as /qwen"),
+            "dev",
+            {"serving.clusters.services": [QWEN]},
+        )
+        for prefix in ("/v1", "/v1/chat", "/-/healthz")
+    ),
+    Case(
+        "environment.host-uncertified",
+        {"serving.clusters.services.0.route": {"kind": "host", "hostname": "qwen.example.com"}},
+        ("qwen.example.com", "for llm.example.com alone", "{kind: existing}"),
+        "dev",
+        {
+            "serving.clusters.services": [QWEN],
+            "infra.gateway": {
+                "hostname": "llm.example.com",
+                "certificate": {"kind": "managed", "authorization_zone": "example-com"},
+            },
+        },
     ),
     Case(
         "environment.host-taken",
         {"serving.clusters.services.0.route": {"kind": "host", "hostname": "llm.rayllm.internal"}},
         ("service qwen", "infra.gateway.hostname", "by path or header"),
         "prod",
-        {"serving.clusters.services": [{**QWEN, "replicas": {"kind": "fixed", "count": 8}}]},
+        {"serving.clusters.services": [{**QWEN, "route": {"kind": "host", "hostname": "qwen.rayllm.internal"}}]},
     ),
 ]

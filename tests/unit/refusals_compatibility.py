@@ -30,6 +30,24 @@ CASES = [
         ("pipeline_parallel_size 2", "engine.tensor_parallel_size"),
         "dev",
     ),
+    Case(
+        "compatibility.context-parallel",
+        {ARGUMENTS: {"prefill_context_parallel_size": 2}},
+        ("prefill_context_parallel_size 2", "engine.tensor_parallel_size"),
+    ),
+    Case(
+        "compatibility.unknown-argument",
+        {ARGUMENTS: {"gpu-memory-utilisation": 0.9}},
+        ("has gpu-memory-utilisation", "write gpu_memory_utilization ("),
+    ),
+    Case("compatibility.unknown-argument", {ARGUMENTS: {"zzz": 1}}, ("has zzz", "vllm/engine/arg_utils.py")),
+    Case(
+        "compatibility.impossible-value",
+        {ARGUMENTS: {"gpu_memory_utilization": 1.5}},
+        ("gpu_memory_utilization: 1.5", "from 0.05 to 1"),
+    ),
+    Case("compatibility.impossible-value", {ARGUMENTS: {"gpu_memory_utilization": "0.9"}}, (": 0.9",)),
+    Case("compatibility.impossible-value", {ARGUMENTS: {"max_num_seqs": 0}}, ("from 1 to any number",)),
     Case("compatibility.log-stats", {ARGUMENTS: {"disable_log_stats": True}}, ("metrics",)),
     Case(
         "compatibility.half-of-tool-calls",

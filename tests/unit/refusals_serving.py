@@ -1,6 +1,6 @@
 """What the `serving` block may not say, and what the two blocks may not say together on a computer."""
 
-from tests.unit.case import Case
+from tests.unit.case import CHECKOUT, Case
 
 CASES = [
     Case(
@@ -9,6 +9,17 @@ CASES = [
         ("serving.engine.arguments.revision holds", "rayllm:huggingFaceToken"),
     ),
     Case("environment.secret-in-clear", {"infra.regions.0.name": "ghp_" + 36 * "a"}, ("infra.regions[0].name",), "dev"),
+    Case("environment.pool-on-a-machine", {"serving.pool": "a4"}, ("take `pool` out",)),
+    *(
+        Case("engine.argument-decided-here", {"serving.engine.arguments": {name: value}}, (f"`{name}`", why))
+        for name, value, why in (
+            ("hf_token", "mine", "--secret"),
+            ("api_key", "mine", "nobody would ask"),
+            ("port", 80, "Ray Serve listens"),
+            ("nnodes", 2, "one node"),
+            ("enable_lora", True, "model.lora"),
+        )
+    ),
     Case("environment.secret-in-clear", {"huggingFaceToken": "anything"}, ("huggingFaceToken holds", "--secret")),
     Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ingress/builder.py")),
     Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.clusters.services",)),
@@ -25,6 +36,8 @@ CASES = [
     ),
     Case("machine.folder-relative", {"infra.folder": "run"}, ("absolute",)),
     Case("machine.folder-too-long", {"infra.folder": "/tmp/" + 30 * "x"}, ("at most 27",)),
+    Case("machine.folder-not-own", {"infra.folder": "/tmp"}, ("parts of the system", "/tmp/rayllm")),
+    Case("machine.folder-not-own", {"infra.folder": str(CHECKOUT)}, ("this checkout",)),
     Case("environment.nothing-to-run", {"serving": None}, ("model",)),
     Case(
         "environment.lora-on-a-machine",

@@ -1,5 +1,6 @@
 """The compatibility table against versions, and against the vLLM that is installed."""
 
+import ast
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import versions
 from tools.compat import compat, lines
 from workloads import compatibility
 from workloads.compatibility import NOTES, PARSERS, ROWS, Row
+from workloads.engine_arguments import NAMES
 from workloads.settings import Engine, Model, Service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -86,3 +88,18 @@ def test_the_parser_names_are_vllms_own(argument: str, registry: str) -> None:
     if not found:
         pytest.skip("vLLM is not installed here; `make up` or the serving tier installs it")
     assert set(re.findall(r'^    "([\w.-]+)": \(', found[0].read_text(), re.MULTILINE)) == PARSERS[argument]
+
+
+def test_the_argument_names_are_vllms_own() -> None:
+    found = list(CHECKOUT.glob(".venv-ray/lib/python3*/site-packages/vllm"))
+    if not found:
+        pytest.skip("vLLM is not installed here; `make up` or the serving tier installs it")
+    fields = {
+        field.target.id
+        for file in ("engine/arg_utils.py", "entrypoints/launchers/cli_args.py")
+        for each in ast.parse((found[0] / file).read_text()).body
+        if isinstance(each, ast.ClassDef) and re.fullmatch("(Async)?EngineArgs|(Base)?FrontendArgs", each.name)
+        for field in each.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+    assert {name for name in fields if not name.startswith("_")} == NAMES

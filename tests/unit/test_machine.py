@@ -60,7 +60,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineSite:
     ray.parent.mkdir(parents=True)
     ray.touch()
     made = platform.site(MachineSettings(kind="machine", port_offset=2000), "test", tmp_path)
-    return replace(made, mark=MARK, folder=tmp_path, ports=replace(made.ports, serve=free_port()))
+    return replace(made, mark=MARK, folder=tmp_path / "run", ports=replace(made.ports, serve=free_port()))
 
 
 def obstacles(site: MachineSite, replicas: int = 0) -> list[str]:
@@ -101,6 +101,18 @@ def test_missing_packages_name_the_command_that_installs_them(site: MachineSite)
     (site.environment / "bin" / "ray").unlink()
     (sentence,) = obstacles(site)
     assert "make up" in sentence
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(site: MachineSite, tmp_path: Path) -> None:
+    own = replace(site, folder=tmp_path / "own")
+    (own.folder / own.mark).mkdir(parents=True)
+    assert obstacles(own) == []
+    file = tmp_path / "file"
+    file.touch()
+    for foreign in (tmp_path, file):
+        (sentence,) = obstacles(replace(site, folder=foreign))
+        assert f"{foreign} is there" in sentence
+        assert "set infra.folder" in sentence
 
 
 def test_the_mark_tells_checkouts_and_stacks_apart() -> None:
