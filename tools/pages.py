@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 import environment
 import versions
-from policies.pack import POLICIES
+from policies.pack import POLICIES, STACK_POLICIES
 from schema import Rule, models_in
 from workloads import compatibility
 
@@ -150,16 +150,20 @@ def _compatibility() -> str:
 def _policies() -> str:
     out = (
         "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every "
-        "environment in a cloud; pipelines run it by `--policy-pack policies`. It is mandatory everywhere "
-        "but in dev, where it advises (`--policy-pack-config policies/advisory.json`). Settings refuse "
-        "first; a policy catches what a resource written by hand, or an edit of the program, could break. "
-        "What is not known before it is made breaks nothing in a preview, and is judged in the `up`. Each "
-        "says what to write instead.\n\n"
+        "environment in a cloud; pipelines run it by `--policy-pack policies --policy-pack-config "
+        "policies/<environment>.json`. That file holds what differs: dev is advised only, and each has a ceiling of "
+        "its own. Settings refuse first; a policy catches what a resource written by hand, or an edit of the program, "
+        "could break. What is not known before it is made breaks nothing in a preview, and is judged in the `up`. "
+        "Each says what to write instead.\n\n"
         "| policy | severity | what may happen | looks at |\n|---|---|---|---|\n"
     )
-    for each in POLICIES:
+    for each in (*POLICIES, *STACK_POLICIES):
         kinds = ", ".join(token.rpartition(":")[2] for token in each.types)
         out += f"| `{each.name}` | {each.severity} | {_first(each.risk)} | {kinds} |\n"
+    out += "\n## What an environment may write in policies/<environment>.json\n\n| policy | setting |\n|---|---|\n"
+    for each in STACK_POLICIES:
+        for name, schema in (each.settings or {}).items():
+            out += f"| `{each.name}` | `{name}`: {schema['description']} |\n"
     return out
 
 

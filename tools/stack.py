@@ -28,8 +28,6 @@ LOCAL = "local"
 PROJECT = "rayllm"
 GOOGLE_PROVIDER = "pulumi:providers:gcp"
 LIVE = ("tests/live", "--verbose", "--no-header", "--tb=short")
-ADVISED = ("dev",)
-"""Stacks that the policies only advise; every other cloud stack must obey them."""
 
 
 def up(stack: str) -> int:
@@ -109,11 +107,11 @@ def _same_project(stack: str, ground: cloud.Ground) -> None:
 
 
 def _policies(stack: str) -> list[str]:
-    """The pack, for a stack in a cloud."""
+    """The pack, for a stack in a cloud, with what the environment writes for it; without a file all is mandatory."""
     if stack == LOCAL:
         return []
-    advice = ["--policy-pack-config", "policies/advisory.json"] if stack in ADVISED else []
-    return ["--policy-pack", "policies", *advice]
+    own = f"policies/{stack}.json"
+    return ["--policy-pack", "policies", *(["--policy-pack-config", own] if (CHECKOUT / own).exists() else [])]
 
 
 def down(stack: str) -> int:

@@ -3,172 +3,531 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import pulumi
 import pytest
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockMonitor
 
-from policies.kit import BUCKET, CLUSTER, NODE_POOL, RAY_SERVICE, REDIS, UNKNOWN, each, plain
-from policies.pack import POLICIES
-from tests.unit import ray_services
+import versions
+from environment import check
+from infra.accelerators import MACHINE_TYPES, CapacityKind
+from infra.google.platform import provision
+from policies.kit import (
+    BUCKET,
+    CLUSTER,
+    NODE_POOL,
+    PROTECT,
+    RAY_SERVICE,
+    REDIS,
+    SERVICE,
+    UNKNOWN,
+    Resource,
+    each,
+    plain,
+)
+from policies.network import BACKEND_POLICY, EXPORT, FIREWALL, FIREWALL_RULES, GATEWAY, INGRESS, NETWORK_POLICY, ROUTES
+from policies.pack import POLICIES, STACK_POLICIES
+from policies.reliability import BUDGET, HEALTH_CHECK, SERVER_S
+from tests.golden.inventory import scenarios
+from tests.unit.case import CHECKOUT, blocks, edited
+from tests.unit.test_google_platform import Cloud
+from tests.unit.test_google_settings import PUBLIC
+from tools import cost
+from workloads.kubernetes.deploy import deploy
 
-SERVICE = "kubernetes:core/v1:Service"
-FIREWALL = "gcp:compute/firewall:Firewall"
+PROVIDER = "pulumi:providers:gcp"
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
+PROJECT_GRANTS = "gcp:projects/iAMBinding:IAMBinding"
 BUCKET_GRANT = "gcp:storage/bucketIAMMember:BucketIAMMember"
 ROLE = "kubernetes:rbac.authorization.k8s.io/v1:Role"
+BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 KEY = "gcp:serviceaccount/key:Key"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+CRON_JOB = "kubernetes:batch/v1:CronJob"
+RAY_CLUSTER = "kubernetes:ray.io/v1:RayCluster"
+ROUTE = ROUTES[0]
 ABSENT = object()
-GCS = "gcsFaultToleranceOptions"
 
-
-def _ray_service() -> dict[str, Any]:
-    spec = ray_services.spec(ray_services.args("prod"))
-    spec["rayClusterConfig"][GCS] = {"redisAddress": "10.0.0.1:6379"}
-    return {"spec": spec}
-
-
-GOOD: Mapping[str, dict[str, Any]] = {
-    CLUSTER: {
-        "controlPlaneEndpointsConfig": {
-            "dnsEndpointConfig": {"allowExternalTraffic": True},
-            "ipEndpointsConfig": {"enabled": False},
-        },
-        "deletionPolicy": "PREVENT",
-        "masterAuthorizedNetworksConfig": {"cidrBlocks": [{"cidrBlock": "198.51.100.0/24"}]},
-        "network": UNKNOWN,
-        "privateClusterConfig": {"enablePrivateNodes": True},
-        "workloadIdentityConfig": {"workloadPool": "example.svc.id.goog"},
-    },
-    NODE_POOL: {
-        "cluster": UNKNOWN,
-        "networkConfig": {"enablePrivateNodes": True},
-        "nodeConfig": {
-            "guestAccelerators": [{"count": 8, "type": "nvidia-b200"}],
-            "reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION", "values": ["ours"]},
-            "resourceLabels": {"environment": "prod", "owner": "serving"},
-            "serviceAccount": "prod-nodes@example.iam.gserviceaccount.com",
-            "taints": [{"effect": "NO_SCHEDULE", "key": "nvidia.com/gpu", "value": "present"}],
-            "workloadMetadataConfig": {"mode": "GKE_METADATA"},
-        },
-        "nodeCount": 2,
-    },
-    BUCKET: {"deletionPolicy": "PREVENT", "forceDestroy": False, "publicAccessPrevention": "enforced"},
-    REDIS: {"authEnabled": True, "deletionPolicy": "PREVENT"},
-    FIREWALL: {"direction": "INGRESS", "sourceRanges": ["35.191.0.0/16"]},
-    PROJECT_GRANT: {"member": "serviceAccount:nodes", "role": "roles/container.defaultNodeServiceAccount"},
-    BUCKET_GRANT: {"member": "principal://ray-worker", "role": "roles/storage.objectViewer"},
-    ROLE: {"rules": [{"resources": ["pods"], "verbs": ["get", "list"]}]},
-    SERVICE: {"spec": {"type": "ClusterIP"}},
-    RAY_SERVICE: _ray_service(),
+UNGATED = {"serving.model.gated": False}
+"""Without a token: the environments of this repository have none yet."""
+EDITS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "prod": ("prod", {}),
+    "staging": ("staging", {}),
+    "dev": ("dev", {}),
+    "public": ("prod", {"infra.gateway": PUBLIC}),
 }
-HEAD = "spec.rayClusterConfig.headGroupSpec.template.spec.containers.0"
-WORKER = "spec.rayClusterConfig.workerGroupSpecs.0.template.spec.containers.0"
-DIGEST = "@sha256:" + 64 * "1"
-MUTANTS: tuple[tuple[str, str, str, Any], ...] = (
-    ("api-open-to-all", CLUSTER, "masterAuthorizedNetworksConfig.cidrBlocks.0.cidrBlock", "0.0.0.0/0"),
-    ("api-open-to-all", CLUSTER, "masterAuthorizedNetworksConfig.cidrBlocks.0.cidrBlock", "::/0"),
-    ("api-by-address", CLUSTER, "controlPlaneEndpointsConfig.ipEndpointsConfig.enabled", True),
-    ("api-by-address", CLUSTER, "controlPlaneEndpointsConfig", ABSENT),
-    ("firewall-open-to-all", FIREWALL, "sourceRanges.0", "0.0.0.0/0"),
-    ("nodes-private", CLUSTER, "privateClusterConfig.enablePrivateNodes", False),
-    ("nodes-private", CLUSTER, "privateClusterConfig", ABSENT),
-    ("pool-private", NODE_POOL, "networkConfig", ABSENT),
-    ("service-beside-the-gateway", SERVICE, "spec.type", "LoadBalancer"),
-    ("service-beside-the-gateway", SERVICE, "spec.type", "NodePort"),
-    ("workload-identity", CLUSTER, "workloadIdentityConfig", ABSENT),
-    ("metadata-of-the-node", NODE_POOL, "nodeConfig.workloadMetadataConfig", ABSENT),
-    ("metadata-of-the-node", NODE_POOL, "nodeConfig.workloadMetadataConfig.mode", "GCE_METADATA"),
-    ("node-account", NODE_POOL, "nodeConfig.serviceAccount", ABSENT),
-    ("node-account", NODE_POOL, "nodeConfig.serviceAccount", "default"),
-    ("role-too-broad", PROJECT_GRANT, "role", "roles/editor"),
-    ("role-too-broad", PROJECT_GRANT, "role", "roles/owner"),
-    ("granted-to-all", BUCKET_GRANT, "member", "allUsers"),
-    ("granted-to-all", PROJECT_GRANT, "members", ["allAuthenticatedUsers"]),
-    ("role-makes-pods", ROLE, "rules.0.verbs", ["create"]),
-    ("role-makes-pods", ROLE, "rules.0", {"resources": ["*"], "verbs": ["*"]}),
-    ("deletion-prevented", CLUSTER, "deletionPolicy", "DELETE"),
-    ("deletion-prevented", BUCKET, "deletionPolicy", ABSENT),
-    ("deletion-prevented", REDIS, "deletionPolicy", ABSENT),
-    ("bucket-emptied", BUCKET, "forceDestroy", True),
-    ("bucket-public", BUCKET, "publicAccessPrevention", "inherited"),
-    ("redis-without-password", REDIS, "authEnabled", False),
-    ("gpu-untainted", NODE_POOL, "nodeConfig.taints", []),
-    ("gpu-unbounded", NODE_POOL, "nodeCount", ABSENT),
-    ("gpu-any-reservation", NODE_POOL, "nodeConfig.reservationAffinity.consumeReservationType", "ANY_RESERVATION"),
-    ("ray-flags-differ", RAY_SERVICE, f"{WORKER}.env.3.value", "0"),
-    ("ray-flags-differ", RAY_SERVICE, f"{HEAD}.env.2.value", "0"),
-    ("head-state-in-the-pod", RAY_SERVICE, f"spec.rayClusterConfig.{GCS}", ABSENT),
-    ("image-by-tag", RAY_SERVICE, f"{HEAD}.image", "rayproject/ray-llm:2.56.0"),
-    ("image-by-tag", RAY_SERVICE, f"{WORKER}.image", "rayproject/ray-llm:latest"),
-    ("ray-privileged", RAY_SERVICE, f"{WORKER}.securityContext.privileged", True),
-    ("machines-unlabelled", NODE_POOL, "nodeConfig.resourceLabels.owner", ABSENT),
-    ("machines-unlabelled", NODE_POOL, "nodeConfig.resourceLabels", ABSENT),
-)
+"""Stack -> the environment that it is made from, and what is written differently in it."""
 
 
-def fired(token: str, inputs: Mapping[str, Any]) -> set[str]:
-    return {policy.name for policy in POLICIES if token in policy.types and list(policy.broken(inputs))}
+class Google(Cloud):
+    """Assigns what this program reads on top."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        name, outputs = super().new_resource(args)
+        proof = {"dnsResourceRecords": [{"name": "proof", "type": "CNAME", "data": "proof"}]}
+        return name, {**outputs, **(proof if args.typ.endswith(":DnsAuthorization") else {})}
 
 
-def changed(token: str, *edits: tuple[str, Any]) -> dict[str, Any]:
-    """The good inputs of that type with something else at each path."""
-    inputs = copy.deepcopy(GOOD[token])
+class Recorder(MockMonitor):
+    """Keeps what the engine is asked for, as the pack would see it."""
+
+    def __init__(self, mocks: pulumi.runtime.Mocks) -> None:
+        super().__init__(mocks)
+        self.made: list[Resource] = []
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802, the engine's own name
+        if request.custom:
+            inputs = {**rpc.deserialize_properties(request.object), PROTECT: request.protect}
+            self.made.append(Resource(request.type, request.name, inputs, request.name, request.provider))
+        return super().RegisterResource(request)
+
+
+def record(stack: str, edit: Mapping[str, Any]) -> Sequence[Resource]:
+    """Everything that an environment is made of."""
+    settings = check(stack, edited(blocks(stack), dict(edit)))
+    recorder = Recorder(Google())
+    pulumi.runtime.set_mocks(recorder.mocks, project="rayllm", stack=stack, preview=False, monitor=recorder)
+
+    def program() -> None:
+        platform = provision(settings.infra, stack)  # type: ignore[arg-type]
+        if settings.serving is not None:
+            deploy(settings.serving, platform, None)
+
+    pulumi.runtime.test(program)()
+    return sorted(recorder.made, key=lambda one: (one.type, one.name))
+
+
+@functools.cache
+def made(name: str) -> Sequence[Resource]:
+    """The stack of that name in EDITS, recorded once."""
+    stack, edit = EDITS[name]
+    return record(stack, {**UNGATED, **edit})
+
+
+def fired(resources: Sequence[Resource], environment: str = "prod") -> set[str]:
+    """Names of the policies that stop it."""
+    return {name for name, _ in told(resources, environment)} - {each.name for each in STACK_POLICIES if each.advises}
+
+
+def told(resources: Sequence[Resource], environment: str = "prod") -> Iterator[tuple[str, str]]:
+    """(policy, sentence) of all that the pack says."""
+    written = json.loads((CHECKOUT / "policies" / f"{environment}.json").read_text())
+    for policy in POLICIES:
+        for resource in resources:
+            if resource.type in policy.types:
+                yield from ((policy.name, sentence) for sentence in policy.broken(resource.inputs))
+    for policy in STACK_POLICIES:
+        seen = [resource for resource in resources if resource.type in policy.types]
+        for sentence, about in policy.broken(seen, written.get(policy.name, {})):
+            assert about is None or about in seen
+            yield policy.name, sentence
+
+
+def changed(resources: Sequence[Resource], token: str, *edits: tuple[str, Any]) -> list[Resource]:
+    """All of it, with something else at each path (a JSON pointer, `~` for a slash in a name) of the last resource of
+    that type; of pools, one with GPUs."""
+    (at,) = [
+        i for i, one in enumerate(resources) if one.type == token and (token != NODE_POOL or "gpu" in str(one.inputs))
+    ][-1:]
+    inputs = copy.deepcopy(dict(resources[at].inputs))
     for path, value in edits:
-        *way, last = path.split(".")
+        *way, last = (step.replace("~", "/") for step in path.split("/"))
         inside: Any = inputs
         for step in way:
             inside = inside[int(step)] if isinstance(inside, list) else inside.setdefault(step, {})
         if value is ABSENT:
             del inside[last]
+        elif last == "-":
+            inside.append(value)
         else:
             inside[int(last) if isinstance(inside, list) else last] = value
-    return inputs
+    return [*resources[:at], replace(resources[at], inputs=inputs), *resources[at + 1 :]]
 
 
-@pytest.mark.parametrize("token", GOOD)
-def test_silent_about_what_is_good(token: str) -> None:
-    assert fired(token, GOOD[token]) == set()
+DIGEST = "@sha256:" + 64 * "1"
+CONTAINER = {"name": "tool", "image": f"us-docker.pkg.dev/example/tools/tool{DIGEST}", "env": []}
+HAND_MADE: Mapping[str, dict[str, Any]] = {
+    ROLE: {"rules": [{"resources": ["pods"], "verbs": ["get", "list"]}]},
+    BINDING: {"roleRef": {"kind": "ClusterRole", "name": "view"}},
+    SERVICE: {"spec": {"type": "ClusterIP"}},
+    PROJECT_GRANTS: {"role": "roles/logging.logWriter", "members": ["serviceAccount:nodes"]},
+    FIREWALL_RULES[0]: {"direction": "INGRESS", "action": "allow", "match": {"srcIpRanges": ["35.191.0.0/16"]}},
+    DEPLOYMENT: {"spec": {"template": {"spec": {"containers": [CONTAINER], "initContainers": [CONTAINER]}}}},
+    CRON_JOB: {"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}}}},
+    RAY_CLUSTER: {
+        "spec": {
+            "rayVersion": versions.RAY,
+            "headGroupSpec": {
+                "template": {"spec": {"automountServiceAccountToken": False, "containers": [CONTAINER]}},
+            },
+        }
+    },
+}
+"""What this stack has none of, made by somebody beside it."""
+
+POD = "spec/rayClusterConfig/{}/template/spec/{}"
+HEAD = POD.format("headGroupSpec", "containers/0")
+WORKER = POD.format("workerGroupSpecs/0", "containers/0")
+WORKER_POD = "spec/rayClusterConfig/workerGroupSpecs/0/template/spec"
+NODE = "nodeConfig"
+PLAIN_TOKEN = [{"name": "HF_TOKEN", "value": "hf_" + 30 * "x"}]
+API = "masterAuthorizedNetworksConfig"
+ADDRESS = "controlPlaneEndpointsConfig/ipEndpointsConfig/enabled"
+RESERVATION = f"{NODE}/reservationAffinity"
+GCS = "spec/rayClusterConfig/gcsFaultToleranceOptions"
+RULE = "spec/rules/0/backendRefs/0"
+BACKEND = "spec/default"
+
+Mutant = tuple[str, str, str, str, Any]
+MUTANTS: tuple[Mutant, ...] = (
+    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "0.0.0.0/0"}]}),
+    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "128.0.0.0/1"}]}),
+    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "::/0"}]}),
+    ("api-open-to-all", "prod", CLUSTER, API, {"gcpPublicCidrsAccessEnabled": True}),
+    ("api-by-address", "prod", CLUSTER, ADDRESS, True),
+    ("api-by-address", "prod", CLUSTER, "controlPlaneEndpointsConfig", ABSENT),
+    ("firewall-open-to-all", "prod", FIREWALL, "sourceRanges/0", "0.0.0.0/0"),
+    ("firewall-open-to-all", "prod", FIREWALL, "sourceRanges", ABSENT),
+    ("firewall-rule-open-to-all", "prod", FIREWALL_RULES[0], "match/srcIpRanges/0", "0.0.0.0/0"),
+    ("nodes-private", "prod", CLUSTER, "privateClusterConfig/enablePrivateNodes", False),
+    ("nodes-private", "prod", CLUSTER, "privateClusterConfig", ABSENT),
+    ("pool-private", "prod", NODE_POOL, "networkConfig", ABSENT),
+    ("service-beside-the-gateway", "prod", SERVICE, "spec/type", "LoadBalancer"),
+    ("service-beside-the-gateway", "prod", SERVICE, "spec/type", "NodePort"),
+    ("service-beside-the-gateway", "prod", SERVICE, "spec/externalIPs", ["192.0.2.1"]),
+    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/serviceType", "LoadBalancer"),
+    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/enableIngress", True),
+    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/serveService", {"spec": {"type": "NodePort"}}),
+    ("ray-beside-the-gateway", "prod", RAY_CLUSTER, "spec/headGroupSpec/serviceType", "NodePort"),
+    ("only-serve-is-routed", "prod", ROUTE, f"{RULE}/port", 8265),
+    ("only-serve-is-exported", "prod", EXPORT, "metadata/name", "llm-head-svc"),
+    ("network-policy-open", "prod", NETWORK_POLICY, "spec/ingress", [{"ports": [{"port": 8265}]}]),
+    ("network-policy-open", "prod", NETWORK_POLICY, "spec/ingress", [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]),
+    ("public-in-clear", "public", GATEWAY, "spec/listeners/0/protocol", "HTTP"),
+    ("public-without-armor", "public", BACKEND_POLICY, f"{BACKEND}/securityPolicy", ABSENT),
+    ("workload-identity", "prod", CLUSTER, "workloadIdentityConfig", ABSENT),
+    ("metadata-of-the-node", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig", ABSENT),
+    ("metadata-of-the-node", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig/mode", "GCE_METADATA"),
+    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", ABSENT),
+    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", "default"),
+    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", "1-compute@developer.gserviceaccount.com"),
+    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/editor"),
+    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/owner"),
+    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/container.admin"),
+    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/resourcemanager.projectIamAdmin"),
+    ("granted-to-all", "prod", BUCKET_GRANT, "member", "allUsers"),
+    ("granted-to-all", "prod", PROJECT_GRANTS, "members/0", "allAuthenticatedUsers"),
+    ("legacy-credentials", "prod", CLUSTER, "masterAuth/clientCertificateConfig/issueClientCertificate", True),
+    ("legacy-credentials", "prod", CLUSTER, "enableLegacyAbac", True),
+    ("role-makes-pods", "prod", ROLE, "rules/0/verbs", ["create"]),
+    ("role-makes-pods", "prod", ROLE, "rules/0", {"resources": ["*"], "verbs": ["*"]}),
+    ("role-makes-pods", "prod", ROLE, "rules/0", {"resources": ["deployments"], "verbs": ["patch"]}),
+    ("role-makes-pods", "prod", BINDING, "roleRef/name", "cluster-admin"),
+    ("ray-token-mounted", "prod", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", ABSENT),
+    ("ray-token-mounted", "staging", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", True),
+    ("ray-token-mounted", "prod", RAY_SERVICE, POD.format("headGroupSpec", "automountServiceAccountToken"), True),
+    ("ray-one-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", "ray-head"),
+    ("ray-one-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", ABSENT),
+    ("secret-in-the-open", "prod", DEPLOYMENT, "spec/template/spec/containers/0/env", PLAIN_TOKEN),
+    (
+        "secret-in-the-open",
+        "prod",
+        DEPLOYMENT,
+        "spec/template/spec/initContainers/0/args",
+        ["--token", "hf_" + 30 * "x"],
+    ),
+    ("secret-in-the-open", "prod", RAY_SERVICE, f"{WORKER}/env/-", {"name": "RAY_X_KEY", "value": "anything"}),
+    ("secret-in-the-open", "prod", RAY_SERVICE, f"{GCS}/redisPassword", {"value": "anything"}),
+    ("secret-in-the-open", "prod", RAY_SERVICE, "spec/serveConfigV2", "runtime_env:\n  env_vars:\n    HF_TOKEN: x\n"),
+    ("secret-in-a-config-map", "prod", CONFIG_MAP, "data/password", "anything"),
+    ("secret-in-a-config-map", "prod", CONFIG_MAP, "data/settings.yaml", "token: hf_" + 30 * "x"),
+    ("deletion-prevented", "prod", CLUSTER, "deletionPolicy", "DELETE"),
+    ("deletion-prevented", "prod", CLUSTER, "deletionProtection", False),
+    ("deletion-prevented", "prod", BUCKET, "deletionPolicy", ABSENT),
+    ("deletion-prevented", "prod", REDIS, "deletionPolicy", ABSENT),
+    ("protected", "prod", CLUSTER, PROTECT, False),
+    ("protected", "prod", BUCKET, PROTECT, False),
+    ("protected", "prod", REDIS, PROTECT, False),
+    ("bucket-emptied", "prod", BUCKET, "forceDestroy", True),
+    ("bucket-emptied", "prod", BUCKET, "softDeletePolicy/retentionDurationSeconds", 0),
+    ("bucket-public", "prod", BUCKET, "publicAccessPrevention", "inherited"),
+    ("bucket-public", "prod", BUCKET, "uniformBucketLevelAccess", False),
+    ("redis-without-password", "prod", REDIS, "authEnabled", False),
+    ("redis-without-replica", "prod", REDIS, "tier", "BASIC"),
+    ("gpu-untainted", "prod", NODE_POOL, f"{NODE}/taints", []),
+    ("gpu-untainted", "prod", NODE_POOL, f"{NODE}/taints/0/effect", "PREFER_NO_SCHEDULE"),
+    ("gpu-unbounded", "prod", NODE_POOL, "nodeCount", ABSENT),
+    ("gpu-any-reservation", "prod", NODE_POOL, RESERVATION, {"consumeReservationType": "ANY_RESERVATION"}),
+    ("gpu-idle", "staging", NODE_POOL, "autoscaling/totalMinNodeCount", 1),
+    ("gpu-idle", "staging", NODE_POOL, "initialNodeCount", 1),
+    ("capacity-contradicts", "staging", NODE_POOL, f"{NODE}/spot", True),
+    ("capacity-contradicts", "prod", NODE_POOL, f"{NODE}/spot", True),
+    ("capacity-contradicts", "prod", NODE_POOL, f"{RESERVATION}/values", ABSENT),
+    ("capacity-contradicts", "staging", NODE_POOL, "management/autoRepair", True),
+    ("capacity-contradicts", "prod", NODE_POOL, "queuedProvisioning", {"enabled": True}),
+    ("capacity-contradicts", "prod", NODE_POOL, "autoscaling", {"totalMaxNodeCount": 2}),
+    ("pools-unseen", "prod", CLUSTER, "nodePools", [{"name": "more"}]),
+    ("pools-unseen", "prod", CLUSTER, "clusterAutoscaling", {"enabled": True}),
+    ("pools-unseen", "prod", CLUSTER, "removeDefaultNodePool", ABSENT),
+    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", ABSENT),
+    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 30),
+    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining", ABSENT),
+    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 0),
+    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/maxRatePerEndpoint", ABSENT),
+    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/port", 8265),
+    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/requestPath", "/"),
+    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config", ABSENT),
+    ("pod-ends-too-soon", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", 30),
+    ("pod-ends-too-soon", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", ABSENT),
+    ("timeout-chain", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 60),
+    ("timeout-chain", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 60),
+    ("timeout-chain", "prod", RAY_SERVICE, "spec/rayClusterDeletionDelaySeconds", ABSENT),
+    ("workers-without-budget", "prod", BUDGET, "spec/minAvailable", "50%"),
+    ("workers-without-budget", "prod", BUDGET, "spec", {"maxUnavailable": 1, "selector": {}}),
+    ("workers-without-budget", "prod", BUDGET, "spec/selector/matchLabels", {"app.kubernetes.io/name": "another"}),
+    ("workers-without-budget", "prod", BUDGET, "metadata/namespace", "another"),
+    ("backend-without-policy", "prod", HEALTH_CHECK, "spec/targetRef/name", "another-serve-svc"),
+    ("backend-without-policy", "prod", BACKEND_POLICY, "spec/targetRef/name", "another-serve-svc"),
+    ("too-few-regions", "prod", NODE_POOL, "location", "us-central1"),
+    ("ray-flags-differ", "prod", RAY_SERVICE, f"{WORKER}/env/3/value", "0"),
+    ("ray-flags-differ", "prod", RAY_SERVICE, f"{HEAD}/env/2/value", "0"),
+    ("ray-too-old", "prod", RAY_SERVICE, "spec/rayClusterConfig/rayVersion", "2.55.1"),
+    ("ray-too-old", "prod", RAY_CLUSTER, "spec/rayVersion", ABSENT),
+    ("head-state-in-the-pod", "prod", RAY_SERVICE, GCS, ABSENT),
+    ("head-state-shared", "prod", RAY_SERVICE, f"{GCS}/externalStorageNamespace", "llm"),
+    ("head-state-shared", "prod", RAY_SERVICE, "metadata/annotations/ray.io~external-storage-namespace", "llm"),
+    ("head-in-the-traffic", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", False),
+    ("head-in-the-traffic", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", ABSENT),
+    ("ray-gives-up", "prod", RAY_SERVICE, "metadata/annotations/ray.io~initializing-timeout", "10m"),
+    ("ray-autoscaler-v1", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions/version", "v1"),
+    ("ray-autoscaler-v1", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions", ABSENT),
+    ("ray-privileged", "prod", RAY_SERVICE, f"{WORKER}/securityContext/privileged", True),
+    ("ray-privileged", "prod", RAY_SERVICE, f"{WORKER}/securityContext/capabilities/add", ["SYS_ADMIN"]),
+    (
+        "ray-privileged",
+        "prod",
+        CRON_JOB,
+        "spec/jobTemplate/spec/template/spec/containers/0",
+        {
+            **CONTAINER,
+            "securityContext": {"allowPrivilegeEscalation": True},
+        },
+    ),
+    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/hostNetwork", True),
+    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/hostPID", True),
+    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/volumes/0", {"name": "x", "hostPath": {"path": "/"}}),
+    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER}/ports/0/hostPort", 8000),
+    ("image-by-tag", "prod", RAY_SERVICE, f"{HEAD}/image", "rayproject/ray-llm:2.56.0"),
+    ("image-by-tag", "prod", RAY_SERVICE, f"{WORKER}/image", "rayproject/ray-llm:latest"),
+    ("image-by-tag", "prod", DEPLOYMENT, "spec/template/spec/initContainers/0/image", "us-docker.pkg.dev/p/r/i"),
+    (
+        "image-by-tag",
+        "prod",
+        CRON_JOB,
+        "spec/jobTemplate/spec/template/spec/containers/0",
+        {
+            "image": "us-docker.pkg.dev/p/r/i:1",
+        },
+    ),
+    ("image-from-elsewhere", "prod", RAY_SERVICE, f"{WORKER}/image", f"someone/ray-llm{DIGEST}"),
+    ("image-from-elsewhere", "prod", DEPLOYMENT, "spec/template/spec/containers/0/image", f"pkg.dev.x.io/i{DIGEST}"),
+    ("machines-unlabelled", "prod", NODE_POOL, f"{NODE}/resourceLabels/owner", ABSENT),
+    ("machines-unlabelled", "prod", NODE_POOL, f"{NODE}/resourceLabels", ABSENT),
+    ("resources-unlabelled", "prod", PROVIDER, "defaultLabels", ABSENT),
+    ("resources-unlabelled", "prod", PROVIDER, "defaultLabels", json.dumps({"owner": "serving"})),
+)
 
 
-@pytest.mark.parametrize(("name", "token", "path", "value"), MUTANTS)
-def test_exactly_the_policy_meant_speaks(name: str, token: str, path: str, value: Any) -> None:
-    assert fired(token, changed(token, (path, value))) == {name}
+def by_hand(name: str) -> list[Resource]:
+    """The stack of that name with what is made by hand in it."""
+    return [*made(name), *(Resource(token, "by-hand", inputs) for token, inputs in HAND_MADE.items())]
+
+
+def without(resources: Sequence[Resource], *names: str) -> list[Resource]:
+    """All but those of these names; each is there."""
+    assert {each.name for each in resources} >= set(names)
+    return [each for each in resources if each.name not in names]
+
+
+@pytest.mark.parametrize("name", ["prod", "staging", "public"])
+def test_silent_about_what_this_stack_makes(name: str) -> None:
+    assert fired(by_hand(name), EDITS[name][0]) == set()
+
+
+def test_dev_keeps_nothing_and_the_pack_says_so() -> None:
+    assert fired(made("dev"), "dev") == {"deletion-prevented", "protected", "head-state-in-the-pod"}
+
+
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
+def test_silent_about_whatever_settings_allow(scenario: Any) -> None:
+    """In the environments of the golden inventories."""
+    resources = record(scenario.stack, {"serving": None, **scenario.edit})
+    advised = {"deletion-prevented", "protected", "redis-without-replica", "monthly-ceiling"}
+    assert fired(resources, scenario.stack) - (advised if scenario.stack == "dev" else set()) == set()
+
+
+@pytest.mark.parametrize(("name", "stack", "token", "path", "value"), MUTANTS)
+def test_exactly_the_policy_meant_speaks(name: str, stack: str, token: str, path: str, value: Any) -> None:
+    assert fired(changed(by_hand(stack), token, (path, value)), EDITS[stack][0]) == {name}
+
+
+MISSING = {
+    "pods-without-network-policy": ("prod", ("us-east4-llm-ingress",)),
+    "workers-without-budget": ("prod", ("us-east4-llm-worker-budget",)),
+    "backend-without-policy": ("prod", ("prod-healthcheckpolicy-llm-serve-svc",)),
+    "too-few-regions": ("prod", ("prod-us-east4-a4",)),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_exactly_the_policy_meant_misses_what_is_not_there(name: str) -> None:
+    stack, gone = MISSING[name]
+    assert fired(without(made(stack), *gone), EDITS[stack][0]) == {name}
+
+
+ALWAYS = {
+    "account-key": Resource(KEY, "by-hand", {}),
+    "ingress-beside-the-gateway": Resource(INGRESS, "by-hand", {}),
+}
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_what_is_always_wrong(name: str) -> None:
+    assert fired([*made("prod"), ALWAYS[name]]) == {name}
 
 
 def test_haproxy_off_for_everyone() -> None:
     """On both, so that they do not differ."""
-    flags = tuple((f"{group}.env.0.value", "0") for group in (HEAD, WORKER))
-    assert fired(RAY_SERVICE, changed(RAY_SERVICE, *flags)) == {"ray-without-haproxy"}
+    flags = tuple((f"{group}/env/0/value", "0") for group in (HEAD, WORKER))
+    assert fired(changed(made("prod"), RAY_SERVICE, *flags)) == {"ray-without-haproxy"}
+
+
+def test_what_is_asked_of_haproxy_alone_breaks_the_chain() -> None:
+    """A longer answer, written in the pods and not at the gateway."""
+    found = [i for i, one in enumerate(variables("prod")) if one["name"] == SERVER_S]
+    longer = tuple((f"{group}/env/{found[0]}/value", "4000") for group in (HEAD, WORKER))
+    assert fired(changed(made("prod"), RAY_SERVICE, *longer)) == {"timeout-chain"}
+
+
+def variables(stack: str) -> list[dict[str, Any]]:
+    """Of the head of a RayService."""
+    (service, *_) = [one for one in made(stack) if one.type == RAY_SERVICE]
+    return service.inputs["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
+
+
+def test_a_range_in_two_zones_or_blue_and_green_is_not_compact() -> None:
+    compact = ("placementPolicy", {"type": "COMPACT"})
+    assert fired(changed(made("prod"), NODE_POOL, compact)) == set()
+    zones = ("nodeLocations", ["us-east4-a", "us-east4-b"])
+    assert fired(changed(made("prod"), NODE_POOL, compact, zones)) == {"capacity-contradicts"}
+    colours = ("upgradeSettings/strategy", "BLUE_GREEN")
+    assert fired(changed(made("prod"), NODE_POOL, compact, colours)) == {"capacity-contradicts"}
+
+
+def test_a_machine_that_comes_with_gpus_needs_no_word_of_them() -> None:
+    edits = ((f"{NODE}/guestAccelerators", ABSENT), (f"{NODE}/taints", ABSENT))
+    assert fired(changed(made("prod"), NODE_POOL, *edits)) == {"gpu-untainted"}
+
+
+def test_flex_start_with_a_fixed_size_is_a_contradiction() -> None:
+    edits = (("autoscaling", ABSENT), ("nodeCount", 0))
+    assert fired(changed(made("staging"), NODE_POOL, *edits), "staging") == {"capacity-contradicts"}
+
+
+def test_an_address_that_only_the_network_reaches_is_no_way_in() -> None:
+    edits = ((ADDRESS, True), ("privateClusterConfig/enablePrivateEndpoint", True))
+    assert fired(changed(made("prod"), CLUSTER, *edits)) == set()
+
+
+def test_a_rule_that_denies_everyone_opens_nothing() -> None:
+    edits = (("sourceRanges", ["0.0.0.0/0"]), ("denies", [{"protocol": "all"}]), ("allows", ABSENT))
+    assert fired(changed(made("prod"), FIREWALL, *edits)) == set()
 
 
 def test_googles_own_agents_may_have_what_google_asks_for() -> None:
     agent = "serviceAccount:service-1@gcp-sa-multiclusteringress.iam.gserviceaccount.com"
-    edits = (("role", "roles/container.admin"), ("member", agent))
-    assert fired(PROJECT_GRANT, changed(PROJECT_GRANT, *edits)) == set()
-    assert fired(PROJECT_GRANT, changed(PROJECT_GRANT, edits[0])) == {"role-too-broad"}
+    edits = (("role", "roles/container.admin"), ("members", [agent]))
+    assert fired(changed(by_hand("prod"), PROJECT_GRANTS, *edits)) == set()
+    edits = (("role", "roles/container.admin"), ("members", [agent, "user:someone@example.com"]))
+    assert fired(changed(by_hand("prod"), PROJECT_GRANTS, *edits)) == {"role-too-broad"}
 
 
-def test_a_key_is_always_wrong() -> None:
-    assert fired(KEY, {}) == {"account-key"}
+def test_the_autoscaler_of_a_head_may_call_the_kubernetes_api() -> None:
+    path = POD.format("headGroupSpec", "automountServiceAccountToken")
+    assert fired(changed(made("staging"), RAY_SERVICE, (path, True)), "staging") == set()
+
+
+def test_no_secret_is_repeated_in_a_sentence() -> None:
+    secret = "hf_" + 30 * "z"
+    env = [{"name": "VLLM_API_KEY", "value": secret}, {"name": "RAY_TOKEN", "value": secret}]
+    resources = changed(made("prod"), RAY_SERVICE, (f"{WORKER}/env", [*variables("prod"), *env]))
+    sentences = [sentence for _, sentence in told(resources)]
+    assert any("VLLM_API_KEY" in sentence for sentence in sentences)
+    assert [sentence for sentence in sentences if secret in sentence] == []
+
+
+def test_an_environment_above_its_ceiling_is_told_by_how_much() -> None:
+    nodes = ("autoscaling/totalMaxNodeCount", 20)
+    dear = changed(made("staging"), NODE_POOL, nodes)
+    assert fired(dear, "staging") == {"monthly-ceiling"}
+    price = MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
+    assert price is not None
+    assert f"{20 * price.usd * cost.HOURS:,.0f} USD" in dict(told(dear, "staging"))["monthly-ceiling"]
+
+
+def test_what_has_no_price_is_named_and_hides_nothing() -> None:
+    assert "prod-us-east4-a4 (a4-highgpu-8g by reservation)" in dict(told(made("prod")))["price-unknown"]
+    assert "price-unknown" not in dict(told(made("staging"), "staging"))
+    known = [one for one in made("staging") if one.type == NODE_POOL]
+    dear = changed(known, NODE_POOL, ("autoscaling/totalMaxNodeCount", 400))
+    both = [*dear, *made("prod")]
+    said = dict(told(both))
+    assert {"monthly-ceiling", "price-unknown"} <= said.keys()
+    assert "prod-us-east4-a4" in said["monthly-ceiling"]
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_what_an_environment_writes_is_what_policies_read(environment: str) -> None:
+    written = json.loads((CHECKOUT / "policies" / f"{environment}.json").read_text())
+    assert written.pop("all", "mandatory") == ("advisory" if environment == "dev" else "mandatory")
+    assert {name: set(values) for name, values in written.items()}.items() <= {
+        policy.name: set(policy.settings) for policy in STACK_POLICIES if policy.settings
+    }.items()
 
 
 def test_every_policy_has_a_way_to_be_broken() -> None:
-    tried = {name for name, *_ in MUTANTS} | {"ray-without-haproxy", "account-key"}
-    assert {policy.name for policy in POLICIES} == tried
+    tried = {name for name, *_ in MUTANTS} | ALWAYS.keys() | MISSING.keys()
+    tried |= {"ray-without-haproxy", "monthly-ceiling", "price-unknown"}
+    assert {policy.name for policy in (*POLICIES, *STACK_POLICIES)} == tried
 
 
 def test_names_are_told_apart() -> None:
-    names = [policy.name for policy in POLICIES]
+    names = [policy.name for policy in (*POLICIES, *STACK_POLICIES)]
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("token", GOOD)
-def test_what_is_unknown_breaks_nothing(token: str) -> None:
-    """Of a preview in which every input is yet to be made."""
-    for policy in POLICIES:
-        if token in policy.types:
-            assert list(policy.broken(dict.fromkeys(GOOD[token], UNKNOWN))) == [], policy.name
+def blurred(value: Any, depth: int) -> Any:
+    """`value` of a preview that knows nothing below that depth."""
+    if depth == 0:
+        return UNKNOWN
+    if isinstance(value, Mapping):
+        return {key: blurred(inside, depth - 1) for key, inside in value.items()}
+    return [blurred(inside, depth - 1) for inside in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("depth", range(1, 12))
+def test_what_is_unknown_breaks_nothing(depth: int) -> None:
+    """In a preview in which inputs, from some depth on, are yet to be made."""
+    for name in ("prod", "staging", "public"):
+        inventory = [replace(one, inputs=blurred(one.inputs, depth)) for one in by_hand(name)]
+        assert fired(inventory, EDITS[name][0]) == set()
 
 
 def test_inputs_become_plain() -> None:
