@@ -11,6 +11,8 @@ may not comment, as on a fork's pull request, it writes the same text into the j
 
 from __future__ import annotations
 
+import html
+import ipaddress
 import json
 import os
 import re
@@ -18,16 +20,30 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from tools.console import Stop, main, say
-from tools.summary import CREATED, DESTROYED, SECRET, UPDATED, Plan, changed, differences, read, summary
+from tools.summary import (
+    CREATED,
+    DESTROYED,
+    SECRET,
+    UPDATED,
+    Plan,
+    changed,
+    counts,
+    dangers,
+    differences,
+    money,
+    read,
+    summary,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MARKER = "<!-- rayllm preview -->"
 """By which the comment is found again; a person does not see it."""
+FOLD = "<details>"
 MOST = 60_000
 """GitHub takes comments of 65,536 characters."""
 TIME_LIMIT_S = 30
@@ -35,16 +51,36 @@ EVERYWHERE = ("infra/", "workloads/", "policies/", "tools/", "locks/", "Pulumi.y
 """What every environment is made from, as beginnings of paths; and each Python file at the top."""
 RECORD = ".preview"
 
-REDACTED = (
+
+def _of_the_world(found: re.Match[str]) -> str:
+    """An address that only this network knows stays; it is in the environment's file."""
+    try:
+        return "[address]" if ipaddress.ip_address(found.group()).is_global else found.group()
+    except ValueError:
+        return found.group()
+
+
+REDACTED: Sequence[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = (
+    (re.compile(r"-----BEGIN [^-\n]+-----.*?(-----END [^-\n]+-----|$)", re.MULTILINE), "[secret]"),
+    (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"), "[secret]"),
+    (re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{8,}"), "[secret]"),
+    (
+        re.compile(r"""(?i)(\b\w*(?:passw\w*|secret|token(?!i)|api_?key)\w*["']?\s*[:=]\s*["']?)[^\s"',}\[]{8,}"""),
+        r"\1[secret]",
+    ),
+    (re.compile(r"\b(ya29\.|gh[a-z]_|github_pat_|hf_|sk-|AIza|v1:)[\w+/=:.-]{10,}"), "[secret]"),
+    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "[secret]"),
+    (re.compile(r"\bLS0tLS1[\w+/=]*"), "[secret]"),  # a certificate or key in a kubeconfig
     (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "[account]"),
     (re.compile(r"\b[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}\b"), "[billing account]"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "[digest]"),
-    (re.compile(r"\b(ya29\.|gh[a-z]_|github_pat_|hf_|AIza|v1:)[\w+/=:.-]{10,}"), "[secret]"),
-    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "[secret]"),
+    (re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{64,}={0,2}(?![\w+/])"), "[secret]"),  # a line of a key
+    (re.compile(r"(?<![\w.])(\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"), _of_the_world),
+    (re.compile(r"(?<![\w:])[0-9a-fA-F]{1,4}:[0-9a-fA-F:]*:[0-9a-fA-F]*(?![\w:])"), _of_the_world),
     (re.compile(r"(?<![\d.,])\d{9,}(?![\d.,]\d)"), "[number]"),
 )
-"""Accounts, digests and what looks like a credential or a project's number: a pull request has other readers than the
-state has."""
+"""Credentials, accounts, addresses and what looks like a digest or a project's number: a pull request and its log have
+other readers than the state has."""
 
 
 def affected(paths: Iterable[str], environments: Iterable[str]) -> list[str]:
@@ -57,7 +93,7 @@ def affected(paths: Iterable[str], environments: Iterable[str]) -> list[str]:
     return [name for name in known if f"Pulumi.{name}.yaml" in every]
 
 
-def render(plans: dict[str, Plan | str], *, offline: bool = False) -> str:
+def render(plans: Mapping[str, Plan | str], *, offline: bool = False) -> str:
     """The comment. A text in a plan's place says why there is none."""
     out = [MARKER, "## What this would change"]
     if offline:
@@ -65,21 +101,17 @@ def render(plans: dict[str, Plan | str], *, offline: bool = False) -> str:
             "> Planned without credentials, against an empty state: everything shows as new. What the settings and the "
             "policies refuse is refused all the same."
         )
-    if not plans:
-        out.append("No environment is affected.")
+    out.append("\n".join(_table(plans)) if plans else "No environment is affected.")
     for name, plan in sorted(plans.items()):
-        out.append(f"### {name}")
+        out.append(f"### {safe(name)}")
         if isinstance(plan, str):
             out.append(f"**There is no preview:** {safe(plan)}")
             continue
-        out.append(safe(summary(plan, name)).rstrip())
+        out.append(_marked(safe(summary(plan, name)).rstrip()))
         if diff := "\n".join(_diff(plan)):
-            out.append(
-                f"<details><summary>Every changed resource of {safe(name)}</summary>\n\n```diff\n{diff}\n```\n\n"
-                "</details>"
-            )
-    text = "\n\n".join(out) + "\n"
-    return text if len(text) <= MOST else _shortened(out)
+            title = f"Every changed resource of {html.escape(redact(name))}"
+            out.append(f"{FOLD}<summary>{title}</summary>\n\n```diff\n{diff}\n```\n\n</details>")
+    return _fitting(out)
 
 
 def redact(text: str) -> str:
@@ -90,9 +122,10 @@ def redact(text: str) -> str:
 
 
 def safe(text: str) -> str:
-    """Redacted, and without a mark that Markdown, HTML or GitHub (a mention) would act on."""
-    text = redact(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
-    return re.sub(r"([`*_\[\]~])", r"\\\1", text.replace("@", "@\u200b"))
+    """Redacted, and without a mark that Markdown, HTML or GitHub (a mention, an issue's number) would act on."""
+    text = redact(text).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    text = re.sub(r"#(?=\d)", "#\u200b", text)
+    return re.sub(r"([\\`*_\[\]~#>|])", r"\\\1", text)
 
 
 def previews(folder: Path) -> dict[str, Plan | str]:
@@ -101,15 +134,43 @@ def previews(folder: Path) -> dict[str, Plan | str]:
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             found[path.name.removesuffix(RECORD)] = read(path.read_text())
-        except (ValueError, KeyError, TypeError) as problem:
-            found[path.name.removesuffix(RECORD)] = f"its record cannot be read ({type(problem).__name__})."
+        except ValueError:
+            found[path.name.removesuffix(RECORD)] = "it ended before it planned anything; the job's log says why."
+        except (KeyError, TypeError) as problem:
+            found[path.name.removesuffix(RECORD)] = f"its record has another form than expected ({problem!r})."
     return found
+
+
+def _table(plans: Mapping[str, Plan | str]) -> Iterator[str]:
+    """All environments at a glance."""
+    yield "| environment | resources | GPUs | a month of GPU nodes | look at |"
+    yield "|---|---|---|---|---|"
+    for name, plan in sorted(plans.items()):
+        cells = ["no preview", "", "", ""] if isinstance(plan, str) else _cells(plan)
+        yield f"| **{safe(name)}** | {' | '.join(map(safe, cells))} |"
+
+
+def _cells(plan: Plan) -> list[str]:
+    resources = ", ".join(f"{n} {does}" for does, n in counts(plan).items() if n) or "nothing changes"
+    gpus, month = money(plan) or ("", "")
+    broken = sum(verdict.level == "mandatory" for verdict in plan.verdicts)
+    look = [
+        *(["the preview failed"] if plan.errors else []),
+        *([f"{n} that can hurt"] if (n := len(list(dangers(plan)))) else []),
+        *([f"{broken} against policy"] if broken else []),
+    ]
+    return [resources, gpus, month, ", ".join(look)]
+
+
+def _marked(text: str) -> str:
+    """With the titles of its parts in bold."""
+    return re.sub(r"^(?!- )(.+:)$", r"**\1**", text, flags=re.MULTILINE)
 
 
 def _diff(plan: Plan) -> Iterator[str]:
     sign = {CREATED: "+", DESTROYED: "-", UPDATED: "!"}
     for change in changed(plan):
-        yield f"{sign.get(change.does, '!')} {change.does} {redact(change.title)}"
+        yield f"{sign.get(change.does, '!')} {change.does} {_line(change.title)}"
         for path, kind, old, new in differences(change):
             if old == new and old != SECRET:
                 continue  # it only moved within its list
@@ -123,23 +184,30 @@ def _line(value: str) -> str:
     return f"{text[:97]}..." if len(text) > 100 else text
 
 
-def _shortened(parts: list[str]) -> str:
-    """Without folded parts; they are in the job's log. What is still too long ends with a word about it."""
-    text = "\n\n".join(part for part in parts if not part.startswith("<details>"))
-    note = "\n\n> Too long for a comment: the rest is in the job's log and in `make preview`.\n"
-    return text[: MOST - len(note)] + note
+def _fitting(parts: list[str]) -> str:
+    """Within GitHub's limit: the longest folded parts go first, and what is still too long ends with a word about
+    it."""
+    parts = list(parts)
+    while len(text := "\n\n".join(parts) + "\n") > MOST:
+        folds = [part for part in parts if part.startswith(FOLD)]
+        if not folds:
+            note = "\n\n> Too long for a comment: the rest is in the job's log and in `make preview`.\n"
+            return text[: MOST - len(note)].rpartition("\n")[0] + note
+        longest = max(folds, key=len)
+        parts[parts.index(longest)] = "> Too long for a comment: each changed resource is in the job's log."
+    return text
 
 
 # The commands
 
 
 def _affected(base: str) -> list[str]:
-    command = ["git", "diff", "--name-only", f"{base}...HEAD"]
+    command = ["git", "diff", "--name-only", "--no-renames", "-z", f"{base}...HEAD"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     if done.returncode:
         raise Stop(f"git does not know {base}: fetch the base branch too (actions/checkout: fetch-depth: 0).")
     names = (path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
-    return affected(done.stdout.splitlines(), names)
+    return affected(filter(None, done.stdout.split("\0")), names)
 
 
 def show_affected(base: str = "origin/main") -> int:
@@ -155,12 +223,23 @@ def preview(folder: str, base: str = "origin/main") -> int:
     failed = 0
     for name in _affected(base):
         record = where / f"{name}{RECORD}"
+        record.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tools.stack", "preview", name]
-        done = subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **variables(name, record)})
-        failed = failed or done.returncode
+        failed = _shown(command, {**os.environ, **variables(name, record)}) or failed
         if not record.exists() or not record.stat().st_size:
             record.write_text("none")  # so that the comment says so
     return failed
+
+
+def _shown(command: list[str], env: dict[str, str]) -> int:
+    """Run it; what it says goes into the job's log, which a public repository shows to everybody."""
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=env, stdout=pipe, stderr=both, text=True, errors="replace"
+    ) as process:
+        for line in cast("IO[str]", process.stdout):
+            say(redact(line.rstrip("\n")))
+    return process.returncode
 
 
 def variables(environment: str, record: Path) -> dict[str, str]:

@@ -31,6 +31,8 @@ ZONE = "gcp:dns/managedZone:ManagedZone"
 RAY_SERVICE = "kubernetes:ray.io/v1:RayService"
 ADDRESSES = ("gcp:compute/address:Address", "gcp:compute/globalAddress:GlobalAddress")
 EXPORT = "kubernetes:net.gke.io/v1:ServiceExport"
+GATEWAY = "kubernetes:gateway.networking.k8s.io/v1:Gateway"
+ROUTE = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
 
 PROTECTED = {
     CLUSTER: "all that runs in it ends, and its region serves nothing",
@@ -38,6 +40,8 @@ PROTECTED = {
     REDIS: "Ray's heads of the region forget what they know, and a head that ends takes its replicas with it",
     **dict.fromkeys(ADDRESSES, "clients that know the address reach nothing"),
     ZONE: "every name in it stops being answered",
+    GATEWAY: "no request gets in by it",
+    ROUTE: "what it routed is answered with 404",
     "gcp:kms/cryptoKey:CryptoKey": "what it encrypted cannot be read again",
     "gcp:kms/keyRing:KeyRing": "what its keys encrypted cannot be read again",
 }
@@ -49,6 +53,8 @@ KINDS = {
     REDIS: "Redis instance",
     BUCKET: "bucket",
     ZONE: "DNS zone",
+    GATEWAY: "Gateway",
+    ROUTE: "HTTPRoute",
     RAY_SERVICE: "RayService",
     **dict.fromkeys(ADDRESSES, "address of the entrance"),
     "gcp:kms/cryptoKey:CryptoKey": "encryption key",
@@ -73,7 +79,11 @@ BOUNDS = ("replicas", "minReplicas", "maxReplicas")
 SECOND_SET = "A SECOND SET OF GPUs IS NEEDED"
 SECRET_KEY = "4dabf18193072939515e22adb298388d"
 SECRET = "[secret]"
-SECRET_NAME = re.compile(r"passw|secret|token|credential|private_?key|auth_?string", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"passw|secret|token|credential|(private|api|client)[_-]?key|auth_?string|authorization|kube_?config"
+    r"|certificate-authority",
+    re.IGNORECASE,
+)
 """Of an input: a text there is not shown, whether the engine knows that it is secret or not."""
 NONE = "nothing"
 """In place of a value that is not there."""
@@ -133,6 +143,8 @@ class Plan:
     changes: Sequence[Change]
     errors: Sequence[str] = ()
     verdicts: Sequence[Verdict] = ()
+    rules: frozenset[str] = frozenset()
+    """Policies that were asked; none where the preview ran without the pack."""
     whole: bool = True
     """Whether resources that stay as they are were in the record."""
 
@@ -160,14 +172,15 @@ def summary(plan: Plan, environment: str = "") -> str:
     blocks = [_headline(plan, environment)]
     for title, lines in (
         ("THIS PREVIEW FAILED, and what follows may not be all:", plan.errors),
-        ("LOOK HERE FIRST:", list(_dangers(plan))),
+        ("LOOK HERE FIRST:", list(dangers(plan))),
         ("What the policies say:", list(_policies(plan))),
         ("What changes:", list(_listed(plan))),
         ("What that means for requests:", list(_meaning(plan))),
         ("GPUs, cost and quota:", list(_money(plan))),
     ):
         if lines:
-            blocks.append("\n".join([title, "", *(f"- {line}" for line in lines)]))
+            # Each on a line of its own, whatever a name or a value has in it.
+            blocks.append("\n".join([title, "", *(f"- {' '.join(line.split())}" for line in lines)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -200,7 +213,8 @@ def _at(inputs: object, path: str) -> object:
         elif isinstance(inputs, Mapping):
             if SECRET_KEY in inputs:
                 return SECRET
-            inputs = inputs.get(name or quoted, NONE)
+            key = name or quoted
+            inputs = SECRET if key == "value" and _is_secret(inputs) else inputs.get(key, NONE)
         elif inputs != SECRET:
             return NONE
     return inputs
@@ -213,6 +227,7 @@ def _of_events(events: Iterable[Mapping[str, Any]]) -> Plan:
     steps: list[Mapping[str, Any]] = []
     errors: list[str] = []
     verdicts: list[Verdict] = []
+    rules: set[str] = set()
     for event in events:
         if "preludeEvent" in event:
             steps, errors, verdicts = [], [], []  # of an update's last pass: the update itself
@@ -222,23 +237,31 @@ def _of_events(events: Iterable[Mapping[str, Any]]) -> Plan:
             errors.append(event["diagnosticEvent"].get("message", ""))
         elif "policyEvent" in event:
             verdicts.append(_verdict(event["policyEvent"]))
-    read_steps = (
-        _change(
-            step, step.get("old"), step.get("new"), "diffKind", step.get("keys") if step.get("op") == "replace" else ()
-        )
-        for step in steps
-    )
-    return _plan(read_steps, errors, verdicts, whole=True)
+        elif "policyAnalyzeSummaryEvent" in event:
+            asked = event["policyAnalyzeSummaryEvent"]
+            rules |= {*(asked.get("passed") or ()), *(asked.get("failed") or ())}
+    forced = _forced(steps, "keys")
+    read_steps = (_change(step, step.get("old"), step.get("new"), "diffKind", forced) for step in steps)
+    return _plan(read_steps, errors, verdicts, rules, whole=True)
 
 
 def _of_digest(digest: Mapping[str, Any]) -> Plan:
     steps = digest.get("steps") or []
-    read_steps = (
-        _change(step, step.get("oldState"), step.get("newState"), "kind", step.get("replaceReasons")) for step in steps
-    )
+    forced = _forced(steps, "replaceReasons")
+    read_steps = (_change(step, step.get("oldState"), step.get("newState"), "kind", forced) for step in steps)
     errors = [each.get("message", "") for each in digest.get("diagnostics") or [] if each.get("severity") == "error"]
     same = (digest.get("changeSummary") or {}).get("same", 0)
-    return _plan(read_steps, errors, [], whole=not same or sum(step.get("op") in STAYS for step in steps) >= same)
+    whole = not same or sum(step.get("op") in STAYS for step in steps) >= same
+    return _plan(read_steps, errors, [], (), whole=whole)
+
+
+def _forced(steps: Iterable[Mapping[str, Any]], word: str) -> dict[str, tuple[str, ...]]:
+    """URN -> inputs that force its replacement. What is replaced because of another has them on one of its halves."""
+    found: dict[str, tuple[str, ...]] = {}
+    for step in steps:
+        if step["op"] in ("replace", "create-replacement"):
+            found[step["urn"]] = found.get(step["urn"]) or tuple(step.get(word) or ())
+    return found
 
 
 def _change(
@@ -246,7 +269,7 @@ def _change(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any] | None,
     kind: str,
-    forced_by: Sequence[str] | None,
+    forced: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, Change] | None:
     urn, op = step["urn"], step["op"]
     type_ = (new or old or {}).get("type") or urn.split("::")[2].rpartition("$")[2]
@@ -263,14 +286,19 @@ def _change(
         old={} if does == CREATED else (old or {}).get("inputs") or {},
         new={} if does == DESTROYED else (new or {}).get("inputs") or {},
         paths={path: diff[kind] for path, diff in (step.get("detailedDiff") or {}).items()},
-        forced_by=tuple(forced_by or ()),
+        forced_by=forced.get(urn, ()),
         was_protected=bool((old or {}).get("protect")),
         is_protected=bool((new or {}).get("protect")),
     )
 
 
 def _plan(
-    steps: Iterable[tuple[str, Change] | None], errors: Iterable[str], verdicts: Sequence[Verdict], *, whole: bool
+    steps: Iterable[tuple[str, Change] | None],
+    errors: Iterable[str],
+    verdicts: Sequence[Verdict],
+    rules: Iterable[str],
+    *,
+    whole: bool,
 ) -> Plan:
     found: dict[str, Change] = {}
     for step in steps:
@@ -284,6 +312,7 @@ def _plan(
         tuple(found.values()),
         tuple(dict.fromkeys(each for each in told if each and each != "preview failed")),
         tuple(verdicts),
+        frozenset(rules),
         whole,
     )
 
@@ -310,21 +339,27 @@ def _sentence(text: str) -> str:
 # What it comes to
 
 
+def counts(plan: Plan) -> dict[str, int]:
+    """How many resources are created, replaced, destroyed, updated."""
+    return {does: sum(c.does == does for c in plan.changes) for does in (CREATED, REPLACED, DESTROYED, UPDATED)}
+
+
 def _headline(plan: Plan, environment: str) -> str:
-    counts = {does: sum(c.does == does for c in plan.changes) for does in (CREATED, REPLACED, DESTROYED, UPDATED)}
     where = f"{environment}: " if environment else ""
-    if not any(counts.values()):
+    if not any(counts(plan).values()):
         return f"{where}nothing changes." if not plan.errors else f"{where}no change could be worked out."
     stay = sum(not c.does for c in plan.changes)
-    parts = ", ".join(f"{n} {does}" for does, n in counts.items())
-    return f"{where}{parts}" + (f"; {stay} stay as they are." if plan.whole else ".")
+    parts = ", ".join(f"{n} {does}" for does, n in counts(plan).items())
+    stays = f"; {stay} {'stays as it is' if stay == 1 else 'stay as they are'}."
+    return f"{where}{parts}" + (stays if plan.whole else ".")
 
 
-def _dangers(plan: Plan) -> Iterator[str]:
+def dangers(plan: Plan) -> Iterator[str]:
+    """What cannot be taken back."""
     for change in changed(plan):
         if change.type in PROTECTED and change.does in (REPLACED, DESTROYED):
             refused = " It is protected: the engine refuses this." if change.was_protected else ""
-            why = f" (because of {', '.join(change.forced_by)})" if change.forced_by else ""
+            why = f" (because of its {', '.join(change.forced_by)})" if change.forced_by else ""
             done = "DESTROYED" if change.does == DESTROYED else "DESTROYED AND MADE AGAIN"
             comes_back = (change.type, change.does) == (CLUSTER, REPLACED)
             end = " until it is there again and its models answer" if comes_back else ""
@@ -349,7 +384,7 @@ def _how(changes: Sequence[Change]) -> str:
     """What is new of an update, where it can be said in a few words."""
     if len(changes) != 1 or changes[0].does != UPDATED or not 0 < len(changes[0].paths) <= 2:
         return ""
-    told = [f"{path.rpartition('.')[2]} {old} -> {new}" for path, _, old, new in differences(changes[0])]
+    told = [f"{path} {old} -> {new}" for path, _, old, new in differences(changes[0])]
     return f" ({', '.join(told)})" if sum(map(len, told)) <= 80 else ""
 
 
@@ -360,7 +395,9 @@ def _meaning(plan: Plan) -> Iterator[str]:
         if change.type == NODE_POOL and change.region not in clusters:
             yield from _pool(change)
         elif change.type == RAY_SERVICE:
-            yield from _ray_service(change)
+            yield from _ray_service(change, plan)
+        elif change.does == UPDATED:
+            yield from _in_place(change)
         elif change.type == EXPORT and change.does in (CREATED, DESTROYED):
             back = "takes requests" if change.region in new else "takes requests again"
             into = back if change.does == CREATED else "takes no new requests"
@@ -384,6 +421,7 @@ def _pool(change: Change) -> Iterator[str]:
             f"without {had} until new nodes have come."
         )
     else:
+        yield from _size(change, old, cost.pool(change.name, change.new))
         again = sorted({p.split(".")[1] for p in change.paths if p.startswith("nodeConfig.")} - set(POOL_IN_PLACE))
         if again:
             yield (
@@ -392,7 +430,46 @@ def _pool(change: Change) -> Iterator[str]:
             )
 
 
-def _ray_service(change: Change) -> Iterator[str]:
+def _size(change: Change, old: Pool, new: Pool) -> Iterator[str]:
+    """Of a pool that stays: nodes that go or come."""
+    if gone := sorted(set(_zones(change.old)) - set(_zones(change.new))):
+        yield f"{change.title}: its nodes in {', '.join(gone)} go, and the replicas on them end."
+    elif old.high is None or new.high is None or old.high == new.high:
+        return
+    elif new.high > old.high:
+        come = f"there may be up to {new.high} nodes" if "autoscaling" in change.new else "nodes are added"
+        yield f"{change.title}: {come}; no request is touched."
+    elif "autoscaling" in change.new:
+        yield (
+            f"{change.title}: there may be no more than {new.high} nodes; those above go when the autoscaler finds "
+            f"nothing running on them."
+        )
+    else:
+        yield (
+            f"{change.title}: GKE takes nodes away until it has {new.high}: replicas on the others end, and come back "
+            f"only where GPUs are free."
+        )
+
+
+def _zones(inputs: Mapping[str, Any]) -> list[str]:
+    zones = inputs.get("nodeLocations")
+    return [zone for zone in zones if isinstance(zone, str)] if isinstance(zones, list) else []
+
+
+def _in_place(change: Change) -> Iterator[str]:
+    """Of other kinds: updates that clients or Ray may notice."""
+    if change.type == REDIS and "memorySizeGb" in change.paths:
+        loses = change.new.get("tier") == "BASIC"
+        then = f"{PROTECTED[REDIS]}" if loses else "it is away for up to a minute, and requests are answered meanwhile"
+        yield f"{change.title} is scaled{', and a BASIC one is emptied by that' if loses else ''}: {then}."
+    elif change.type == CLUSTER and {"minMasterVersion", "releaseChannel.channel"} & set(change.paths):
+        yield (
+            f"{change.title}: GKE upgrades the control plane, which no request goes through; its nodes follow in their "
+            f"maintenance windows, one after the other, and what runs on a node moves or ends with it."
+        )
+
+
+def _ray_service(change: Change, plan: Plan) -> Iterator[str]:
     where = f"{change.title} in {change.region}"
     if change.does == CREATED:
         return
@@ -411,13 +488,13 @@ def _ray_service(change: Change) -> Iterator[str]:
         )
         return
     old, new = _mapping(change.old.get("spec")), _mapping(change.new.get("spec"))
-    pods = list(_new_pods(where, old, new))
+    pods = list(_new_pods(where, old, new, _room(change.region, plan, new)))
     yield from pods
     if not any(SECOND_SET in line for line in pods):  # which starts with the new Serve configuration
         yield from _serve(where, old.get("serveConfigV2"), new.get("serveConfigV2"))
 
 
-def _new_pods(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _new_pods(where: str, old: Mapping[str, Any], new: Mapping[str, Any], room: str) -> Iterator[str]:
     was, is_ = _mapping(old.get("rayClusterConfig")), _mapping(new.get("rayClusterConfig"))
     if was == is_:
         return
@@ -432,9 +509,29 @@ def _new_pods(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Ite
         needs = "an unknown number of" if fewest is None else str(fewest) if fewest == most else f"{fewest} to {most}"
         yield (
             f"{where}: {SECOND_SET} ({kind}): new pods come up as a second RayCluster beside the "
-            f"first, with {needs} GPUs more until they answer; then requests move over and the first one goes. Without "
-            f"these GPUs the second one waits, and the first one serves on."
+            f"first, with {needs} GPUs more until they answer; then requests move over and the first one goes.{room} "
+            f"Without these GPUs the second one waits, and the first one serves on."
         )
+
+
+def _room(region: str, plan: Plan, second: Mapping[str, Any]) -> str:
+    """Whether the region's pools hold a second RayCluster of the spec `second` beside all that there are; the empty
+    text where that cannot be told: a number is unknown, or pools have different GPUs."""
+    own = [pool for pool in plan.pools(after=True) if pool.region == region and pool.accelerator is not None]
+    services = (c.old for c in plan.changes if c.type == RAY_SERVICE and c.region == region and c.old)
+    specs = [_mapping(inputs.get("spec")) for inputs in services]
+    sizes = [_worker_gpus(_mapping(spec.get("rayClusterConfig"))) for spec in [second, *specs]]
+    have = cost.total(cost.gpus(own).values()).high
+    known = [(low, high) for low, high in sizes if low is not None and high is not None]
+    if have is None or len({pool.accelerator for pool in own}) != 1 or len(known) < len(sizes):
+        return ""
+    most = sum(high for _, high in known)
+    if most <= have:
+        return f" The pools of {region} have room for both: up to {have:.0f} GPUs."
+    fewest = sum(low for low, _ in known)
+    enough = "ENOUGH ONLY WHILE FEW REPLICAS RUN" if fewest <= have else "NOT ENOUGH"
+    both = f"{fewest} to {most}" if fewest != most else f"{most}"
+    return f" The pools of {region} have up to {have:.0f} GPUs, and both take {both}: {enough}."
 
 
 def _serve(where: str, old: object, new: object) -> Iterator[str]:
@@ -485,20 +582,30 @@ def _worker_gpus(config: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return low, high
 
 
-def _money(plan: Plan) -> Iterator[str]:
+def money(plan: Plan) -> tuple[str, str] | None:
+    """GPUs, and what a month of their nodes costs, before and after; None where the preview says nothing of them."""
     before, after = plan.pools(after=False), plan.pools(after=True)
     if (not before and not after) or (plan.errors and not changed(plan)):
+        return None
+    gpus = [cost.total(cost.gpus(side).values()) for side in (before, after)]
+    return _to(*gpus), _to(cost.month(before), cost.month(after))
+
+
+def _money(plan: Plan) -> Iterator[str]:
+    told = money(plan)
+    if told is None:
         return
+    gpus, month = told
+    before, after = plan.pools(after=False), plan.pools(after=True)
     counted = "" if plan.whole else " (of the pools that change; the others are not in this record)"
-    was, is_ = cost.gpus(before), cost.gpus(after)
-    yield f"GPUs: {_to(cost.total(was.values()), cost.total(is_.values()))}{counted}"
+    was, is_, new = cost.gpus(before), cost.gpus(after), cost.month(after)
+    yield f"GPUs: {gpus}{counted}"
     for key in sorted({*was, *is_}):
         region, model, had_by = key
-        old, new = was.get(key, cost.NOTHING), is_.get(key, cost.NOTHING)
-        if old != new:
-            yield f"{model} in {region}, {_way(had_by)}: {_to(old, new)}"
-    old, new = cost.month(before), cost.month(after)
-    yield f"a month of GPU nodes at list price ({cost.HOURS} h): {_to(old, new)}{counted}"
+        old, of_it = was.get(key, cost.NOTHING), is_.get(key, cost.NOTHING)
+        if old != of_it:
+            yield f"{model} in {region}, {_way(had_by)}: {_to(old, of_it)}"
+    yield f"a month of GPU nodes at list price ({cost.HOURS} h): {month}{counted}"
     if new.unknown:
         without = (f"{pool.name} ({pool.machine}, {_way(pool.had_by)})" for pool in new.unknown)
         yield f"price unknown, and not in the sum: {_names(without)}"
@@ -531,9 +638,16 @@ def _quota(was: Mapping[tuple[str, str, str], Range], is_: Mapping[tuple[str, st
 
 
 def _policies(plan: Plan) -> Iterator[str]:
-    for verdict in sorted(plan.verdicts, key=lambda v: (v.level != "mandatory", v.policy, v.resource)):
-        on = f" ({verdict.resource})" if verdict.resource else ""
-        yield f"{verdict.level}: {verdict.policy}{on}: {verdict.message}"
+    """What is mandatory first; resources of which one thing is said, together."""
+    said: dict[tuple[bool, str, str, str], set[str]] = {}
+    for each in plan.verdicts:
+        key = (each.level != "mandatory", each.policy, each.level, each.message)
+        said.setdefault(key, set()).add(each.resource)
+    for (_, policy, level, message), resources in sorted(said.items()):
+        on = f" ({_names(filter(None, resources))})" if any(resources) else ""
+        yield f"{level}{' (`up` is refused)' if level == 'mandatory' else ''}: {policy}{on}: {message}"
+    if plan.rules and plan.changes and not said:
+        yield f"nothing against it: each resource was held against {len(plan.rules)} rules"
 
 
 def _why(change: Change) -> str:
@@ -582,10 +696,16 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _opened(value: object, name: str = "") -> object:
     """Without anything secret: by the engine's mark, or by its name."""
     if isinstance(value, Mapping):
-        return SECRET if SECRET_KEY in value else {key: _opened(each, key) for key, each in value.items()}
+        inside = {"value": SECRET} if _is_secret(value) else {}
+        return SECRET if SECRET_KEY in value else {k: _opened(each, k) for k, each in {**value, **inside}.items()}
     if isinstance(value, list):
         return [_opened(each, name) for each in value]
     return SECRET if isinstance(value, str) and SECRET_NAME.search(name) else value
+
+
+def _is_secret(variable: Mapping[str, Any]) -> bool:
+    """Of an environment variable in a pod."""
+    return "value" in variable and bool(SECRET_NAME.search(str(variable.get("name"))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.test_summary import RECORDS
 from tools import pull_request, summary
@@ -20,20 +24,39 @@ from tools.pull_request import MARKER
 NUMBER = "100000000003"
 DIGEST = "a1b2c3d4e5f60718" * 4
 ACCOUNT = f"prod-nodes@example.iam.gserviceaccount.com, service-{NUMBER}@gcp-sa-x.iam.gserviceaccount.com"
-PRIVATE = (NUMBER, DIGEST[:12], "gserviceaccount", "ya29.a0AfB_byC", "01AB23-CD45EF-678901", "hunter2", "eyJhbGciOi")
+KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
 TELLING = {
     "member": f"serviceAccount:{ACCOUNT}",
     "pool": f"projects/{NUMBER}/locations/global",
     "image": f"rayproject/ray-llm@sha256:{DIGEST}",
     "hash": f"{'x' * 80} {DIGEST}",
-    "note": "ya29.a0AfB_byC-1234567890 01AB23-CD45EF-678901 eyJhbGciOiJI.eyJzdWIiOiIx.c2ln",
+    "note": "ya29.a0AfB_byC-1234567890 01AB23-CD45EF-678901 eyJhbGciOiJI.eyJzdWIiOiIx.c2ln hf_abcdefghijklmnop",
+    "header": "Authorization: Bearer s3cr3t-s3cr3t, https://robot:p4ssw0rd@example.com/x",
+    "config": f"certificate-authority-data: LS0tLS1CRUdJTiBDRVJU\n-----BEGIN PRIVATE KEY-----\n{KEY}\n",
+    "line": KEY,
+    "written": 'HF_TOKEN: "aaaabbbbcccc", api_key=ddddeeeeffff',
+    "reached": "34.72.119.5, 2600:1901:0:1234::5, 8.8.8.8/32",
     "password": "hunter2",
+    "kubeconfig": "apiVersion: v2, clusters: []",
 }
+PRIVATE = (
+    *(
+        NUMBER,
+        DIGEST[:12],
+        "gserviceaccount",
+        "ya29.a0AfB_byC",
+        "01AB23-CD45EF-678901",
+        "hunter2",
+        "eyJhbGciOi",
+        "hf_a",
+    ),
+    *("s3cr3t", "p4ssw0rd", "LS0tLS1", KEY[:16], "aaaabbbb", "ddddeeee", "34.72", "2600:", "8.8.8.8", "clusters"),
+)
 
 
 def record(**inputs: Any) -> str:
     """Of an update that shows `inputs`, with an error and a policy that repeat them."""
-    said = " ".join(value for key, value in inputs.items() if key != "password")
+    said = " ".join(value for key, value in inputs.items() if key not in ("password", "kubeconfig"))
     metadata = {
         "op": "update",
         "urn": f"urn:pulumi:prod::rayllm::gcp:x/y:Y::of-{NUMBER}",
@@ -68,8 +91,11 @@ def test_no_account_number_digest_or_credential_is_in_the_comment() -> None:
     assert "image: nothing -> rayproject/ray-llm@sha256:[digest]" in text
 
 
-def test_redaction_leaves_costs_dates_and_versions_alone() -> None:
-    kept = "0 to 115,720 USD on 2026-09-01, 1.32.2-gke.1652000, us-central1, nvidia-b200, 10.210.0.0/15, 123456789"
+def test_redaction_leaves_costs_dates_versions_and_private_addresses_alone() -> None:
+    kept = (
+        "0 to 115,720 USD on 2026-09-01, 1.32.2-gke.1652000, us-central1, nvidia-b200, 10.210.0.0/15, 0.0.0.0/0, "
+        "max_tokens: 4096, tokenizer: facebook/opt-125m, gcp:compute/address:Address, fd20::1, 12:30:45, 123456789"
+    )
     assert pull_request.redact(kept) == kept.replace("123456789", "[number]")
 
 
@@ -77,31 +103,70 @@ def test_redaction_leaves_costs_dates_and_versions_alone() -> None:
 def test_the_comment_holds_the_same_text_as_the_terminal(path: Path) -> None:
     plan = summary.read(path.read_text())
     text = pull_request.render({"example": plan})
-    assert pull_request.safe(summary.summary(plan, "example")).rstrip() in text
+    assert pull_request.safe(summary.summary(plan, "example")).rstrip() in text.replace("**", "")
     assert not re.search(r"\b\d{12}\b|gserviceaccount|[0-9a-f]{32}", text)
 
 
 def test_policies_come_before_the_changes_and_the_diff_is_folded() -> None:
     text = comment(record(size="4"))
-    assert text.index("mandatory: gpu-bounded") < text.index("What changes:")
+    assert text.index("mandatory (\\`up\\` is refused): gpu-bounded") < text.index("What changes:")
     assert "<details><summary>Every changed resource of prod</summary>" in text
     assert text.startswith(MARKER)
 
 
-def test_a_value_cannot_end_the_fold_mention_anybody_or_make_markup() -> None:
-    text = comment(record(a="```\n</details> @everyone <script>", b="| x | `y`"))
+HOSTILE = "x```\n</details>\n# @everyone <script> \\`y` ![z](http://example.com) #12 | **a**"
+
+
+def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> None:
+    inputs = {"a": HOSTILE, "b": HOSTILE[:30]}
+    text = comment(record(**inputs).replace(f"of-{NUMBER}", json.dumps(HOSTILE)[1:-1]))
     assert text.count("```") == 2
     outside = re.sub(r"```diff.*?```", "", text, flags=re.DOTALL)
     assert outside.count("</details>") == 1
-    assert "<script>" not in outside
-    assert "@everyone" not in outside
+    marks = re.sub(r"\\[\\`*_\[\]~#>|]", "", outside)  # what is escaped is text
+    for mark in ("<script>", "@everyone", "`", "![", "#12", "a**"):
+        assert mark not in marks, mark
+    assert [line for line in outside.splitlines() if line.startswith("#")] == ["## What this would change", "### prod"]
 
 
-def test_a_long_comment_is_cut_and_says_so() -> None:
-    text = comment("".join(record(**{f"a{i}": "x y " * 40}) for i in range(1200)))
+def test_the_name_of_an_environment_makes_no_markup_either() -> None:
+    name = "a<b>_c_"
+    text = pull_request.render({name: summary.read(record(size="4"))})
+    assert "### a&lt;b\\>\\_c\\_" in text
+    assert "<summary>Every changed resource of a&lt;b&gt;_c_</summary>" in text
+
+
+def named(step: int, **inputs: Any) -> str:
+    """A record of a resource of its own."""
+    return record(**inputs).replace(f"of-{NUMBER}", f"of-{step}")
+
+
+def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
+    long = "".join(named(i, **{f"a{j}": "x y " * 9 for j in range(20)}) for i in range(90))
+    plans = {"dev": summary.read(record(size="4")), "prod": summary.read(long)}
+    text = pull_request.render(plans)
     assert len(text) <= pull_request.MOST
-    assert "Too long for a comment" in text
+    assert "Every changed resource of dev" in text
+    assert "Every changed resource of prod" not in text
+    assert text.count("Too long for a comment: each changed resource") == 1
+    assert "### prod" in text
+
+
+def test_a_comment_that_is_long_without_its_folds_is_cut_and_says_so() -> None:
+    text = comment("".join(named(i, a=f"{i} " + "x y " * 100) for i in range(400)))
+    assert len(text) <= pull_request.MOST
+    assert text.endswith("the rest is in the job's log and in `make preview`.\n")
     assert text.startswith(MARKER)
+
+
+def test_all_environments_are_seen_at_a_glance() -> None:
+    at = {path.stem: summary.read(path.read_text()) for path in RECORDS}
+    text = pull_request.render({"prod": at["protection-off"], "dev": at["more-spot-nodes"], "staging": "it ended."})
+    rows = [line for line in text.splitlines() if line.startswith("| **")]
+    assert [row.split(" | ")[0] for row in rows] == ["| **dev**", "| **prod**", "| **staging**"]
+    assert "| 1 updated | 0 to 4 -\\> 0 to 8 | 0 to 1,495 USD -\\> 0 to 2,991 USD |" in rows[0]
+    assert "1 that can hurt" in rows[1]
+    assert "no preview" in rows[2]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +283,55 @@ def test_where_it_may_not_comment_the_text_is_in_the_jobs_summary(
 def test_a_preview_without_a_record_is_said(tmp_path: Path) -> None:
     (tmp_path / f"prod{pull_request.RECORD}").write_text("none")
     assert "There is no preview" in pull_request.render(pull_request.previews(tmp_path))
+
+
+def test_what_a_preview_says_is_redacted_in_the_jobs_log(capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"print('a {ACCOUNT}'); import sys; print('b {NUMBER}', file=sys.stderr); sys.exit(3)"
+    assert pull_request._shown([sys.executable, "-c", said], dict(os.environ)) == 3
+    shown = capsys.readouterr().out
+    assert sorted(shown.splitlines()) == ["a [account], [account]", "b [number]"]
+
+
+def test_a_file_that_moves_or_has_a_name_that_git_quotes_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "Pulumi.prod.yaml").touch()
+    (tmp_path / "infra" / "moves.py").write_text("words\n" * 20)
+    git("add", ".")
+    git("commit", "--message=a")
+    monkeypatch.setattr(pull_request, "CHECKOUT", tmp_path)
+    git("switch", "--create=moved")
+    git("mv", "infra/moves.py", "moves.md")
+    git("commit", "--message=b")
+    assert pull_request._affected("main") == ["prod"]
+    git("switch", "--create=quoted", "main")
+    (tmp_path / "infra" / "ü.py").touch()
+    git("add", ".")
+    git("commit", "--message=c")
+    assert pull_request._affected("main") == ["prod"]
+
+
+WORKFLOW = pull_request.CHECKOUT / ".github" / "workflows" / "preview.yml"
+
+
+def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs() -> None:
+    text = WORKFLOW.read_text()
+    uses = re.findall(r"uses: (.*)", text)
+    assert uses
+    for each in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+.*", each), each
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == {"pull_request": None}, "`on`, which YAML reads as true"
+    assert workflow["permissions"] == {}
+    (job,) = workflow["jobs"].values()
+    assert job["permissions"] == {"contents": "read", "id-token": "write", "pull-requests": "write"}
+    assert "secrets." not in text
 
 
 def test_without_credentials_it_says_what_that_means() -> None:

@@ -1,9 +1,9 @@
 """Makes this folder's files: `<edit>.events`, what the engine said of an edit, and `<edit>.txt`, what a person is told.
 
 `python -m tests.golden.summaries.record` in the environment of `make test` runs the real engine on the stand-in for
-Google; with `texts` as its argument it leaves those recordings as they are. Infrastructure alone is recorded: what
-happens to a RayService is put together from the specs that this checkout writes, in the shape that the engine has,
-because a region's cluster is needed to get the engine that far.
+Google and with the policies; with `texts` as its argument it leaves those recordings as they are. Infrastructure alone
+is recorded: what happens to a RayService is put together from the specs that this checkout writes and the node pools of
+a recording, in the shape that the engine has, because a region's cluster is needed to get the engine that far.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from tests.engine.google_stacks import stack, write
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
+from tools import stack as front_door
 from tools.summary import EXPORT, NODE_POOL, RAY_SERVICE, read, summary
 from workloads.kubernetes.ray_service import spec
 
@@ -43,6 +44,8 @@ WITH_REDIS = {"infra.head_state": {"tier": "STANDARD_HA"}}
 EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     ("prod", "{}"): {
         "more-reserved-nodes": {f"{POOL}.capacity.count": 4},
+        "fewer-reserved-nodes": {f"{POOL}.capacity.count": 1},
+        "more-redis-memory": {"infra.head_state.memory_gib": 10},
         "reservation-to-spot": {f"infra.regions.1.pools.0.{key}": value for key, value in SPOT.items()},
         "new-region": {"infra.regions": [*blocks("prod")["infra"]["regions"], EUROPE]},
         "region-removed-while-protected": {"infra.regions": [blocks("prod")["infra"]["regions"][0]]},
@@ -52,6 +55,7 @@ EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     },
     ("dev", json.dumps(WITH_REDIS)): {
         "more-spot-nodes": {f"{POOL}.nodes.max_nodes": 8},
+        "fewer-spot-nodes": {f"{POOL}.nodes.max_nodes": 2},
         "larger-machine": {f"{POOL}.machine_type": "g2-standard-16"},
         "other-gpu": {POOL: ONE_H100},
         "redis-tier": {"infra.head_state.tier": "BASIC"},
@@ -99,10 +103,11 @@ def _record(name: str, base: Mapping[str, Any], edits: Mapping[str, Mapping[str,
     with tempfile.TemporaryDirectory() as work:
         engine, _ = stack(Path(work), name, ALONE | dict(base))
         engine.up("--skip-preview").ok()
+        asked = ("preview", "--stack", name, *front_door._policies(name))
         for edit, change in edits.items():
             write(engine, edited(blocks(name), {**ALONE, **base, **change}))
             events = Path(work) / f"{edit}.events"
-            engine.run("preview", "--stack", name, "--event-log", str(events))
+            engine.run(*asked, "--event-log", str(events))
             (FOLDER / events.name).write_text(_lines(_trimmed(events.read_text())))
 
 
@@ -119,6 +124,13 @@ def _trimmed(record: str) -> Iterator[dict[str, Any]]:
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
             told = event["diagnosticEvent"]
             yield {"diagnosticEvent": {key: told[key] for key in ("severity", "message")}}
+        elif said := event.get("policyEvent"):
+            kept = ("policyName", "enforcementLevel", "message", "resourceUrn")
+            yield {"policyEvent": {key: said[key] for key in kept}}
+    asked = [event["policyAnalyzeSummaryEvent"] for event in events if "policyAnalyzeSummaryEvent" in event]
+    rules = {rule for each in asked for key in ("passed", "failed") for rule in each.get(key) or ()}
+    if rules:
+        yield {"policyAnalyzeSummaryEvent": {"passed": sorted(rules)}}
 
 
 def _small(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +168,14 @@ def _of_ray_service(
         "detailedDiff": {path: {"diffKind": kind} for path in sorted(paths) if old[path[5:]] != new[path[5:]]},
     }
     yield {"resourcePreEvent": {"metadata": metadata}}
+    yield from _pools(name)
+
+
+def _pools(name: str) -> Iterator[dict[str, Any]]:
+    """The node pools of a stack as they are."""
+    recording = FOLDER / {"prod": "nothing.events", "dev": "redis-tier.events"}[name]
+    events = [json.loads(line) for line in recording.read_text().splitlines()]
+    yield from (event for event in events if _step(event).get("old", {}).get("type") == NODE_POOL)
 
 
 def _drained() -> Iterator[dict[str, Any]]:
@@ -175,6 +195,7 @@ def _drained() -> Iterator[dict[str, Any]]:
         },
     ):
         yield {"resourcePreEvent": {"metadata": step}}
+    yield from _pools("prod")
 
 
 def _lines(events: Iterator[dict[str, Any]]) -> str:
