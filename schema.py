@@ -18,7 +18,7 @@ from datetime import date
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 
@@ -90,7 +90,7 @@ def wanted(instead: str) -> PydanticCustomError:
     return PydanticCustomError("form", "{instead}", {"instead": instead})
 
 
-def _day(value: object) -> date:
+def _day(value: object, _: object) -> date:
     """Pulumi hands on a day that is written without quotes as a time at midnight."""
     if isinstance(value, date):
         return value
@@ -100,7 +100,7 @@ def _day(value: object) -> date:
         raise wanted('a day, such as "2027-06-30"') from None
 
 
-def _range(value: object) -> IPv4Network:
+def _range(value: object, _: object) -> IPv4Network:
     try:
         if isinstance(value, str | IPv4Network):
             return IPv4Network(value)
@@ -109,8 +109,8 @@ def _range(value: object) -> IPv4Network:
     raise wanted("an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix")
 
 
-Day = Annotated[date, PlainValidator(_day)]
-Range = Annotated[IPv4Network, PlainValidator(_range)]
+Day = Annotated[date, WrapValidator(_day)]
+Range = Annotated[IPv4Network, WrapValidator(_range)]
 
 M = TypeVar("M", bound=Settings)
 

@@ -164,7 +164,7 @@ def refusals(
     regions: Sequence[Region], base: IPv4Network = BASE, others: Mapping[str, IPv4Network] = RESERVED
 ) -> Iterator[PydanticCustomError]:
     """What cannot work in a plan. `others`: ranges that exist beside it, by what they are."""
-    if not _is_private(base):
+    if not is_private(base):
         yield NOT_PRIVATE.refusal(what="the base", given=base)
         return
     if unplaced := list(_unplaced(regions, base)):
@@ -175,7 +175,7 @@ def refusals(
         found = ranges(region, base)
         named = {_what(region, name): getattr(found, name) for name in LAYOUT}
         for what, range_ in named.items():
-            if not _is_private(range_):
+            if not is_private(range_):
                 yield NOT_PRIVATE.refusal(what=what, given=range_)
         yield from _too_small(region, found)
         mine += named.items()
@@ -195,7 +195,8 @@ def _what(region: Region, name: str) -> str:
     return f"the {name} range of {region.name}"
 
 
-def _is_private(range_: IPv4Network) -> bool:
+def is_private(range_: IPv4Network) -> bool:
+    """Whether it lies in one of PRIVATE."""
     return any(range_.subnet_of(private) for private in PRIVATE)
 
 

@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 from infra.accelerators import CapacityKind, MachineType
 from schema import Day, Rule, Settings, form
 
+MOST_NODES = 1000
+"""GKE's limit of a node pool, in each zone; here in all of them."""
 CALENDAR_DAYS = 90
 CALENDAR_NODES = 80
 FLEX_START_HOURS = 7 * 24
@@ -115,7 +117,7 @@ FLEX_START_TIME = Rule(
 GKE_TOO_OLD = Rule(
     "capacity.gke-too-old",
     wrong="GKE {version} is asked for",
-    why="{machine} by {kind} needs {floor}",
+    why="{what} needs {floor}",
     instead="write {floor} or a later one",
 )
 
@@ -138,7 +140,7 @@ class _Reserved(Settings):
     """The reservation's name."""
     project: Annotated[str, form(PROJECT, PROJECT_WORDS)] | None = None
     """The project that owns it, where another project shares it with this one."""
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=MOST_NODES)
     """VMs in it that this pool may use."""
 
     @field_validator("name", mode="before")
@@ -225,11 +227,33 @@ Capacity = Annotated[Reservation | Calendar | Spot | FlexStart | OnDemand, Field
 """How a pool gets its nodes."""
 
 
+ENDS_SOON = timedelta(days=14)
+
+
+def remarks(capacity: Capacity, today: date) -> Iterator[str]:
+    """What is right as it is written, and not right `today`."""
+    if not isinstance(capacity, Reservation | Calendar):
+        return
+    name, ends = capacity.name, capacity.ends_at
+    if ends is not None and ends < today:
+        yield (
+            f"reservation {name} ended on {ends}, and its VMs with it: write another reservation, or take the pool out."
+        )
+    elif ends is not None and ends - today <= ENDS_SOON:
+        yield f"reservation {name} ends on {ends}, and its VMs with it: have another one, or drain the region before."
+    if isinstance(capacity, Calendar):
+        begun = capacity.starts_at <= today
+        if capacity.active and not begun:
+            yield f"reservation {name} begins on {capacity.starts_at} and `up` waits for it: until then active: false."
+        elif begun and not capacity.active and capacity.ends_at >= today:
+            yield f"reservation {name} began on {capacity.starts_at} and the pool is empty: write active: true."
+
+
 class StaticNodes(Settings):
     """Always the same number."""
 
     kind: Literal["static"]
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=MOST_NODES)
     """Nodes of the pool."""
 
 
@@ -239,7 +263,7 @@ class AutoscaledNodes(Settings):
     kind: Literal["autoscaling"]
     min_nodes: int = Field(default=0, ge=0)
     """Never fewer."""
-    max_nodes: int = Field(ge=1)
+    max_nodes: int = Field(ge=1, le=MOST_NODES)
     """Never more."""
 
     @model_validator(mode="after")
@@ -396,7 +420,7 @@ def refusals(
         yield from _compact_refusals(kind, machine)
     floor = gke_floor(kind, machine)
     if gke_version and floor and version_key(gke_version) < version_key(floor):
-        yield GKE_TOO_OLD.refusal(version=gke_version, machine=machine.name, kind=kind, floor=floor)
+        yield GKE_TOO_OLD.refusal(version=gke_version, what=f"{machine.name} by {kind}", floor=floor)
 
 
 def gke_floor(kind: CapacityKind, machine: MachineType) -> str | None:

@@ -10,6 +10,12 @@ ZONE_ELSEWHERE = Rule(
     why="a node pool's zones are zones of its cluster's region",
     instead="write a zone such as {region}-b, or move the pool to its region",
 )
+ZONE_TWICE = Rule(
+    "google.zone-twice",
+    wrong="zone {zone} is written twice",
+    why="a pool is in a zone or not, and its numbers of nodes are over all zones",
+    instead="write each zone once",
+)
 REGION_TWICE = Rule(
     "google.region-twice",
     wrong="region {region} is written twice",
@@ -59,6 +65,18 @@ CERTIFICATE_WITHOUT_HOSTNAME = Rule(
     why="Google issues a certificate for a name",
     instead="write the hostname that clients will use",
 )
+CERTIFICATE_PRIVATE_NAME = Rule(
+    "google.certificate-for-a-private-name",
+    wrong="gateway.certificate.kind is managed for {hostname}",
+    why="Google issues certificates for names in the public DNS only, and .{top} is not in it",
+    instead="write a hostname of a domain that you own, or certificate.kind: existing",
+)
+ARMOR_PRIVATE = Rule(
+    "google.armor-private-source",
+    wrong="gateway.cloud_armor.allowed_sources has {source}",
+    why="callers come from the internet, and none of them has a private address",
+    instead="write public addresses, or exposure: private",
+)
 HOSTNAME_ELSEWHERE = Rule(
     "google.hostname-elsewhere",
     wrong="gateway.hostname {hostname} is not below gateway.dns_zone.domain {domain}",
@@ -95,6 +113,30 @@ PROXIES_MISSING = Rule(
     why="an exposure: private entrance runs on the {purpose} subnetwork, whose range pods must admit",
     instead="write the range of the active proxy-only subnetwork of that purpose",
 )
+SUBNETWORK_UNKNOWN = Rule(
+    "google.subnetwork-of-no-region",
+    wrong="network.subnetworks has {region}",
+    why="infra.regions has no such region",
+    instead="write one of {regions}, or take it out",
+)
+ONE_RANGE = Rule(
+    "google.one-range-for-two",
+    wrong="network.subnetworks.{region} has {name} for pods and for Services",
+    why="GKE takes a secondary range of its own for each",
+    instead="write the names of two ranges",
+)
+PROXIES = Rule(
+    "google.proxies-range",
+    wrong="network.subnetworks.{region}.proxies is {given}",
+    why="{why}",
+    instead="write the range of that region's active proxy-only subnetwork",
+)
+HOST_IS_SERVICE = Rule(
+    "google.host-is-this-project",
+    wrong="network.host.id is {project}, which is infra.project.id",
+    why="a Shared VPC is another project's",
+    instead="write network.kind: existing, without `host`",
+)
 RANGES_OF_EXISTING = Rule(
     "google.ranges-of-existing-vpc",
     wrong="`ranges` is set with network.kind {kind}",
@@ -124,6 +166,19 @@ WINDOW_TOO_SHORT = Rule(
     wrong="the maintenance window is open {hours} hours in 32 days",
     why="GKE wants 48, in pieces of four hours or more",
     instead="write more days or hours",
+    source="GKE, Configure maintenance windows and exclusions",
+)
+EXCLUSION_TWICE = Rule(
+    "google.exclusion-twice",
+    wrong="two maintenance.exclusions are called {name}",
+    why="GKE knows an exclusion by its name, so that one would be lost",
+    instead="give one of them another name",
+)
+EXCLUSION_TOO_LONG = Rule(
+    "google.exclusion-too-long",
+    wrong="exclusion {name} has scope NO_UPGRADES for {days} days",
+    why="GKE lets security patches be put off for 90 days at most",
+    instead="write an ends_at of {latest} or earlier, or the scope NO_MINOR_OR_NODE_UPGRADES",
     source="GKE, Configure maintenance windows and exclusions",
 )
 EXCLUSION_PERIOD = Rule(

@@ -6,9 +6,13 @@ Only what Google would refuse after minutes, or what would hurt later, is refuse
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator
+from datetime import date, timedelta
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -37,9 +41,14 @@ KeyName = Annotated[
 ]
 Hostname = Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
 
+RAY_OPERATOR_FLOOR = "1.30.0-gke.1747000"
+"""GKE's "Enable the Ray Operator add-on"."""
 SYSTEM_POOL = "system"
 """Last part of the system pool's name."""
 SYSTEM_PODS_PER_NODE = 110
+NO_UPGRADES_DAYS = 90
+PRIVATE_TOPS = ("internal", "local", "localhost", "lan", "home", "corp", "test", "invalid", "example")
+"""Last parts of names that no public DNS has."""
 
 
 M = TypeVar("M", bound=Settings)
@@ -167,9 +176,9 @@ class GpuPool(Settings):
     """How many; null for all of a reservation."""
     compact_placement: bool = False
     """VMs close together, of use only to a replica that spans nodes. Changing it replaces the pool."""
-    max_pods_per_node: int = Field(default=32, ge=8, le=256)
+    max_pods_per_node: int = Field(default=32, ge=16, le=256)
     """Addresses are set aside for twice as many; few pods run beside a GPU. Changing it replaces the pool."""
-    boot_disk_gib: int = Field(default=200, ge=50)
+    boot_disk_gib: int = Field(default=200, ge=50, le=65_536)
     """Size of the boot disk, which holds the image where the machine has no local SSD."""
     driver: Driver = Driver.LATEST
     """NVIDIA driver; images built for CUDA 13 need the branch 580 or later. Changing it replaces the pool."""
@@ -222,7 +231,12 @@ class Region(Settings):
 
     def _refusals(self) -> Iterator[Found]:
         for i, pool in enumerate(self.pools):
-            for zone in pool.zones:
+            yield from (
+                (("pools", i), rules.ZONE_TWICE.refusal(zone=zone))
+                for zone, times in Counter(pool.zones).items()
+                if times > 1
+            )
+            for zone in dict.fromkeys(pool.zones):
                 if not re.fullmatch(re.escape(self.name) + "-[a-z]", zone):
                     yield ("pools", i), rules.ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
 
@@ -290,6 +304,10 @@ class MaintenanceExclusion(Settings):
     def _ends(self) -> MaintenanceExclusion:
         if self.ends_at is None and self.scope is ExclusionScope.NO_UPGRADES:
             raise rules.EXCLUSION_WITHOUT_END.refusal(name=self.name)
+        if self.ends_at is not None and self.scope is ExclusionScope.NO_UPGRADES:
+            days, latest = (self.ends_at - self.starts_at).days, self.starts_at + timedelta(days=NO_UPGRADES_DAYS)
+            if days > NO_UPGRADES_DAYS:
+                raise rules.EXCLUSION_TOO_LONG.refusal(name=self.name, days=days, latest=latest)
         if self.ends_at is not None and self.ends_at <= self.starts_at:
             raise rules.EXCLUSION_PERIOD.refusal(name=self.name, ends=self.ends_at, starts=self.starts_at)
         return self
@@ -307,6 +325,9 @@ class Maintenance(Settings):
     def _exclusions_have_a_window(self) -> Maintenance:
         if self.exclusions and self.window is None:
             raise rules.EXCLUSION_WITHOUT_WINDOW.refusal()
+        for name, times in Counter(each.name for each in self.exclusions).items():
+            if times > 1:
+                raise rules.EXCLUSION_TWICE.refusal(name=name)
         return self
 
 
@@ -331,7 +352,7 @@ class ApiAccess(Settings):
 
     from_internet: bool = True
     """The DNS endpoint answers callers outside Google Cloud too; IAM still decides. False: Pulumi must run inside."""
-    authorized_networks: tuple[AuthorizedNetwork, ...] = ()
+    authorized_networks: tuple[AuthorizedNetwork, ...] = Field(default=(), max_length=100)
     """Turns the IP endpoint on, for these alone; without any it is off."""
 
 
@@ -493,8 +514,14 @@ class Gateway(Settings):
             yield (), rules.ARMOR_ON_PRIVATE.refusal()
         if public and self.certificate is None:
             yield (), rules.PUBLIC_WITHOUT_TLS.refusal()
-        if isinstance(self.certificate, ManagedCertificate) and self.hostname is None:
-            yield (), rules.CERTIFICATE_WITHOUT_HOSTNAME.refusal()
+        if isinstance(self.certificate, ManagedCertificate):
+            if self.hostname is None:
+                yield (), rules.CERTIFICATE_WITHOUT_HOSTNAME.refusal()
+            elif (top := self.hostname.rpartition(".")[2]) in PRIVATE_TOPS:
+                yield (), rules.CERTIFICATE_PRIVATE_NAME.refusal(hostname=self.hostname, top=top)
+        for source in self.cloud_armor.allowed_sources if self.cloud_armor and public else ():
+            if addresses.is_private(source):
+                yield (), rules.ARMOR_PRIVATE.refusal(source=source)
         if self.dns_zone is not None and self.hostname is None:
             yield (), rules.ZONE_WITHOUT_HOSTNAME.refusal()
         if isinstance(self.dns_zone, NewZone) and self.hostname is not None:
@@ -688,9 +715,23 @@ class GoogleSettings(Settings):
         plan = self.ranges(region)
         return (str(plan.global_proxies if self.multi_cluster else plan.regional_proxies),)
 
-    def warnings(self) -> Iterator[str]:
-        """What works, but is worth a second look."""
+    def warnings(self, today: date | None = None) -> Iterator[str]:
+        """What works, but is worth a second look. `today` is asked of the computer where it is not given."""
+        today = today or date.today()
+        yield from self._ends(today)
+        if self.gateway.cloud_armor and any(not each.prefixlen for each in self.gateway.cloud_armor.allowed_sources):
+            yield (
+                "infra.gateway.cloud_armor lets everybody in, and the models ask for no key: write the addresses of "
+                "your callers, or be sure that each may spend "
+                f"{self.gateway.cloud_armor.requests_per_minute} requests a minute of your GPUs."
+            )
         for region in self.regions:
+            if region.name not in names.REGIONS:
+                close = difflib.get_close_matches(region.name, names.REGIONS, n=1)
+                yield (
+                    f"{region.name} was no region of Google's when infra/names.py was written"
+                    + (f"; did you mean {close[0]}?" if close else ".")
+                )
             for pool in region.pools:
                 known = pool.machine.zones
                 for zone in pool.zones:
@@ -699,6 +740,22 @@ class GoogleSettings(Settings):
                             f"{pool.machine_type} was not seen in {zone} when infra/accelerators.py was written; "
                             f"known zones: {', '.join(known)}."
                         )
+
+    def _ends(self, today: date) -> Iterator[str]:
+        """Reservations that are not what they were, and those that end together."""
+        weeks: dict[str, set[tuple[int, int]]] = {}
+        for i, region in enumerate(self.regions):
+            for j, pool in enumerate(region.pools):
+                remarks = capacity.remarks(pool.capacity, today)
+                yield from (f"infra.regions[{i}].pools[{j}]: {remark}" for remark in remarks)
+                if pool.terms.ends_at is not None:
+                    weeks.setdefault(region.name, set()).add(pool.terms.ends_at.isocalendar()[:2])
+        if len(weeks) == len(self.regions) > 1 and (together := set.intersection(*weeks.values())):
+            year, week = min(together)
+            yield (
+                f"reservations of every region end in week {week} of {year}: all GPUs would go at once; have one "
+                f"prolonged, or write a further pool."
+            )
 
     def _refusals(self) -> Iterator[Found]:
         yield from self._region_refusals()
@@ -720,7 +777,6 @@ class GoogleSettings(Settings):
 
     def _pool_refusals(self) -> Iterator[Found]:
         for i, region in enumerate(self.regions):
-            new = isinstance(region.cluster, NewCluster)
             for j, pool in enumerate(region.pools):
                 for refusal in capacity.refusals(
                     pool.capacity,
@@ -728,15 +784,31 @@ class GoogleSettings(Settings):
                     pool.nodes,
                     pool.zones,
                     compact_placement=pool.compact_placement,
-                    gke_version=self.cluster.min_version if new else None,
                 ):
                     yield ("regions", i, "pools", j), refusal
+        if needs := self._gke_needs():
+            floor = max(needs, key=capacity.version_key)
+            if capacity.version_key(self.cluster.min_version) < capacity.version_key(floor):
+                yield (
+                    ("cluster", "min_version"),
+                    capacity.GKE_TOO_OLD.refusal(version=self.cluster.min_version, what=needs[floor], floor=floor),
+                )
+
+    def _gke_needs(self) -> dict[str, str]:
+        """Oldest GKE versions that new clusters can be of, and what needs each."""
+        new = [region for region in self.regions if isinstance(region.cluster, NewCluster)]
+        needs = {RAY_OPERATOR_FLOOR: "the Ray Operator add-on"} if new else {}
+        for pool in (pool for region in new for pool in region.pools):
+            if floor := capacity.gke_floor(capacity.CapacityKind(pool.capacity.kind), pool.machine):
+                needs[floor] = f"{pool.machine_type} by {pool.capacity.kind}"
+        return needs
 
     def _network_refusals(self) -> Iterator[Found]:
         if isinstance(self.network, NewNetwork):
             for refusal in addresses.refusals([self._place(region) for region in self.regions], self.network.base):
                 yield ("regions",), refusal
             return
+        yield from ((("network",), refusal) for refusal in self._given_network(self.network))
         if isinstance(self.network, SharedNetwork) and self.head_state is not None and not self.network.redis_range:
             yield ("network",), rules.REDIS_RANGE_MISSING.refusal()
         for i, region in enumerate(self.regions):
@@ -747,6 +819,30 @@ class GoogleSettings(Settings):
                 yield ("network",), rules.SUBNETWORK_MISSING.refusal(region=region.name)
             elif subnetwork.proxies is None and self.proxy_purpose:
                 yield ("network",), rules.PROXIES_MISSING.refusal(region=region.name, purpose=self.proxy_purpose)
+
+    def _given_network(self, network: ExistingNetwork | SharedNetwork) -> Iterator[PydanticCustomError]:
+        if isinstance(network, SharedNetwork) and network.host.id == self.project.id:
+            yield rules.HOST_IS_SERVICE.refusal(project=self.project.id)
+        regions = [region.name for region in self.regions]
+        proxies: dict[str, IPv4Network] = {}
+        for region, subnetwork in network.subnetworks.items():
+            if region not in regions:
+                yield rules.SUBNETWORK_UNKNOWN.refusal(region=region, regions=", ".join(regions))
+            if subnetwork.pods_range == subnetwork.services_range:
+                yield rules.ONE_RANGE.refusal(region=region, name=subnetwork.pods_range)
+            if (given := subnetwork.proxies) is None:
+                continue
+            smallest, need = addresses.SMALLEST["global_proxies"]
+            why = ""
+            if not addresses.is_private(given):
+                why = "a load balancer inside a VPC has private addresses"
+            elif given.prefixlen > smallest:
+                why = need
+            elif other := next((name for name, range_ in proxies.items() if range_.overlaps(given)), None):
+                why = f"it overlaps with that of {other}, and ranges of one VPC do not"
+            if why:
+                yield rules.PROXIES.refusal(region=region, given=given, why=why)
+            proxies[region] = given
 
     def _place(self, region: Region) -> addresses.Region:
         pools = (NodeDemand(pool.terms.peak_nodes, pool.max_pods_per_node) for pool in region.pools if _sound(pool))

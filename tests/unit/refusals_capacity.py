@@ -45,6 +45,14 @@ CASES = [
         {"infra.cluster.min_version": "1.32.2-gke.1652000"},
     ),
     Case("capacity.gke-too-old", {"infra.cluster.min_version": "1.32"}, ("1.32.2-gke.1652000",), "staging"),
+    Case("capacity.gke-too-old", {"infra.cluster.min_version": "1.30"}, ("infra.cluster.min_version:",), "prod"),
+    Case(
+        "capacity.gke-too-old",
+        {"infra.cluster.min_version": "1.30.0-gke.1746999"},
+        ("Ray Operator add-on needs 1.30.0-gke.1747000",),
+        "dev",
+        {"infra.cluster.min_version": "1.30.0-gke.1747000"},
+    ),
     # Zones
     Case("capacity.zones-missing", {f"{POOL}.zones": []}, ("g2-standard-8", "`zones`"), "dev"),
     Case(

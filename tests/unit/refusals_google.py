@@ -52,6 +52,23 @@ KEYS: dict[str, Any] = {"infra.encryption_keys": {"us-central1": key("us-central
 """All that dev needs: its cluster's and its bucket's."""
 
 CASES = [
+    # Maintenance
+    Case(
+        "google.exclusion-twice",
+        {"infra.cluster.maintenance.exclusions": 2 * [{"name": "hands-off", "starts_at": "2026-12-01"}]},
+        ("called hands-off",),
+        "prod",
+    ),
+    Case(
+        "google.exclusion-too-long",
+        {"infra.cluster.maintenance.exclusions.0.ends_at": "2027-03-02"},
+        ("for 91 days", "2027-03-01 or earlier"),
+        "prod",
+        {
+            "infra.cluster.maintenance.exclusions.0.scope": "NO_UPGRADES",
+            "infra.cluster.maintenance.exclusions.0.ends_at": "2027-03-01",
+        },
+    ),
     # Regions and pools
     Case("google.zone-elsewhere", {f"{POOL}.zones": ["us-east4-a"]}, ("us-east4-a", "us-central1-b"), "dev"),
     Case("google.zone-elsewhere", {f"{POOL}.zones": ["us-central1"]}, ("such as us-central1-b",), "dev"),
@@ -68,7 +85,58 @@ CASES = [
         ("there is none",),
         "prod",
     ),
+    Case("google.zone-twice", {f"{POOL}.zones": ["us-central1-b", "us-central1-b"]}, ("us-central1-b",), "prod"),
     # The entrance
+    Case(
+        "google.certificate-for-a-private-name",
+        {"infra.gateway.hostname": "llm.corp.internal"},
+        ("for llm.corp.internal", ".internal is not in it"),
+        "dev",
+        PUBLIC,
+    ),
+    Case(
+        "google.armor-private-source",
+        {"infra.gateway.cloud_armor.allowed_sources": ["203.0.113.0/24", "10.0.0.0/8"]},
+        ("has 10.0.0.0/8", "exposure: private"),
+        "dev",
+        PUBLIC,
+    ),
+    # An existing VPC
+    Case(
+        "google.subnetwork-of-no-region",
+        {"infra.network.subnetworks.us-centrl1": {**SUBNETWORK, "proxies": "10.9.0.0/23"}},
+        ("has us-centrl1", "write one of us-central1"),
+        "dev",
+        VPC,
+    ),
+    Case(
+        "google.one-range-for-two",
+        {"infra.network.subnetworks.us-central1.pods_range": "services"},
+        ("has services for pods",),
+        "dev",
+        VPC,
+    ),
+    *(
+        Case(
+            "google.proxies-range",
+            {"infra.network.subnetworks.us-east4.proxies": given},
+            (f"us-east4.proxies is {given}", why),
+            "prod",
+            VPC_OF_TWO_REGIONS,
+        )
+        for given, why in (
+            ("8.8.8.0/24", "private addresses"),
+            ("10.9.0.0/28", "64 addresses"),
+            ("10.8.1.0/24", "that of us-central1"),
+        )
+    ),
+    Case(
+        "google.host-is-this-project",
+        {"infra.network.host.id": "example-rayllm-prod"},
+        ("kind: existing",),
+        "prod",
+        SHARED_VPC,
+    ),
     Case("google.config-region", {"infra.gateway.config_region": "us-east1"}, ("us-central1, us-east4",), "prod"),
     Case("google.one-cluster-class", {"infra.gateway.multi_cluster": False}, ("2 regions",), "prod"),
     Case("google.public-without-armor", {"infra.gateway.cloud_armor": ABSENT}, ("allowed_sources",), "dev", PUBLIC),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -48,6 +49,55 @@ def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
     (warning,) = settings("staging", {"infra.regions.0.pools.0.zones": ["us-central1-f"]}).warnings()
     assert "a4-highgpu-8g was not seen in us-central1-f" in warning
     assert list(settings("staging").warnings()) == []
+
+
+@pytest.mark.parametrize(
+    ("capacity", "today", "said"),
+    [
+        ({}, date(2027, 6, 15), ""),
+        ({}, date(2027, 6, 16), "ends on 2027-06-30"),
+        ({}, date(2027, 6, 30), "ends on 2027-06-30"),
+        ({}, date(2027, 7, 1), "ended on 2027-06-30"),
+        ({"active": True}, date(2027, 4, 30), "until then active: false"),
+        ({"active": True}, date(2027, 5, 1), ""),
+        ({"active": False}, date(2027, 4, 30), ""),
+        ({"active": False}, date(2027, 5, 1), "write active: true"),
+        ({"active": False}, date(2027, 7, 1), "ended on"),
+    ],
+    ids=str,
+)
+def test_a_reservation_that_is_not_there_today_is_a_warning(capacity: dict[str, Any], today: date, said: str) -> None:
+    path = "infra.regions.0.pools.0.capacity"
+    calendar = {"kind": "calendar", "starts_at": "2027-05-01", **capacity} if capacity else {}
+    found = settings("prod", {f"{path}.{key}": value for key, value in calendar.items()}).warnings(today)
+    warnings = list(found)
+    assert len(warnings) == bool(said)
+    assert all(each.startswith("infra.regions[0].pools[0]: ") and said in each for each in warnings)
+
+
+def test_reservations_that_end_together_everywhere_are_a_warning() -> None:
+    ends = "infra.regions.0.pools.0.capacity.ends_at"
+    today = date(2026, 12, 1)
+    (warning,) = settings("prod", {ends: "2027-09-27"}).warnings(today)
+    assert "every region end in week 39 of 2027" in warning
+    assert list(settings("prod", {ends: "2027-09-26"}).warnings(today)) == []
+
+
+def test_an_entrance_for_everybody_is_a_warning() -> None:
+    gateway = {
+        "exposure": "public",
+        "hostname": "llm.example.com",
+        "certificate": {"kind": "managed", "authorization_zone": "example-com"},
+        "cloud_armor": {"allowed_sources": ["0.0.0.0/0"]},
+    }
+    (warning,) = settings("dev", {"infra.gateway": gateway}).warnings()
+    assert "600 requests a minute" in warning
+
+
+def test_a_region_that_is_not_known_is_a_warning() -> None:
+    edit = {"infra.regions.0.name": "us-central9", "infra.regions.0.pools.0.zones": ["us-central9-a"]}
+    (warning,) = settings("dev", edit).warnings()
+    assert warning.endswith("did you mean us-central1?")
 
 
 def test_a_region_may_be_drained_while_another_takes_its_requests() -> None:
