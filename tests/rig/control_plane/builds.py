@@ -50,7 +50,8 @@ class Bundle:
     @property
     def built(self) -> bool:
         """Whether there is nothing left to build."""
-        return (self.folder / "complete").exists()
+        files = ["complete", *(program.name for program in self.programs)]
+        return all((self.folder / each).exists() for each in files)
 
     def build(self) -> Path:
         """Build what is missing, once. Raises `Stop` without Go."""
@@ -92,10 +93,11 @@ CONTROL_PLANE = Bundle(
 CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 NODE = Bundle(
     "node",
-    "kubelet, containerd and CoreDNS (about three minutes)",
+    "kubelet, containerd, kubectl and CoreDNS (about three minutes)",
     (
         Program("kubelet", MODULES / "kube", "k8s.io/kubernetes/cmd/kubelet"),
         Program("kube-proxy", MODULES / "kube", "k8s.io/kubernetes/cmd/kube-proxy"),
+        Program("kubectl", MODULES / "kube", "k8s.io/kubernetes/cmd/kubectl"),
         Program("containerd", OF_A_NODE / "containerd", f"{CONTAINERD}/containerd"),
         Program("containerd-shim-runc-v2", OF_A_NODE / "containerd", f"{CONTAINERD}/containerd-shim-runc-v2"),
         Program("ctr", OF_A_NODE / "containerd", f"{CONTAINERD}/ctr"),
