@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.contract import MachineSite
-from infra.machine import computer, platform, processes
+from infra.machine import computer, platform, ports, processes
 from infra.machine.settings import MachineSettings
 
 MARK = f"rayllm-test-{os.getpid()}"
@@ -77,6 +77,13 @@ def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: MachineSite) -
     other.kill()
     assert f"Port {site.ports.serve} (serve) is taken by pid {other.pid} (" in sentence
     assert "infra.port_offset" in sentence
+
+
+def test_stacks_at_different_offsets_share_no_port() -> None:
+    offsets = range(0, 2001, ports.STEP)
+    each = [vars(ports.plan(MachineSettings(kind="machine", port_offset=offset).port_offset)) for offset in offsets]
+    used = [port for plan in each for value in plan.values() for port in ([value] if isinstance(value, int) else value)]
+    assert len(used) == len(set(used))
 
 
 def test_a_port_that_the_stack_itself_holds_is_no_obstacle(site: MachineSite) -> None:

@@ -31,8 +31,8 @@ TELLING = {
     "image": f"rayproject/ray-llm@sha256:{DIGEST}",
     "hash": f"{'x' * 80} {DIGEST}",
     "note": "ya29.a0AfB_byC-1234567890 01AB23-CD45EF-678901 eyJhbGciOiJI.eyJzdWIiOiIx.c2ln hf_abcdefghijklmnop",
-    "header": "Authorization: Bearer s3cr3t-s3cr3t, https://robot:p4ssw0rd@example.com/x",
-    "config": f"certificate-authority-data: LS0tLS1CRUdJTiBDRVJU\n-----BEGIN PRIVATE KEY-----\n{KEY}\n",
+    "header": "Authorization: Bearer s3cr3t-s3cr3t, https://robot:p4ssw0rd@localhost/x",
+    "config": f"certificate-authority-data: LS0tLS1CRUdJTiBDRVJU\n-----BEGIN PRIVATE KEY-----\n{KEY}\nc2hvcnQ=\n",
     "line": KEY,
     "written": 'HF_TOKEN: "aaaabbbbcccc", api_key=ddddeeeeffff',
     "reached": "34.72.119.5, 2600:1901:0:1234::5, 8.8.8.8/32",
@@ -50,7 +50,19 @@ PRIVATE = (
         "eyJhbGciOi",
         "hf_a",
     ),
-    *("s3cr3t", "p4ssw0rd", "LS0tLS1", KEY[:16], "aaaabbbb", "ddddeeee", "34.72", "2600:", "8.8.8.8", "clusters"),
+    *(
+        "s3cr3t",
+        "p4ssw0rd",
+        "LS0tLS1",
+        KEY[:16],
+        "aaaabbbb",
+        "ddddeeee",
+        "34.72",
+        "2600:",
+        "8.8.8.8",
+        "clusters",
+        "c2hvcnQ",
+    ),
 )
 
 
@@ -123,6 +135,7 @@ def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> No
     assert text.count("```") == 2
     outside = re.sub(r"```diff.*?```", "", text, flags=re.DOTALL)
     assert outside.count("</details>") == 1
+    assert "#\u200b12" in outside, "or it links to an issue, and that one to this pull request"
     marks = re.sub(r"\\[\\`*_\[\]~#>|]", "", outside)  # what is escaped is text
     for mark in ("<script>", "@everyone", "`", "![", "#12", "a**"):
         assert mark not in marks, mark
@@ -332,6 +345,14 @@ def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs()
     (job,) = workflow["jobs"].values()
     assert job["permissions"] == {"contents": "read", "id-token": "write", "pull-requests": "write"}
     assert "secrets." not in text
+
+
+def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"prod{pull_request.RECORD}").write_text(record(size="4"))
+    monkeypatch.setattr(pull_request, "_affected", lambda _: ["prod"])
+    monkeypatch.setattr(pull_request, "_shown", lambda *_: 1)
+    assert pull_request.preview(str(tmp_path)) == 1
+    assert isinstance(pull_request.previews(tmp_path)["prod"], str)
 
 
 def test_without_credentials_it_says_what_that_means() -> None:

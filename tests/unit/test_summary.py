@@ -188,6 +188,57 @@ def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
     assert "known after apply" in seen
 
 
+def test_a_variable_of_a_pod_is_hidden_by_its_name() -> None:
+    pod = {"env": [{"name": "HF_TOKEN", "value": "hunter2"}, {"name": "LEVEL", "value": "debug"}]}
+    paths = {path: {"kind": "update"} for path in ("env", "env[0].value", "env[1].value")}
+    more = {"old": {"inputs": {}}, "new": {"inputs": pod}, "detailedDiff": paths}
+    plan = summary.read(json.dumps({"steps": [step("update", "gcp:x/y:Y", **more)]}))
+    shown = {path: new for path, _, _, new in summary.differences(plan.changes[0])}
+    assert "hunter2" not in str(shown)
+    assert "debug" in shown["env"]
+    assert shown["env[0].value"] == summary.SECRET
+    assert shown["env[1].value"] == "debug"
+
+
+def test_a_name_over_two_lines_stays_in_its_line() -> None:
+    assert "- created: Y a # b\n" in told(step("create", "gcp:x/y:Y", "a\n# b", new={}))
+
+
+def updated(type_: str, path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The text of an update in place."""
+    more = {"old": {"inputs": old}, "new": {"inputs": new}, "detailedDiff": {path: {"kind": "update"}}}
+    return told(step("update", type_, **more))
+
+
+def test_a_zone_that_a_pool_leaves_ends_its_replicas_there() -> None:
+    two = {"nodeLocations": ["us-central1-a", "us-central1-b"], "nodeCount": 1}
+    text = updated(NODE_POOL, "nodeLocations[1]", two, two | {"nodeLocations": ["us-central1-a"]})
+    assert "its nodes in us-central1-b go, and the replicas on them end" in text
+
+
+@pytest.mark.parametrize(("tier", "words"), [("BASIC", "emptied by that"), ("STANDARD_HA", "are answered meanwhile")])
+def test_redis_that_is_scaled_is_emptied_without_a_replica(tier: str, words: str) -> None:
+    old = {"tier": tier, "memorySizeGb": 1}
+    assert words in updated(summary.REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
+
+
+@pytest.mark.parametrize("path", ["minMasterVersion", "releaseChannel.channel"])
+def test_an_upgrade_of_the_control_plane_is_told_with_what_follows_it(path: str) -> None:
+    assert "GKE upgrades the control plane" in updated(summary.CLUSTER, path, {}, {})
+
+
+@pytest.mark.parametrize("type_", [summary.GATEWAY, summary.ROUTE])
+def test_an_entrance_that_goes_is_said_first(type_: str) -> None:
+    assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "LOOK HERE FIRST:"
+
+
+def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
+    asked = {"policyAnalyzeSummaryEvent": {"passed": ["a", "b"]}}
+    assert "policies" not in summary.summary(summary.read(json.dumps(asked)))
+    pool = {"resourcePreEvent": {"metadata": {**step("same", NODE_POOL), "old": {}, "new": {}}}}
+    assert "against 2 rules" in summary.summary(summary.read("\n".join(map(json.dumps, (pool, asked)))))
+
+
 def ray_service(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The text of an update of a RayService's spec."""
     sides = {"old": {"inputs": {"spec": old}}, "new": {"inputs": {"spec": new}}}
