@@ -73,22 +73,22 @@ def obstacles(site: MachineSite, demand: Demand) -> Iterator[str]:
 
 
 def _held(mark: str, ports: Ports) -> Iterator[str]:
-    for name, port in port_plan.listening(ports).items():
-        holder = processes.holder_of(port)
-        if holder is None or (isinstance(holder, psutil.Process) and processes.belongs(holder, mark)):
-            continue
-        who = holder if isinstance(holder, str) else processes.describe([holder])
-        yield (
-            f"Port {port} ({name}) is taken by {who}: end it, or set infra.port_offset (200, 400, ...) in the stack's "
-            f"file to move all ports."
-        )
-
-
-def _is_anothers(folder: Path, mark: str) -> bool:
-    """A head makes a folder of its mark in its own."""
-    if folder.is_dir():
-        return any(folder.iterdir()) and not (folder / mark).exists()
-    return folder.exists()
+    """One sentence for all ports: a second stack at the same offset meets every one of them."""
+    taken = {
+        f"{port} ({name})": holder
+        for name, port in port_plan.listening(ports).items()
+        if (holder := processes.holder_of(port)) is not None
+        and not (isinstance(holder, psutil.Process) and processes.belongs(holder, mark))
+    }
+    if not taken:
+        return
+    (first, holder), *others = taken.items()
+    who = holder if isinstance(holder, str) else processes.describe([holder])
+    more = f", and {len(others)} more of this stack's ports are taken, too" if others else ""
+    yield (
+        f"Port {first} is taken by {who}{more}: end what holds them (another stack: `make down` in its checkout), or "
+        f"set infra.port_offset (200, 400, ...) in the stack's file to move all ports."
+    )
 
 
 def _existing(path: Path) -> Path:

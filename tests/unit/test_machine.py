@@ -79,6 +79,17 @@ def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: MachineSite) -
     assert "infra.port_offset" in sentence
 
 
+def test_a_second_stack_at_the_same_ports_is_told_in_one_sentence(site: MachineSite) -> None:
+    site = replace(site, ports=replace(site.ports, dashboard=free_port()))
+    first, _ = started(LISTEN, str(site.ports.serve), mark="somebody else")
+    second, _ = started(LISTEN, str(site.ports.dashboard), mark="somebody else")
+    (sentence,) = obstacles(site)
+    first.kill()
+    second.kill()
+    assert f"Port {site.ports.serve} (serve) is taken by pid {first.pid} (" in sentence
+    assert "and 1 more of this stack's ports" in sentence
+
+
 def test_stacks_at_different_offsets_share_no_port() -> None:
     offsets = range(0, 2001, ports.STEP)
     each = [vars(ports.plan(MachineSettings(kind="machine", port_offset=offset).port_offset)) for offset in offsets]
