@@ -91,6 +91,13 @@ def _held(mark: str, ports: Ports) -> Iterator[str]:
     )
 
 
+def _is_anothers(folder: Path, mark: str) -> bool:
+    """A head makes a folder of its mark in its own."""
+    if folder.is_dir():
+        return any(folder.iterdir()) and not (folder / mark).exists()
+    return folder.exists()
+
+
 def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
