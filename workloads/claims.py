@@ -14,8 +14,9 @@ from workloads.data_path import Terms
 
 PROMPT = "Say something."
 TOKENS = 24
-NODE_SERIES, SERVING_SERIES = ("ray_node_",), ("ray_serve_", "ray_vllm_")
-"""How the names begin of what every node tells, and of what one with a replica tells besides."""
+NODE_SERIES, SERVE_SERIES, ENGINE_SERIES = "ray_node_", "ray_serve_", "ray_vllm_"
+"""How the names begin of what every node tells, of what one that takes requests tells besides, and of what vLLM tells
+in a replica that has had a request."""
 
 
 class Ask(Protocol):
@@ -99,7 +100,7 @@ def versions(ask: Ask, declared: Mapping[str, str]) -> Finding:
     return Finding("versions as declared", f"{seen}; declared {declared}", found == dict(declared))
 
 
-def metrics(ask: Ask, endpoint: str, kinds: Sequence[str]) -> Finding:
+def metrics(ask: Ask, endpoint: str, *kinds: str) -> Finding:
     """`kinds` are beginnings of names."""
     found = ask("series", endpoint)
     counts = {kind: sum(1 for name in found if name.startswith(kind)) for kind in kinds}

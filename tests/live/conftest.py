@@ -65,6 +65,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def entrances(head: Place) -> list[Place]:
+    """Of this head's cluster."""
+    return [each for each in _everywhere() if each.serves and (each.head or each) is head]
+
+
+@pytest.fixture
 def machine() -> Machine:
     found = stack()
     assert isinstance(found, Machine)

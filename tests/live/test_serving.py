@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.live.places import Place
 from workloads import claims
 from workloads.claims import Finding
+
+REPORTED_S = 30
+"""Ray's processes report what they have counted every 10 s."""
 
 
 def agrees(finding: Finding) -> None:
@@ -39,5 +44,14 @@ def test_versions_are_as_declared(place: Place) -> None:
 
 
 def test_metrics_can_be_scraped(place: Place) -> None:
-    series = (*claims.NODE_SERIES, *(claims.SERVING_SERIES if place.serves else ()))
-    agrees(claims.metrics(place.ask, place.metrics, series))
+    kinds = [claims.NODE_SERIES, *([claims.SERVE_SERIES] if place.serves else [])]
+    agrees(claims.metrics(place.ask, place.metrics, *kinds))
+
+
+def test_vllm_has_metrics_in_a_replica(entrances: list[Place]) -> None:
+    """By now one of them has had a request."""
+    end = time.monotonic() + REPORTED_S
+    while not any(claims.metrics(each.ask, each.metrics, claims.ENGINE_SERIES).holds for each in entrances):
+        if time.monotonic() > end:
+            pytest.fail(f"no time series of vLLM ({claims.ENGINE_SERIES}...) {REPORTED_S} s after a completion", False)
+        time.sleep(1)

@@ -48,6 +48,7 @@ def test_every_pod_is_asked_and_is_as_declared(stack: Stack, tmp_path: Path) -> 
         "the_environment_is_as_declared": pods,
         "versions_are_as_declared": pods,
         "metrics_can_be_scraped": pods,
+        "vllm_has_metrics_in_a_replica": 1,
     }
 
 

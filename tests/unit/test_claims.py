@@ -59,7 +59,7 @@ def held_by(*names: str) -> Ask:
         (lambda: claims.environment(answers({"raylet": {"A": "2"}}), {"A": "1"}), "A is 2 instead of 1 in raylet"),
         (lambda: claims.environment(answers({"raylet": {"A": None}}), {"A": "1"}), "A is None"),
         (lambda: claims.versions(answers({"ray": "2.56.0"}), {"ray": versions.RAY}), "ray 2.56.0"),
-        (lambda: claims.metrics(answers(["ray_serve_x"]), "url", ("ray_serve_", "ray_vllm_")), "'ray_vllm_': 0"),
+        (lambda: claims.metrics(answers(["ray_serve_x"]), "url", "ray_serve_", "ray_vllm_"), "'ray_vllm_': 0"),
     ],
 )
 def test_what_is_not_as_declared_is_named(finding: Callable[[], Finding], seen: str) -> None:
