@@ -121,7 +121,8 @@ class Stack:
 
     def waiting(self, kind: str) -> set[str]:
         """Why containers of such pods do not run."""
-        states = [each["state"] for pod in self.pods(kind) for each in pod["status"].get("containerStatuses", [])]
+        kinds = ("initContainerStatuses", "containerStatuses")
+        states = [one["state"] for pod in self.pods(kind) for each in kinds for one in pod["status"].get(each, [])]
         return {state["waiting"].get("reason", "") for state in states if "waiting" in state}
 
     def evicted(self, kind: str) -> list[str]:

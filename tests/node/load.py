@@ -107,8 +107,7 @@ class Load:
                 streamed = True
                 reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            status = getattr(error, "status_code", "")
-            self.lost.append(Lost(begun, streamed, f"{type(error).__name__} {status}".strip()))
+            self.lost.append(Lost(begun, streamed, f"{type(error).__name__} {str(error)[:90]}".strip()))
             return
         if reason == "length":
             self.whole += 1

@@ -136,6 +136,8 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         # A HAProxy that died is noticed in seconds; by default it takes half a minute.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+        # Only when no router has answered in time is a request refused (503 router_unreachable); the default is 5.
+        "RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_TIMEOUT_S": "15",
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
