@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from workloads.data_path import TERMS
 from workloads.settings import Autoscaling, RequestRouter, Service
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
 """Google's load balancer reuses a connection to a back end for 600 s; a back end that closes first makes it answer 502.
 Ray's default is 90 s."""
+
+ROUTER_LEAVES_S = 10
+"""How long a router that leaves still answers. Nobody retries what it refuses: until every HAProxy has reloaded without
+it, those of its node would answer 503 (router_unreachable). Ray waits 2 s."""
 
 _ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_router:PrefixCacheAffinityRouter"}
 
@@ -44,18 +49,15 @@ def serve_config(
         http_options["request_timeout_s"] = longest_answer_s
     if serving.ingress is not None:
         arguments["ingress_deployment_config"] = {"num_replicas": serving.ingress.replicas}
-    return {
-        "proxy_location": "EveryNode",
-        "http_options": http_options,
-        "applications": [
-            {
-                "name": APPLICATION,
-                "route_prefix": "/",
-                "import_path": "ray.serve.llm:build_openai_app",
-                "args": arguments,
-            }
-        ],
+    application: dict[str, Any] = {
+        "name": APPLICATION,
+        "route_prefix": "/",
+        "import_path": "ray.serve.llm:build_openai_app",
+        "args": arguments,
     }
+    if drain_s is not None and TERMS[serving.data_path].direct:
+        application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": ROUTER_LEAVES_S}]
+    return {"proxy_location": "EveryNode", "http_options": http_options, "applications": [application]}
 
 
 def _llm_config(

@@ -107,10 +107,17 @@ class Load:
                 streamed = True
                 reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            self.lost.append(Lost(begun, streamed, f"{type(error).__name__} {str(error)[:90]}".strip()))
+            self.lost.append(Lost(begun, streamed, _cause(error)))
             return
         if reason == "length":
             self.whole += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         else:
             self.lost.append(Lost(begun, streamed, "no end"))
+
+
+def _cause(error: Exception) -> str:
+    """With HAProxy's reason, where it has one."""
+    if not isinstance(error, openai.APIStatusError):
+        return type(error).__name__
+    return f"{error.status_code} {error.response.headers.get('x-serve-reason', error.response.text[:80])}".strip()

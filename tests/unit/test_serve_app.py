@@ -74,3 +74,16 @@ def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
         "dynamic_lora_loading_path": "gs://bucket/adapters",
         "max_num_adapters_per_replica": 2,
     }
+
+
+def test_a_router_that_leaves_a_cluster_answers_until_no_proxy_asks_it() -> None:
+    def application(data_path: str, drain_s: int | None) -> dict[str, Any]:
+        settings = ServingSettings.model_validate({"model": {"id": "m"}, "data_path": data_path})
+        where: dict[str, Any] = {"model_source": "m", "accelerator_type": None, "host": "0.0.0.0", "port": 8000}
+        return serve_config(settings, **where, drain_s=drain_s)["applications"][0]
+
+    (router,) = application("direct_streaming", 60)["deployments"]
+    assert router["name"] == "LLMRouter"
+    assert router["graceful_shutdown_wait_loop_s"] > 2
+    assert "deployments" not in application("python_proxy", 60)
+    assert "deployments" not in application("direct_streaming", None)

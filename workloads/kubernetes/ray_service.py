@@ -136,7 +136,9 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         # A HAProxy that died is noticed in seconds; by default it takes half a minute.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
-        # Only when no router has answered in time is a request refused (503 router_unreachable); the default is 5.
+        # A HAProxy asks the routers of its own node only (ray/serve/_private/haproxy.py), and refuses what none of them
+        # has answered in time: with one router, all that comes until Serve has replaced it. The time is 5 by default.
+        "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",
         "RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_TIMEOUT_S": "15",
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
