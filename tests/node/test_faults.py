@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +82,14 @@ def model_file_unreadable(stack: Stack) -> None:
 
 def disk_full(stack: Stack) -> None:
     """The node's disk is short of the tenth that a kubelet keeps free, until it has ended a pod for it."""
-    used = shutil.disk_usage("/var/lib").used / 2**30
-    machine.full(used * 1.04)
+    filler = Path("/var/lib/filler")
+    filler.write_bytes(bytes(FILLER_MIB * 2**20))
     try:
+        machine.full(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
         until("an evicted worker", lambda: stack.evicted("worker"))
     finally:
         machine.full(machine.DISK_GIB)
+        filler.unlink()
 
 
 def haproxy_killed(stack: Stack) -> None:
@@ -94,18 +97,19 @@ def haproxy_killed(stack: Stack) -> None:
 
 
 def router_killed(stack: Stack) -> None:
-    _kill(stack, "ray::ServeReplic", "LLMRouter")
+    """One of a worker's two."""
+    _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
 
 
 def raylet_killed(stack: Stack) -> None:
     _kill(stack, "raylet")
 
 
-def _kill(stack: Stack, name: str, title: str = "") -> None:
-    """kill -9 in the first pod that has such a process."""
+def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> None:
+    """kill -9 in the first pod that has such processes; of `most` of them."""
     for pod in [*stack.running("worker"), *stack.running("head")]:
         found = [each for each in stack.processes(pod, name) if title in " ".join(each.cmdline())]
-        for process in found:
+        for process in found[:most]:
             process.kill()
         if found:
             return
@@ -133,6 +137,8 @@ GRACEFUL = (
     disk_full,
 )
 KILLS = (haproxy_killed, router_killed, raylet_killed)
+FILLER_MIB = 1024
+"""So that the twentieth which is left holds what is logged meanwhile."""
 CALM_S = 4
 """Of streams before a fault and after it is over."""
 
