@@ -125,11 +125,6 @@ class Stack:
         states = [one["state"] for pod in self.pods(kind) for each in kinds for one in pod["status"].get(each, [])]
         return {state["waiting"].get("reason", "") for state in states if "waiting" in state}
 
-    def evicted(self, kind: str) -> list[str]:
-        """Names of pods that the kubelet has ended because its node is short of something."""
-        found = self.node.get(f"{PODS}?labelSelector=ray.io/node-type={kind}")["items"]
-        return [each["metadata"]["name"] for each in found if each["status"].get("reason") == "Evicted"]
-
     def told(self) -> str:
         """What Serve says of the application and its replicas."""
         try:
