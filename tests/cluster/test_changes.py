@@ -136,7 +136,7 @@ def test_a_second_cluster_without_gpus_waits_and_the_first_serves_on(ground: Pla
     put(ground, prod({"serving.replicas.count": 16}) | anyway)
     first = until("a cluster on both nodes", lambda: active(ground) if active(ground) != before else "")
     until("the one before is gone", lambda: clusters(ground) == [first])
-    (head,) = (pod for pod in pods(ground) if pod["metadata"]["labels"]["ray.io/node-type"] == "head")
+    (head,) = (pod for pod in pods(ground) if is_head(pod, first))
     tell(status="RUNNING", address=head["status"]["podIP"])
     tell(status="DEPLOYING")
     try:
@@ -152,6 +152,12 @@ def test_a_second_cluster_without_gpus_waits_and_the_first_serves_on(ground: Pla
 
 def pods(plane: Plane) -> list[dict[str, Any]]:
     return plane.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+
+
+def is_head(pod: dict[str, Any], cluster: str) -> bool:
+    """Whether a pod is the head of one RayCluster: pods of the one before it may still be leaving."""
+    labels = pod["metadata"]["labels"]
+    return (labels["ray.io/cluster"], labels["ray.io/node-type"]) == (cluster, "head")
 
 
 def tell(**what: str) -> None:
