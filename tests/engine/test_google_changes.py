@@ -232,7 +232,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def made(work: Path, settings: Mapping[str, Any]) -> Engine:
     engine, _ = stack(work, "dev")
     write(engine, settings)
-    engine.up("--skip-preview").ok()
+    engine.up().ok()
     return engine
 
 

@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
             for token, inputs in scenario.exist:
                 cloud.seed(token, dict(inputs), alone(scenario.stack)["infra"]["project"]["id"])
             preview = engine.preview().ok()
-            up = engine.up("--skip-preview").ok()
+            up = engine.up().ok()
             done[name] = Made(scenario, engine, cloud, preview, up, engine.export())
         return done[name]
 

@@ -21,23 +21,23 @@ def test_an_engine_that_is_killed_leaves_a_stack_that_the_next_up_completes(tmp_
     assert cloud.ids("Network")
     assert cloud.ids("Cluster") == []
     engine.cancel().ok()
-    engine.up("--skip-preview").ok()
+    engine.up().ok()
     _reached(engine, cloud)
 
 
 def test_a_storm_of_503_and_a_stockout_of_the_last_pool_end_well_when_they_are_over(tmp_path: Path) -> None:
     engine, cloud = stack(tmp_path, "dev")
     cloud.fail(Failure.UNAVAILABLE, times=6)  # whatever comes first
-    storm = engine.up("--skip-preview", "--continue-on-error")
+    storm = engine.up("--continue-on-error")
     assert storm.status != 0
     assert "Error 503" in storm.text
     cloud.fail(Failure.UNAVAILABLE, "dev-us-central1-entrance")
     cloud.fail(Failure.STOCKOUT, "dev-us-central1-l4")
-    stockout = engine.up("--skip-preview", "--continue-on-error")
+    stockout = engine.up("--continue-on-error")
     assert stockout.status != 0
     assert "GCE_STOCKOUT" in stockout.text
     assert cloud.left() == 0
-    engine.up("--skip-preview").ok()
+    engine.up().ok()
     _reached(engine, cloud)
 
 

@@ -50,7 +50,7 @@ def test_a_stack_lives_as_its_preview_said_and_notices_what_others_do(inline: In
     engine = inline(GROUND)
     cloud = cloud_of(engine)
     planned = engine.init(CONFIG).preview()
-    made = engine.up("--skip-preview")
+    made = engine.up()
     assert planned.ok().inventory("gcp:").keys() == made.ok().inventory("gcp:").keys() == MADE
     assert planned.inventory("nodePool")["pool"]["nodeConfig"]["machineType"] == "g2-standard-8"
     outputs = engine.outputs()
@@ -64,7 +64,7 @@ def test_a_stack_lives_as_its_preview_said_and_notices_what_others_do(inline: In
     cloud.remove("nodePools/pool")
     seen = engine.refresh().ok()
     assert seen.changed() == {"redis": "update", "pool": "delete"}
-    assert engine.up("--skip-preview").ok().changed() == {"redis": "update", "pool": "create"}
+    assert engine.up().ok().changed() == {"redis": "update", "pool": "create"}
 
     engine.write(GROUND.replace("g2-standard-8", "g2-standard-16").replace("10.0.0.0/20", "10.0.0.0/19"))
     assert engine.preview().ok().changed() == {"sub": "update", "pool": "update"}
@@ -74,7 +74,7 @@ def test_a_stack_lives_as_its_preview_said_and_notices_what_others_do(inline: In
     assert {s.name: s.replaces for s in replaced.steps if s.op == "replace"}["sub"] == ("ipCidrRange",)
 
     engine.write(GROUND.replace('"spot": True', '"spot": False'))
-    assert engine.up("--skip-preview").ok().changed() == {"pool": "replace"}
+    assert engine.up().ok().changed() == {"pool": "replace"}
     pool = cloud.ids("NodePool")[0]
     assert cloud.made()[-2:] == [f"delete {pool}", f"create {pool}"]
 
@@ -82,7 +82,7 @@ def test_a_stack_lives_as_its_preview_said_and_notices_what_others_do(inline: In
     assert "Cannot destroy cluster because deletion_protection is set to true" in kept.text
     assert cloud.ids("Cluster")
     engine.write(GROUND.replace("deletion_protection=True", "deletion_protection=False"))
-    assert engine.up("--skip-preview").ok().changed()["cluster"] == "update"
+    assert engine.up().ok().changed()["cluster"] == "update"
     assert "Traceback" not in engine.destroy("--skip-preview").ok().text
     assert cloud.ids() == []
 
@@ -102,10 +102,10 @@ def test_each_failure_is_shown_in_googles_words_and_a_second_up_finishes(inline:
     for kind in words:
         cloud.fail(kind, kind)
     cloud.fail(Failure.STOCKOUT, "pool")
-    failed = engine.up("--skip-preview", "--continue-on-error")
+    failed = engine.up("--continue-on-error")
     assert failed.failed == {*words, "pool"}
     assert [said for said in (*words.values(), "GCE_STOCKOUT") if said not in failed.text] == []
-    assert engine.up("--skip-preview").ok().changed() == {**dict.fromkeys(words, "create"), "pool": "update"}
+    assert engine.up().ok().changed() == {**dict.fromkeys(words, "create"), "pool": "update"}
     assert engine.preview().ok().changed() == {}
     assert sorted(cloud.made()) == sorted([f"create {i}" for i in cloud.ids()] + [f"update {cloud.ids('NodePool')[0]}"])
 
@@ -120,7 +120,7 @@ def test_an_engine_that_is_killed_goes_on_where_it_was(inline: Inline, cloud_of:
     killed.kill()
     assert cloud.ids("Cluster") == []
     engine.cancel().ok()
-    engine.up("--skip-preview").ok()
+    engine.up().ok()
     assert engine.preview().ok().changed() == {}
     assert sorted(cloud.made()) == sorted(f"create {i}" for i in cloud.ids())
 
@@ -134,14 +134,14 @@ def test_what_google_made_for_an_engine_that_was_killed_is_taken_over_by_its_nam
     wait_until(lambda: bool(cloud.made()))
     killed.kill()
     engine.cancel().ok()
-    assert "Error 409" in engine.up("--skip-preview").text
+    assert "Error 409" in engine.up().text
     pending = engine.export()["deployment"]["pending_operations"]
     assert [(p["type"], p["resource"]["type"]) for p in pending] == [("creating", "gcp:compute/network:Network")]
     # `pulumi refresh --import-pending-creates` of CLI 3.259 only forgets them: what exists is imported by hand.
     words = ("--yes", "--skip-preview", "--protect=false", "--generate-code=false")
     engine.run("import", pending[0]["resource"]["type"], "net", cloud.ids()[0], *words).ok()
     engine.refresh("--skip-preview", "--clear-pending-creates").ok()
-    assert engine.up("--skip-preview").ok().changed() == {}
+    assert engine.up().ok().changed() == {}
     assert cloud.made() == [f"create {i}" for i in cloud.ids()]
 
 

@@ -169,8 +169,8 @@ class Engine:
         return self._operation("preview", *words)
 
     def up(self, *words: str) -> Result:
-        """Preview and apply."""
-        return self._operation("up", "--yes", *words)
+        """Apply, without the preview that the CLI would make beforehand."""
+        return self._operation("up", "--yes", "--skip-preview", *words)
 
     def refresh(self, *words: str) -> Result:
         """Take what is really there into the state."""

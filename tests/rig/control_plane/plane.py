@@ -40,6 +40,8 @@ USERS = {
     "kwok": ("kwok", "system:masters"),
 }
 """Token owners: user and group. The operator has its own ClusterRole and nothing else."""
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where this yaml has it."""
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 STAGES = ("node/fast/node-initialize.yaml", "pod/fast/pod-ready.yaml", "pod/fast/pod-complete.yaml")
 STAGES_OF_THE_END = ("pod/fast/pod-delete.yaml",)
@@ -213,11 +215,12 @@ class Plane:
     def _kinds(self) -> None:
         share = builds.CONTROL_PLANE.folder / "share"
         files = [*(share / "kuberay" / "crd" / "bases").glob("*.yaml"), *(share / "gateway-api").glob("*.yaml")]
-        found = [each for file in sorted(files) for each in yaml.safe_load_all(file.read_text())]
+        found = [each for file in sorted(files) for each in yaml.load_all(file.read_text(), Loader=FAST)]
         kinds = [each for each in found if each and each["kind"] == "CustomResourceDefinition"]
         for each in (*kinds, *gke_kinds.definitions()):
             each.pop("status", None)
-            self.apply(each)
+            # Some are of a megabyte, which server-side apply reads as YAML, slowly.
+            self.http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=each).raise_for_status()
         for name in (each["metadata"]["name"] for each in kinds):
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
             self._wait(name, lambda path=path: _established(self.get(path)))
