@@ -530,6 +530,37 @@ def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None
     assert provider(DRAINED).diff("i", found.outs, drain_props(api)).changes
 
 
+GONE = readiness._GoneProvider
+
+
+def gone_props(api: FakeApi) -> dict[str, Any]:
+    return {"kubeconfig": api.kubeconfig(), "namespace": "serving", "service": "svc"}
+
+
+def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """KubeRay makes one more after the last has gone."""
+    monkeypatch.setattr(readiness, "GONE_STEADY_S", 0.2)
+    (cluster,) = RECORDED["ready"]["clusters"]
+    there, nothing = {"items": [cluster]}, {"items": []}
+    api.put(CLUSTERS, there, nothing, there, nothing)
+    made = provider(GONE).create(gone_props(api))
+    assert api.asked == [], "declared before there is anything"
+    provider(GONE).delete(made.id, made.outs)
+    assert len(api.answers[CLUSTERS]) == 1, "it stopped looking between two clusters"
+    assert f"RayCluster {cluster['metadata']['name']}" in capsys.readouterr().err
+
+
+def test_what_holds_a_service_that_goes_is_named_and_nothing_more_is_deleted(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "GONE_LIMIT_S", 0.2)
+    api.put_state("ready")
+    with pytest.raises(Failure, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"):
+        provider(GONE).delete("i", gone_props(api))
+
+
 def test_deleting_a_wait_does_nothing(api: FakeApi) -> None:
     for each in (RAY_SERVICE, CRDS, DRAINED, ENTRANCE):
         provider(each).delete("i", drain_props(api))

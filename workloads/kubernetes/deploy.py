@@ -91,6 +91,7 @@ class _Site:
         )
         self.provider = provider(site)
         self.ground = Ground(site.name, GroundArgs(site.service_accounts), self._inside())
+        self.secrets: list[pulumi.Resource] = []
         self.redis_password = self._secret(REDIS, site.head_state.password if site.head_state else None)
         gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
@@ -104,7 +105,8 @@ class _Site:
     def _secret(self, name: str, value: Output[str] | None) -> Key | None:
         if value is None:
             return None
-        secret(f"{self.site.name}-{name}", Key(name), self.namespace, value, self._inside(self.ground))
+        made = secret(f"{self.site.name}-{name}", Key(name), self.namespace, value, self._inside(self.ground))
+        self.secrets.append(made)
         return Key(name)
 
     def _drained(self) -> list[pulumi.Resource]:
@@ -137,6 +139,13 @@ class _Site:
             head_comes_back=site.head_state is not None,
             opts=self._inside(self.ground),
         )
+        gone = readiness.RayServiceGone(
+            f"{resource}-gone",
+            kubeconfig=site.kubeconfig,
+            namespace=self.namespace,
+            service=name,
+            opts=ResourceOptions(depends_on=[self.crds, self.ground, network, *self.secrets]),
+        )
         ray_service = RayService(
             resource,
             RayServiceArgs(
@@ -154,7 +163,7 @@ class _Site:
                 protect=stack.platform.protect,
             ),
             # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
-            ResourceOptions(provider=self.provider, depends_on=[self.crds, self.ground, network, *self.drained]),
+            ResourceOptions(provider=self.provider, depends_on=[gone, *self.drained]),
         )
         waits = stack.clusters.wait_for is WaitFor.READY and not any(each.group.may_wait for each in workers)
         return readiness.RayServiceReady(
