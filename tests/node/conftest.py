@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +19,9 @@ import psutil
 import pytest
 import yaml
 
+from tests.node.record import Page
 from tests.rig import kubernetes
-from tests.rig.engine import Engine
+from tests.rig.engine import Engine, Result
 from tests.rig.node import machine
 from tests.rig.node.node import Node, node_in
 from tests.unit.case import edited
@@ -32,6 +33,12 @@ LIMIT_S = 300
 """For a condition that only a broken cluster misses."""
 RAY = "/apis/ray.io/v1/namespaces/ray"
 PODS = "/api/v1/namespaces/ray/pods"
+PROOF = """# What runs on a node, as it was seen
+
+The `serving` half of the stack on a Kubernetes node that is real: API server, kubelet, containerd, KubeRay and Ray are
+the programs that clusters run; two CPU cores, a tiny model with random weights, GPUs that are only said to be there.
+[tests/rig/node/README.md](../../tests/rig/node/README.md) says what differs from GKE.
+"""
 Found = TypeVar("Found")
 
 
@@ -50,6 +57,8 @@ class Stack:
 
     engine: Engine
     node: Node
+    made: Result
+    """By the `up` that created it."""
 
     def write(self, changes: Mapping[str, Any] | None = None, **config: str) -> None:
         """The stack's file: the preset with `changes` (`replicas.count`) on top."""
@@ -171,6 +180,14 @@ class Stack:
         return {each["replica_id"] for each in found["replicas"] if each["state"] == "RUNNING"}
 
     @property
+    def addresses(self) -> set[str]:
+        """Of the pods that the Service sends requests to."""
+        slices = "/apis/discovery.k8s.io/v1/namespaces/ray/endpointslices"
+        found = self.node.get(f"{slices}?labelSelector=kubernetes.io/service-name=llm-serve-svc")["items"]
+        there = [each for one in found for each in one["endpoints"] or [] if each["conditions"].get("ready")]
+        return {address for each in there for address in each["addresses"]}
+
+    @property
     def url(self) -> str:
         """Of the Service that the gateway sends requests to, by its name in the cluster."""
         return "http://llm-serve-svc.ray.svc.cluster.local:8000/v1"
@@ -231,9 +248,17 @@ def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFa
     engine.environment |= {"PYTHONPATH": str(CHECKOUT), FOLDER: str(node.folder)}
     kubernetes.mount(engine.home)
     engine.init()
-    made = Stack(engine, node)
+    made = Stack(engine, node, Result(0, ""))
     made.write()
-    engine.up().ok()
+    made = replace(made, made=engine.up().ok())
     until("both replicas", made.whole)
     yield made
     engine.destroy().ok()
+
+
+@pytest.fixture(scope="session")
+def proof() -> Iterator[Page]:
+    """The transcript."""
+    made = Page("proof.md", PROOF)
+    yield made
+    made.write()

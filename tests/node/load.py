@@ -17,7 +17,7 @@ import httpx2
 import openai
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
-TOKENS = 24
+TOKENS = 12
 LIMIT_S = 60
 
 

@@ -1,8 +1,9 @@
-"""Tables that tests write for docs/operations: what they saw, where `RAYLLM_RECORD=1` asks for it."""
+"""Pages that tests write for docs/operations: what they saw, where `RAYLLM_RECORD=1` asks for it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ WRITTEN = "<!-- Written by `RAYLLM_RECORD=1 make test TIER=node` on a node of tw
 
 @dataclass(frozen=True)
 class Page:
-    """`head` ends with the table's own head."""
+    """Rows of a table, whose own head ends `head`; or blocks of a transcript."""
 
     name: str
     head: str
@@ -21,6 +22,9 @@ class Page:
     def row(self, *cells: object) -> None:
         self.rows.append("| " + " | ".join(str(each) for each in cells) + " |\n")
         print("\n" + self.rows[-1])
+
+    def block(self, title: str, lines: Iterable[str]) -> None:
+        self.rows.append("\n".join([f"\n## {title}\n", "```text", *lines, "```\n"]))
 
     def write(self) -> None:
         if os.environ.get("RAYLLM_RECORD"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,41 +16,64 @@ import psutil
 
 from tests.node.conftest import Stack
 from tests.node.load import MESSAGES
+from tests.node.record import Page
 from workloads.kubernetes.ray_service import SERVE_PORT
 
 
-def test_an_openai_client_streams_through_the_service(stack: Stack) -> None:
+def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Page) -> None:
+    said = stack.made.text.splitlines()
+    ready = list(dict.fromkeys(re.findall(r"RayService llm: .*", stack.made.text)))
+    assert any("Ready: RayCluster" in line for line in ready), said
+    proof.block("`pulumi up`", [*ready, *said[said.index("Outputs:") :]])
+
+
+def test_an_openai_client_streams_through_the_service(stack: Stack, proof: Page) -> None:
     api = openai.OpenAI(base_url=stack.url, api_key="none", max_retries=0)
+    begun = time.monotonic()
     stream = api.chat.completions.create(
         model="tiny", messages=MESSAGES, max_tokens=24, stream=True, extra_body={"ignore_eos": True}
     )
-    chunks = [each for each in stream if each.choices]
+    came = [(time.monotonic() - begun, each) for each in stream if each.choices]
+    chunks = [each for _, each in came]
+    shown = [f"{1000 * at:5.0f} ms  {each.choices[0].delta.content!r}" for at, each in came]
+    proof.block(f"An unmodified `openai` client at `{stack.url}`, chunk by chunk", shown)
     assert sum(1 for each in chunks if each.choices[0].delta.content) > 10
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
-def test_haproxy_holds_the_port_in_every_worker(stack: Stack) -> None:
-    for pod in stack.running("worker"):
-        assert _holders(stack.processes(pod)) == {"haproxy"}
+def test_haproxy_holds_the_port_in_every_worker(stack: Stack, proof: Page) -> None:
+    found = {pod["metadata"]["name"]: _holders(stack.processes(pod)) for pod in stack.running("worker")}
+    proof.block(
+        "HAProxy in front, in each pod",
+        [f"{name}: port {SERVE_PORT} is held by {', '.join(who)}" for name, who in found.items()],
+    )
+    assert list(found.values()) == [{"haproxy"}] * 2
 
 
-def test_tokens_come_straight_from_a_replica(stack: Stack) -> None:
+def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Page) -> None:
     (worker, *_) = stack.running("worker")
     before = _sessions(worker)
     api = openai.OpenAI(base_url=f"http://{worker['status']['podIP']}:{SERVE_PORT}/v1", api_key="none", max_retries=0)
     api.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)
     took = {key for key, count in _sessions(worker).items() if count > before.get(key, 0)}
+    deployments = set(stack.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"])
+    proof.block(
+        "Tokens straight from a replica: what one completion went through, as HAProxy counts",
+        [
+            *(f"{backend} / {server}" for backend, server in sorted(took)),
+            f"deployments: {', '.join(sorted(deployments))}",
+        ],
+    )
     assert any("ingress-request-router" in backend and "SERVE_REPLICA" in server for backend, server in took), took
-    assert set(stack.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]) == {
-        "LLMServer:tiny",
-        "LLMRouter",
-    }
+    assert deployments == {"LLMServer:tiny", "LLMRouter"}
 
 
-def test_each_replica_runs_on_the_second_ray_executor(stack: Stack) -> None:
+def test_each_replica_runs_on_the_second_ray_executor(stack: Stack, proof: Page) -> None:
     path = "api/v0/actors?filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
     actors = stack.dashboard(path)["data"]["result"]["result"]
-    assert [each["class_name"] for each in actors].count("RayWorkerProc") == 2
+    counts = Counter(each["class_name"] for each in actors)
+    proof.block("vLLM on Ray's v2 executor: actors that are alive", [f"{n} {name}" for name, n in counts.items()])
+    assert counts["RayWorkerProc"] == 2
 
 
 def test_pods_run_as_they_were_declared(stack: Stack) -> None:
@@ -60,8 +86,10 @@ def test_pods_run_as_they_were_declared(stack: Stack) -> None:
     assert status["NoNewPrivs"].strip() == "1"
 
 
-def test_a_further_preview_says_no_changes(stack: Stack) -> None:
-    assert stack.engine.preview().ok().changed() == {}
+def test_a_further_preview_says_no_changes(stack: Stack, proof: Page) -> None:
+    preview = stack.engine.preview().ok()
+    proof.block("`pulumi preview` afterwards", preview.text.strip().splitlines()[-2:])
+    assert preview.changed() == {}
 
 
 def _holders(processes: Sequence[psutil.Process]) -> set[str]:

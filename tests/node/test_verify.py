@@ -15,6 +15,7 @@ import pytest
 
 from tests.live.declared import POLICY, RAY_SERVICE
 from tests.node.conftest import CHECKOUT, Stack
+from tests.node.record import Page
 from tools.stack import LIVE
 
 
@@ -32,10 +33,10 @@ def verdicts(printed: str, verdict: str) -> Counter[str]:
     return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", printed))
 
 
-def test_every_pod_is_asked_and_is_as_declared(stack: Stack, tmp_path: Path) -> None:
+def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Page, tmp_path: Path) -> None:
     run = verify(stack, stack.engine.export(), tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
-    print(run.stdout)
+    proof.block("`make verify`", [line for line in run.stdout.splitlines() if re.search("PASSED| passed", line)])
     workers, pods = len(stack.running("worker")), len(stack.running("worker")) + 1
     assert verdicts(run.stdout, "PASSED") == {
         "head_and_workers_are_there": 1,
