@@ -39,13 +39,14 @@ def page() -> Iterator[Page]:
     made.write()
 
 
-@pytest.mark.parametrize(("per_second", "sequences"), [(40, 32), (4, 64)])
+@pytest.mark.parametrize(("per_second", "tokens", "sequences"), [(40, 1, 32), (4, 8, 64)])
 def test_a_serve_configuration_replaces_every_replica_in_turn(
-    stack: Stack, page: Page, per_second: int, sequences: int
+    stack: Stack, page: Page, per_second: int, tokens: int, sequences: int
 ) -> None:
+    """Forty streams of several tokens a second leave two cores nothing to start a replica with."""
     until("head, workers and replicas", stack.whole)
     cluster, replicas = stack.cluster, stack.replicas
-    with Load(stack.url, per_second, tokens=8) as load:
+    with Load(stack.url, per_second, tokens) as load:
         took = _up(stack, {"engine.arguments.max_num_seqs": sequences})
     _counted(page, load, "Serve configuration (`engine.arguments`)", took, "in place: every replica replaced in turn")
     assert stack.cluster == cluster
@@ -65,9 +66,9 @@ def test_a_release_that_is_raised_moves_to_a_second_cluster(stack: Stack, page: 
 def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Page) -> None:
     until("two replicas", stack.whole)
     begun = time.monotonic()
-    with Load(stack.url, 40, tokens=48) as load:
+    with Load(stack.url, 4, tokens=400) as load:
         until("a third replica", lambda: stack.whole(3))
-        load.per_second = 2
+        load.per_second, load.tokens = 1, 8
         until("two replicas again", stack.whole)
     took = time.monotonic() - begun
     _counted(page, load, "none: load above the target, then below", took, "a third worker comes, and goes")

@@ -379,7 +379,7 @@ def _ok(url: str, token: str) -> bool:
 
 
 def _established(kind: Object | None) -> bool:
-    conditions = (kind or {}).get("status", {}).get("conditions", [])
+    conditions = (kind or {}).get("status", {}).get("conditions") or []
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
