@@ -24,6 +24,7 @@ from infra.machine import processes
 from tests.live.declared import HEAD
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
 from tools.stack import LIVE
+from workloads.app import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 FAST_PATH = {
@@ -125,6 +126,17 @@ def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
     listening = processes.listening(clone.mark)
     assert {port for _, port in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
     assert {address for address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_vllm_spins_no_longer_than_it_was_told(clone: Clone) -> None:
+    """What its plugin changes is a default inside vLLM, which another version may have elsewhere."""
+    script = (
+        "import inspect, vllm.plugins; vllm.plugins.load_general_plugins();"
+        "from vllm.distributed.device_communicators.shm_broadcast import SpinCondition;"
+        "print(inspect.signature(SpinCondition).parameters['busy_loop_s'].default)"
+    )
+    run = subprocess.run([clone.folder / ".venv-ray/bin/python", "-c", script], capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == str(cpu_platform.SPIN_S), run.stderr
 
 
 def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_path: Path) -> None:
