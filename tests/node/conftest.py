@@ -257,8 +257,6 @@ def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def proof() -> Iterator[Page]:
+def proof() -> Page:
     """The transcript."""
-    made = Page("proof.md", PROOF)
-    yield made
-    made.write()
+    return Page("proof.md", PROOF)

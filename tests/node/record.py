@@ -20,12 +20,14 @@ class Page:
     rows: list[str] = field(default_factory=list)
 
     def row(self, *cells: object) -> None:
-        self.rows.append("| " + " | ".join(str(each) for each in cells) + " |\n")
-        print("\n" + self.rows[-1])
+        self._add("| " + " | ".join(str(each) for each in cells) + " |\n")
 
     def block(self, title: str, lines: Iterable[str]) -> None:
-        self.rows.append("\n".join([f"\n## {title}\n", "```text", *lines, "```\n"]))
+        self._add("\n".join([f"\n## {title}\n", "```text", *lines, "```\n"]))
 
-    def write(self) -> None:
+    def _add(self, text: str) -> None:
+        """Written at once: a run may end early."""
+        print("\n" + text)
+        self.rows.append(text)
         if os.environ.get("RAYLLM_RECORD"):
             (FOLDER / self.name).write_text(WRITTEN + self.head + "".join(self.rows))

@@ -154,10 +154,8 @@ CALM_S = 4
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    made = Page("faults.md", HEAD)
-    yield made
-    made.write()
+def page() -> Page:
+    return Page("faults.md", HEAD)
 
 
 @pytest.mark.parametrize("strike", [*GRACEFUL, *KILLS], ids=lambda strike: strike.__name__)
