@@ -21,7 +21,7 @@ from workloads.kubernetes.ray_service import SERVE_PORT
 
 
 def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Page) -> None:
-    said = stack.made.text.splitlines()
+    said = stack.made.text.rstrip().splitlines()
     ready = list(dict.fromkeys(re.findall(r"RayService llm: .*", stack.made.text)))
     assert any("Ready: RayCluster" in line for line in ready), said
     proof.block("`pulumi up`", [*ready, *said[said.index("Outputs:") :]])
