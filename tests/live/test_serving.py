@@ -10,7 +10,7 @@ from tests.live.places import Place
 from workloads import claims
 from workloads.claims import Finding
 
-REPORTED_S = 60
+REPORTED_S = 30
 """Ray's processes report what they have counted every 10 s."""
 
 
