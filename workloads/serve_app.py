@@ -15,9 +15,9 @@ KEEP_ALIVE_S = 620
 """Google's load balancer reuses a connection to a back end for 600 s; a back end that closes first makes it answer 502.
 Ray's default is 90 s."""
 
-ROUTER_LEAVES_S = 10
-"""How long a router that leaves still answers. Nobody retries what it refuses: until every HAProxy has reloaded without
-it, those of its node would answer 503 (router_unreachable). Ray waits 2 s."""
+LEAVING_S = 10
+"""How long a router or a replica that leaves still answers: until every HAProxy has reloaded without it. What a router
+refuses is not tried again, and answers 503 (router_unreachable). Ray waits 2 s and 30 s."""
 
 _ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_router:PrefixCacheAffinityRouter"}
 
@@ -56,7 +56,7 @@ def serve_config(
         "args": arguments,
     }
     if drain_s is not None and TERMS[serving.data_path].direct:
-        application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": ROUTER_LEAVES_S}]
+        application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": LEAVING_S}]
     return {"proxy_location": "EveryNode", "http_options": http_options, "applications": [application]}
 
 

@@ -343,7 +343,8 @@ class Clusters(Settings):
     """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
     default is a hundred million, so that a full region never gives any away."""
     detach_s: int = Field(default=120, ge=0, le=1800)
-    """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance."""
+    """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance, or to
+    a worker that leaves."""
     wait_for: WaitFor = WaitFor.READY
     """`ready`: until the model answers. `infrastructure`: until everything is declared. Where nodes may take days to
     come (flex-start) nothing waits for a model."""

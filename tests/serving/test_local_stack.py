@@ -128,15 +128,22 @@ def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
     assert {address for address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
-def test_vllm_spins_no_longer_than_it_was_told(clone: Clone) -> None:
-    """What its plugin changes is a default inside vLLM, which another version may have elsewhere."""
-    script = (
-        "import inspect, vllm.plugins; vllm.plugins.load_general_plugins();"
-        "from vllm.distributed.device_communicators.shm_broadcast import SpinCondition;"
-        "print(inspect.signature(SpinCondition).parameters['busy_loop_s'].default)"
-    )
+def test_vllm_s_readers_spin_and_wait_no_longer_than_they_were_told(clone: Clone) -> None:
+    """What its plugin changes is inside vLLM, and may be elsewhere in another version."""
+    script = """
+import inspect, types, vllm.plugins
+vllm.plugins.load_general_plugins()
+from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+print(inspect.signature(SpinCondition).parameters["busy_loop_s"].default)
+reader = SpinCondition.__new__(SpinCondition)
+reader.is_reader, reader.last_read, reader.busy_loop_s, reader.read_cancel_socket = True, 0, 0, None
+reader.local_notify_socket, reader.poller = 1, types.SimpleNamespace(poll=lambda timeout: print(timeout) or [])
+for limit in (None, 10**6, 7):
+    reader.wait(limit)
+"""
     run = subprocess.run([clone.folder / ".venv-ray/bin/python", "-c", script], capture_output=True, text=True)
-    assert run.stdout.splitlines()[-1] == str(cpu_platform.SPIN_S), run.stderr
+    waits = [cpu_platform.WAIT_MS, cpu_platform.WAIT_MS, 7]
+    assert run.stdout.splitlines()[-4:] == [str(each) for each in (cpu_platform.SPIN_S, *waits)], run.stderr
 
 
 def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_path: Path) -> None:

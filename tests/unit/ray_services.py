@@ -52,7 +52,7 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
         release=release,
         site=site,
         workers=workers_of(service, groups),
-        timeouts=Timeouts(release.longest_answer_s),
+        timeouts=Timeouts(release.longest_answer_s, serving.clusters.detach_s),
         priority_class="rayllm-serving",
         redis_password=None,
         hugging_face_token=Key(HUGGING_FACE),

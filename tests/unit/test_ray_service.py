@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.ray_services import args, container, manifest, pods, variables
+from workloads.app.ready import WAIT_S
 from workloads.data_path import TERMS, DataPath
 from workloads.kubernetes.budgets import least_available
+from workloads.kubernetes.ground import APP_FILES
 from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
 from workloads.kubernetes.sizing import fits_twice
 from workloads.kubernetes.timeouts import Timeouts
@@ -128,6 +130,28 @@ def test_every_pod_carries_the_name_that_policies_and_budgets_select_by() -> Non
         assert group["template"]["metadata"]["labels"][NAME_LABEL] == "llm"
 
 
+@pytest.mark.parametrize("stack", CLOUDS)
+@pytest.mark.parametrize(("path", "last"), [("direct_streaming", "haproxy"), ("python_proxy", "8000")])
+def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str, last: str) -> None:
+    found = pods(manifest(stack, {"serving.data_path": path}))
+    head, *workers = (container(found[name]) for name in sorted(found, key=lambda name: name != "head"))
+    assert "startupProbe" not in head
+    for worker in workers:
+        probe = worker["startupProbe"]
+        _python, script, model, port, *_ = probe["exec"]["command"]
+        assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/ready.py", "8000", last)
+        assert model == args(stack).service.model.id
+        assert probe["timeoutSeconds"] > WAIT_S
+        assert "readinessProbe" not in worker, "KubeRay's own knows Serve's health"
+
+
+def test_pods_find_the_code_that_their_hooks_run() -> None:
+    worker = container(pods(manifest("prod"))["a4"])
+    commands = [worker["startupProbe"]["exec"]["command"], worker["lifecycle"]["preStop"]["exec"]["command"]]
+    assert {command[1].removeprefix("/opt/rayllm/") for command in commands} == set(APP_FILES)
+    assert "/opt/rayllm" in [each["mountPath"] for each in worker["volumeMounts"]]
+
+
 def test_no_fixed_storage_namespace() -> None:
     """A new RayCluster would load the state of the one that it replaces."""
     assert "externalStorageNamespace" not in str(manifest("prod"))
@@ -139,7 +163,8 @@ def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
     assert longest < t.haproxy_s < t.gateway_s < t.client_s
     assert t.gateway_draining_s >= t.haproxy_s
     assert t.replica_drain_s > longest
-    assert t.termination_s > max(t.replica_drain_s, t.haproxy_drain_s)
+    assert t.termination_s > max(t.replica_drain_s, t.haproxy_drain_s, t.leave_s)
+    assert t.leave_s >= max(longest, t.proxy_drain_s)
     assert t.cluster_deletion_delay_s > t.gateway_draining_s
 
 
@@ -147,8 +172,9 @@ def test_the_chain_reaches_pods_and_serve() -> None:
     whole = manifest("prod", {"serving.clusters.releases.r1.longest_answer_s": 100})
     found = variables(pods(whole)["a4"])
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
-    assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
+    assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "120"
     assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 130
+    assert container(pods(whole)["a4"])["lifecycle"]["preStop"]["exec"]["command"][-1] == "120"
     serve = whole["serveConfigV2"]
     assert serve["http_options"]["request_timeout_s"] == 100
     (config,) = serve["applications"][0]["args"]["llm_configs"]

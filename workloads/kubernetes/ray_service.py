@@ -133,6 +133,7 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_s),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_drain_s),
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_drain_s),
         # A HAProxy that died is noticed in seconds; by default it takes half a minute.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
@@ -140,6 +141,8 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         # has answered in time: with one router, all that comes until Serve has replaced it. The time is 5 by default.
         "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",
         "RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_TIMEOUT_S": "15",
+        # Load balancers know HAProxy, and only HAProxy knows replicas: none that leaves has to stay for half a minute.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_app.LEAVING_S),
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
@@ -285,8 +288,21 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
     ports = {name: PORTS[name] for name in ("serve", "metrics")}
     container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
     # Before a pod ends its replicas move away or finish what they have (workloads/app/leave.py).
-    leave = ["python", f"{APP}/leave.py", str(args.timeouts.longest_answer_s)]
-    return {**container, "lifecycle": {"preStop": {"exec": {"command": leave}}}}
+    leave = ["python", f"{APP}/leave.py", str(args.timeouts.leave_s)]
+    return {**container, "startupProbe": _started(args), "lifecycle": {"preStop": {"exec": {"command": leave}}}}
+
+
+def _started(args: RayServiceArgs) -> dict[str, Any]:
+    """KubeRay's readiness and liveness probes begin when this one has passed (workloads/app/ready.py). It never gives
+    up: how long weights take is nobody's to know, and a Ray that died ends its container by itself."""
+    path = ["haproxy"] if TERMS[args.service.data_path].haproxy else []
+    command = ["python", f"{APP}/ready.py", args.service.model.id, str(SERVE_PORT), *path]
+    return {
+        "exec": {"command": command},
+        "periodSeconds": 2,
+        "timeoutSeconds": 25,  # more than ready.py waits
+        "failureThreshold": 10**6,
+    }
 
 
 def _container(

@@ -55,9 +55,20 @@ class Timeouts:
         return min(self.gateway_s, GATEWAY_DRAINING_LIMIT_S)
 
     @property
+    def proxy_drain_s(self) -> int:
+        """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a proxy that leaves still takes what the load balancer still sends;
+        by default for 30 s."""
+        return max(self.detach_s, 1)
+
+    @property
+    def leave_s(self) -> int:
+        """How long a worker that leaves has for all of it."""
+        return max(self.longest_answer_s, self.proxy_drain_s)
+
+    @property
     def termination_s(self) -> int:
         """A pod's terminationGracePeriodSeconds."""
-        return max(self.replica_drain_s, self.haproxy_drain_s) + STEP_S
+        return max(self.leave_s, self.replica_drain_s, self.haproxy_drain_s) + STEP_S
 
     @property
     def cluster_deletion_delay_s(self) -> int:
