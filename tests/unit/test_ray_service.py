@@ -165,6 +165,7 @@ def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
     assert t.replica_drain_s > longest
     assert t.termination_s > max(t.replica_drain_s, t.haproxy_drain_s, t.leave_s)
     assert t.leave_s >= max(longest, t.proxy_drain_s)
+    assert t.proxy_drain_s > t.detach_s
     assert t.cluster_deletion_delay_s > t.gateway_draining_s
 
 
@@ -172,9 +173,10 @@ def test_the_chain_reaches_pods_and_serve() -> None:
     whole = manifest("prod", {"serving.clusters.releases.r1.longest_answer_s": 100})
     found = variables(pods(whole)["a4"])
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
-    assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "120"
-    assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 130
-    assert container(pods(whole)["a4"])["lifecycle"]["preStop"]["exec"]["command"][-1] == "120"
+    assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
+    assert found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "130"
+    assert container(pods(whole)["a4"])["lifecycle"]["preStop"]["exec"]["command"][-1] == "130"
+    assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 140
     serve = whole["serveConfigV2"]
     assert serve["http_options"]["request_timeout_s"] == 100
     (config,) = serve["applications"][0]["args"]["llm_configs"]

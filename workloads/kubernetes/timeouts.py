@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STEP_S = 10
-"""Between one link and the next: more than a retry or a clock can be off."""
+"""Between one link and the next: more than a retry, a probe or a clock can be off."""
 DETACH_S = 120
 """Until Google's load balancer has surely taken a back end out everywhere, and no new request arrives."""
 GATEWAY_DRAINING_LIMIT_S = 3600
@@ -56,9 +56,9 @@ class Timeouts:
 
     @property
     def proxy_drain_s(self) -> int:
-        """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a proxy that leaves still takes what the load balancer still sends;
-        by default for 30 s."""
-        return max(self.detach_s, 1)
+        """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a proxy that leaves, with its worker or because the last replica there
+        does, still takes what the load balancer still sends, from when a probe has seen it; by default for 30 s."""
+        return self.detach_s + STEP_S
 
     @property
     def leave_s(self) -> int:
