@@ -33,7 +33,7 @@ GENERATED = (".sum", ".txt", ".png", ".svg")
 
 
 def test(tier: str) -> int:
-    """Run one tier, or all of them but BY_NAME, cheapest first."""
+    """Run one tier, or all of them but BY_NAME: the cheapest in front, the others beside it."""
     if tier and tier not in TIERS:
         raise Stop(f"There is no tier {tier}: write TIER=one of {', '.join(TIERS)}, or leave it out for all.")
     found: list[engine.Engine] = []
@@ -57,19 +57,18 @@ def test(tier: str) -> int:
     building = _start_build(env, node="node" in tiers) if {"cluster", "node"} & set(tiers) else None
     beside: list[_Beside] = []
     try:
-        if "unit" in tiers and (status := _pytest(["tests/unit"], env)):
-            return status
         # Every tier waits for others half of its time: they run beside one another, and are shown one by one.
-        in_front = "serving" if "serving" in tiers else "engine"
-        beside += [_Beside([f"tests/{each}"], env) for each in tiers if each == "engine" and each != in_front]
+        in_front = tiers[0]
+        beside += [_Beside([f"tests/{each}"], env) for each in ("serving", "engine") if each in tiers[1:]]
         if "cluster" in tiers and building is None:
             beside += [_Beside(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
-        found_status = [_pytest([f"tests/{each}"], env) for each in tiers if each == in_front]
+        if in_front in ("unit", "engine", "serving") and (status := _pytest([f"tests/{in_front}"], env)):
+            return status
         if building is not None and not _finish_build(building):
             return 1
         if "cluster" in tiers and building is not None:
             beside += [_Beside(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
-        found_status += [each.finish() for each in beside]
+        found_status = [each.finish() for each in beside]
         if "node" in tiers:
             found_status.append(_on_a_node(env))
         return max([0, *found_status])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import socket
-from pathlib import Path
 from typing import Any
 
 import lightkube
@@ -53,12 +51,6 @@ def small() -> dict[str, Any]:
     found = yaml.safe_load(SMALL)
     found["metadata"]["namespace"] = NAMESPACE
     return found
-
-
-def _running(pid: int) -> bool:
-    """A zombie does not count."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def _is(condition: str, found: dict[str, Any]) -> bool:
@@ -117,24 +109,3 @@ def test_nothing_leaves_the_namespace(plane: Plane) -> None:
     with pytest.raises(OSError, match="unreachable") as refused:
         socket.create_connection(("192.0.2.1", 443), timeout=5)  # RFC 5737: nobody's
     assert refused.value.errno == errno.ENETUNREACH
-
-
-def test_a_second_cluster_survives_kill_9_and_leaves_no_process(plane: Plane, tmp_path: Path) -> None:
-    second = Plane("us-east4", tmp_path / "us-east4", number=3)
-    started: dict[str, int] = {}
-    try:
-        second.start()
-        kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "namespace": "default"}}
-        second.apply({**kept, "data": {"a": "b"}})
-        for program, again in (("api-server", second.start_api_server), ("operator", second.start_operator)):
-            second.kill(program)
-            again()
-        assert second.get("/api/v1/namespaces/default/configmaps/kept")["data"] == {"a": "b"}
-        started = json.loads((second.folder / "pids.json").read_text())
-        assert all(_running(pid) for pid in started.values())
-    finally:
-        second.stop()
-    assert not [program for program, pid in started.items() if _running(pid)]
-    assert not second.folder.exists()
-    first = json.loads((plane.folder / "pids.json").read_text())
-    assert all(_running(pid) for pid in first.values()), "stopping one cluster ended programs of the other"

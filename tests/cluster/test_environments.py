@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.conftest import until
 from tests.cluster.stacks import RAY, Rehearsal, rehearsal
+from tests.rig.control_plane.plane import Plane
 
 REGION = "us-central1"
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes/entrance"
@@ -31,6 +34,17 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
 def ready(stack: Rehearsal, name: str) -> bool:
     status = (stack.clusters[REGION].get(f"{RAY}/rayservices/{name}") or {}).get("status", {})
     return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
+
+
+def programs(plane: Plane) -> dict[str, int]:
+    """Name -> pid of what it started."""
+    return json.loads((plane.folder / "pids.json").read_text())
+
+
+def runs(pid: int) -> bool:
+    """A zombie does not."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_dev_comes_up_and_then_nothing_changes(dev: Rehearsal) -> None:
@@ -74,8 +88,11 @@ def test_dev_goes_without_a_rest(dev: Rehearsal) -> None:
     assert [each for each in dev.cloud.ids() if "/services/" not in each] == []
 
 
-def test_staging_declares_and_waits_for_no_gpu(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Flex-start nodes come when they come: `up` ends, and says that it waited for nothing."""
+def test_staging_declares_and_waits_for_no_gpu(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Flex-start nodes come when they come: `up` ends, and says that it waited for nothing.
+
+    Of its control plane nothing is left in the end, and another's runs on.
+    """
     with rehearsal(tmp_path_factory.mktemp("staging"), "staging") as staging:
         staging.engine.up().ok()
         (status,) = (
@@ -85,3 +102,8 @@ def test_staging_declares_and_waits_for_no_gpu(tmp_path_factory: pytest.TempPath
         )
         assert status == "declared"
         until("KubeRay takes it up all the same", lambda: ready(staging, "llm"))
+        of_staging = programs(staging.clusters[REGION])
+        assert all(runs(pid) for pid in of_staging.values())
+    assert [name for name, pid in of_staging.items() if runs(pid)] == []
+    assert not staging.clusters[REGION].folder.exists()
+    assert [name for name, pid in programs(plane).items() if not runs(pid)] == []

@@ -117,7 +117,7 @@ class Load:
 
 
 def _cause(error: Exception) -> str:
-    """With HAProxy's reason, where it has one."""
+    """With HAProxy's reason, where it has one; else with what the connection met."""
     if not isinstance(error, openai.APIStatusError):
-        return type(error).__name__
+        return " ".join(type(each).__name__ for each in (error, error.__cause__) if each is not None)
     return f"{error.status_code} {error.response.headers.get('x-serve-reason', error.response.text[:80])}".strip()

@@ -299,7 +299,7 @@ def _started(args: RayServiceArgs) -> dict[str, Any]:
     command = ["python", f"{APP}/ready.py", args.service.model.id, str(SERVE_PORT), *path]
     return {
         "exec": {"command": command},
-        "periodSeconds": 2,
+        "periodSeconds": 5,
         "timeoutSeconds": 25,  # more than ready.py waits
         "failureThreshold": 10**6,
     }

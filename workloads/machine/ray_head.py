@@ -37,7 +37,7 @@ def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:
     folder, ports, venv = site.folder, site.ports, site.environment
     return {
         "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(folder / "home"),  # Ray, vLLM and PyTorch keep caches there: they go with the stack
+        "HOME": str(folder / "home"),  # Ray and PyTorch keep caches there: they go with the stack
         "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",
         processes.MARKER: site.mark,
@@ -70,6 +70,8 @@ def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
+        # What vLLM finds out of a model's classes, in a process of its own, holds as long as the packages do.
+        "VLLM_CACHE_ROOT": str(venv / "vllm-cache"),
         # vLLM on a CPU that it shares with everything else.
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

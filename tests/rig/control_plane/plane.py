@@ -40,6 +40,20 @@ USERS = {
     "kwok": ("kwok", "system:masters"),
 }
 """Token owners: user and group. The operator has its own ClusterRole and nothing else."""
+CONTROLLERS = (
+    "disruption",
+    "endpoints",
+    "endpointslice",
+    "garbage-collector",
+    "job",
+    "namespace",
+    "node-lifecycle",
+    "pod-garbage-collector",
+    "root-ca-certificate-publisher",
+    "serviceaccount",
+    "serviceaccount-token",
+    "taint-eviction",
+)
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, where this yaml has it."""
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -264,7 +278,13 @@ class Plane:
     def environment(self) -> dict[str, str]:
         """Of its programs."""
         own = {"HOME": str(self.folder), "KUBECONFIG": self._config("operator"), "CLUSTER_DOMAIN": "cluster.local"}
-        return {"PATH": "/usr/bin:/bin", **own}
+        return {"PATH": "/usr/bin:/bin", "GOGC": "400", **own}  # memory for time: Go collects less often
+
+    @property
+    def _controllers(self) -> Iterable[str]:
+        """Of real nodes all that can work; of simulated ones what this stack or KubeRay relies on."""
+        others = ("*", "-node-ipam-controller", "-persistentvolume-attach-detach-controller")
+        return others if self._real else (f"{each}-controller" for each in CONTROLLERS)
 
     def _admin(self) -> str:
         return json.loads((self.folder / "tokens.json").read_text())["admin"]
@@ -319,7 +339,7 @@ class Plane:
                     f"--service-account-private-key-file={f / 'sa.key'}",
                     f"--root-ca-file={f / 'ca.crt'}",
                     "--use-service-account-credentials=true",
-                    "--controllers=*,-node-ipam-controller,-persistentvolume-attach-detach-controller",
+                    f"--controllers={','.join(self._controllers)}",
                 ]
                 return ["kube-controller-manager", *words, *serving], f"https://{LOOPBACK}:{ports[what]}/healthz"
             case "scheduler":

@@ -38,6 +38,10 @@ class Image:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
+VLLM_CACHE = "vllm-cache"
+"""In a virtual environment: where stack local has vLLM keep what it knows of model classes (ray_head.py)."""
+
+
 def pause(program: Path) -> Image:
     """What holds a pod's namespaces."""
     return Image("rig.local/pause:1", ["/pause"], files={"pause": program.read_bytes()})
@@ -46,11 +50,12 @@ def pause(program: Path) -> Image:
 def ray(name: str, environment: Path, variables: Mapping[str, str]) -> Image:
     """As Ray's own: user 1000, home /home/ray, `ray` and `python` of a virtual environment on the path."""
     folders = dict.fromkeys(("usr", "etc", "root", "var", "proc", "sys", "dev", "run", "home"), (0o755, 0, 0))
+    own = {"PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/home/ray"}
     system = {Path("/etc") / each for each in ("ld.so.cache", "localtime")}
     return Image(
         name,
         user="1000",
-        environment={"PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/home/ray", **variables},
+        environment={**own, "VLLM_CACHE_ROOT": f"{environment}/{VLLM_CACHE}", **variables},
         folders={**folders, "tmp": (0o1777, 0, 0), "var/tmp": (0o1777, 0, 0), "home/ray": (0o755, 1000, 100)},
         links={each: f"usr/{each}" for each in ("bin", "lib", "lib64", "sbin")},
         files={
