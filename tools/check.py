@@ -75,6 +75,7 @@ def test(tier: str) -> int:
     finally:
         for each in beside:
             each.end()
+        packages.keep_bytecode()
         if building is not None and building.poll() is None:
             os.killpg(building.pid, signal.SIGTERM)
 

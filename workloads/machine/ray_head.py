@@ -65,6 +65,8 @@ def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Any ray.init() may mint ~/.ray/auth_token, after which clusters start with authentication on: say it.
         "RAY_AUTH_MODE": "disabled",
+        # Else the first driver makes Ray start a worker for each logical CPU, most of which are never asked anything.
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
