@@ -1,4 +1,5 @@
-"""Tiers, cheapest first: unit, engine, cluster, serving, node. One that cannot run here says why; in CI that fails."""
+"""Tiers, cheapest first: unit, engine, cluster, serving, node (with faults and changes). One that cannot run here says
+why; in CI that fails."""
 
 from __future__ import annotations
 

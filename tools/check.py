@@ -22,10 +22,10 @@ from tools import console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
-TIERS = ("unit", "engine", "cluster", "serving", "node")
+ON_A_NODE = {"node": ("proof", "verify", "kills", "leaving"), "faults": ("faults",), "changes": ("changes",)}
+"""Tiers that run only when they are named, each on a node that is there for it alone: files of tests/node."""
+TIERS = ("unit", "engine", "cluster", "serving", *ON_A_NODE)
 """Cheapest first; tests/conftest.py says when one cannot run here."""
-BY_NAME = ("node",)
-"""Tiers that run only when they are named."""
 PRODUCT = ("infra/", "workloads/", "policies/", "tools/")
 """Beside the files at the top."""
 RIG = "tests/rig/"
@@ -33,7 +33,7 @@ GENERATED = (".sum", ".txt", ".png", ".svg")
 
 
 def test(tier: str) -> int:
-    """Run one tier, or all of them but BY_NAME: the cheapest in front, the others beside it."""
+    """Run one tier, or all but those ON_A_NODE: the cheapest in front, the others beside it."""
     if tier and tier not in TIERS:
         raise Stop(f"There is no tier {tier}: write TIER=one of {', '.join(TIERS)}, or leave it out for all.")
     found: list[engine.Engine] = []
@@ -44,17 +44,17 @@ def test(tier: str) -> int:
 
     def get_packages() -> None:
         packages.ensure_program(dev=True)
-        if tier in ("", "serving", "node"):
+        if tier in ("", "serving", *ON_A_NODE):
             packages.ensure_ray()
 
     say("Getting ready")
     console.together(get_engine, get_packages)
     env = {**os.environ, **(found[0].environment if found else {}), "VIRTUAL_ENV": str(packages.PROGRAM)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every process parses hundreds of modules again
-    tiers = [tier] if tier else [each for each in TIERS if each not in BY_NAME]
+    tiers = [tier] if tier else [each for each in TIERS if each not in ON_A_NODE]
     if "cluster" in tiers:
         _get_tools()
-    building = _start_build(env, node="node" in tiers) if {"cluster", "node"} & set(tiers) else None
+    building = _start_build(env, node=tier in ON_A_NODE) if {"cluster", *ON_A_NODE} & set(tiers) else None
     beside: list[_Beside] = []
     try:
         # Every tier waits for others half of its time: they run beside one another, and are shown one by one.
@@ -69,9 +69,9 @@ def test(tier: str) -> int:
         if "cluster" in tiers and building is not None:
             beside += [_Beside(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
         found_status = [each.finish() for each in beside]
-        if "node" in tiers:
-            found_status.append(_on_a_node(env))
-        return max([0, *found_status])
+        if tier in ON_A_NODE:
+            found_status.append(_on_a_node(tier, env))
+        return _all_of(found_status)
     finally:
         for each in beside:
             each.end()
@@ -88,14 +88,19 @@ CLUSTER_HALVES = (
 """Each takes about as long as the other, and has a network namespace to itself."""
 
 
+def _all_of(statuses: Sequence[int]) -> int:
+    """0 where each is; that of a process that was killed is negative."""
+    return int(any(statuses))
+
+
 def _pytest(paths: Sequence[str], env: Mapping[str, str]) -> int:
     return subprocess.run([_tool("python"), "-m", "pytest", *paths], cwd=CHECKOUT, env=env).returncode
 
 
-def _on_a_node(env: Mapping[str, str]) -> int:
-    """The node tier, inside the namespaces of a node that is there for it alone."""
+def _on_a_node(tier: str, env: Mapping[str, str]) -> int:
+    """A tier inside the namespaces of a node."""
     folder = CHECKOUT / ".state" / "node"
-    words = ["tests/node", *(["-s"] if sys.stdout.isatty() else [])]
+    words = [*(f"tests/node/test_{each}.py" for each in ON_A_NODE[tier]), *(["-s"] if sys.stdout.isatty() else [])]
     if machine.obstacle():
         return _pytest(words, env)  # says why it is not run
     try:
@@ -201,7 +206,7 @@ def lint(_: str) -> int:
     """Both linters at zero findings; then the size of the house."""
     packages.ensure_program(dev=True)
     checks = ([_tool("ruff"), "check", "."], [_tool("ruff"), "format", "--check", "."], [_tool("basedpyright")])
-    status = max(subprocess.run(check, cwd=CHECKOUT).returncode for check in checks)
+    status = _all_of([subprocess.run(check, cwd=CHECKOUT).returncode for check in checks])
     product, rig, tests = _lines()
     say(f"Lines: product {product}, tests {tests}, rig {rig}.")
     if rig > product:

@@ -1,4 +1,5 @@
-"""The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test TIER=node`)."""
+"""The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test`,
+TIER=node, faults or changes)."""
 
 from __future__ import annotations
 
@@ -214,8 +215,8 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-ORDER = ("test_proof.py", "test_verify.py", "test_faults.py", "test_changes.py", "test_leaving.py")
-"""Files share one stack, and the last ends it."""
+ORDER = ("test_proof.py", "test_verify.py", "test_kills.py", "test_faults.py", "test_changes.py", "test_leaving.py")
+"""Files that run together share one stack, and the last ends it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -242,8 +243,8 @@ def gke_controllers(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Up."""
+def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Up. It ends with the node."""
     engine = Engine.inline(tmp_path_factory.mktemp("stack"), (RIG / "program.py").read_text(), stack="rig")
     engine.environment |= {"PYTHONPATH": str(CHECKOUT), FOLDER: str(node.folder)}
     kubernetes.mount(engine.home)
@@ -252,8 +253,7 @@ def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFa
     made.write()
     made = replace(made, made=engine.up().ok())
     until("both replicas", made.whole)
-    yield made
-    engine.destroy().ok()
+    return made
 
 
 @pytest.fixture(scope="session")

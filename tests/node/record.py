@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "operations"
-WRITTEN = "<!-- Written by `RAYLLM_RECORD=1 make test TIER=node` on a node of two CPU cores with a tiny model. -->\n\n"
+WRITTEN = "<!-- Written by tests/node, RAYLLM_RECORD=1, on a node of two CPU cores with a tiny model. -->\n\n"
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,61 @@
-"""The end of a stack that serves. Last of its tier."""
+"""What leaves: a region that is drained and comes back, and a stack that is destroyed while it serves. Last of its
+tier. `RAYLLM_RECORD=1` writes the table to docs/operations/leaving.md.
+"""
 
 from __future__ import annotations
 
 import time
 
+import pytest
+
+from tests.node import counting
 from tests.node.conftest import RAY, Stack, until
 from tests.node.load import Load
+from tests.node.record import Page
+
+HEAD = """# What leaving costs, counted
+
+As in [changes-counted.md](changes-counted.md). Streams of 400 tokens run when the region is drained, or the stack
+destroyed; none begins any more, because the entrance has other regions, or is gone.
+"""
 
 
-def test_a_destroy_lets_the_streams_that_run_end(stack: Stack) -> None:
-    """None begins any more: the gateway is gone first."""
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page("leaving.md", HEAD + counting.EDITS)
+
+
+def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page: Page) -> None:
+    """Streams that run end whole before the pods change."""
     until("two replicas", stack.whole)
+    service = stack.service["metadata"]["uid"]
+    other = {"clusters.releases.r1.image": stack.node.next_image}
     with Load(stack.url, 4, tokens=400) as load:
-        time.sleep(3)
+        time.sleep(counting.CALM_S)
         load.hold()
         assert load.begun > load.total, "streams that run"
+        drained = counting.up(stack, {}, traffic="drained", fixed="true")
+        assert load.begun == load.total, "`up` ended before the last answer"
+    counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last answer")
+    replaced = counting.up(stack, other, traffic="drained", fixed="true")
+    counting.up(stack, other, fixed="true")
+    assert stack.service["metadata"]["uid"] != service
+    with Load(stack.url, 4) as load:
+        time.sleep(2 * counting.CALM_S)
+    counting.edit(page, load, "another image, then `traffic: active`", replaced, "the RayService is made again")
+
+
+def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> None:
+    """The gateway goes first."""
+    until("two replicas", stack.whole)
+    with Load(stack.url, 4, tokens=400) as load:
+        time.sleep(counting.CALM_S)
+        load.hold()
+        assert load.begun > load.total, "streams that run"
+        begun = time.monotonic()
         stack.engine.destroy().ok()
-    print(f"\n{load.total} streams, {len(load.lost)} lost")
-    assert not load.lost, load.causes(load.first)
-    assert load.total == load.begun
+        took = time.monotonic() - begun
+    counting.edit(page, load, "`pulumi destroy`", took, "nothing is left")
     for kind in ("rayservices", "rayclusters"):
         assert (stack.node.get(f"{RAY}/{kind}") or {"items": []})["items"] == []
     assert stack.node.get("/api/v1/namespaces/ray") is None

@@ -142,7 +142,8 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
         assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/ready.py", "8000", last)
         assert model == args(stack).service.model.id
         assert probe["timeoutSeconds"] > WAIT_S
-        assert "readinessProbe" not in worker, "KubeRay's own knows Serve's health"
+        assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
+        assert worker["readinessProbe"]["failureThreshold"] == 1, "it leaves the Service at once"
 
 
 def test_pods_find_the_code_that_their_hooks_run() -> None:

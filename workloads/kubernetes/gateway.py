@@ -15,15 +15,13 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from infra.contract import Address, Entrance
-from workloads.kubernetes.ray_service import SERVE_PORT, digest
+from workloads.kubernetes.ray_service import HEALTH, SERVE_PORT, digest
 from workloads.kubernetes.timeouts import Timeouts
 from workloads.routes import HeaderRoute, HostRoute, PathRoute, Route
 
 Manifest = dict[str, Any]
 
 GATEWAY = "entrance"
-HEALTH = "/-/healthz"
-"""Answered by HAProxy on every worker that has a replica."""
 EVERY_REQUEST = 1_000_000
 """LoggingConfig.sampleRate: parts of a million."""
 RELEASE_LIMIT = "20m"

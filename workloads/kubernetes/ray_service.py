@@ -25,6 +25,8 @@ from workloads.kubernetes.timeouts import Timeouts
 from workloads.settings import STORE, Autoscaling, Release, Service
 
 SERVE_PORT = 8000
+HEALTH = "/-/healthz"
+"""Answered with 200 by the proxy of every worker that has a replica."""
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "serve": SERVE_PORT, "metrics": 8080}
 """KubeRay's names and numbers. GKE's Ray monitoring scrapes `metrics`."""
 NAME_LABEL = "app.kubernetes.io/name"
@@ -289,12 +291,13 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
     container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
     # Before a pod ends its replicas move away or finish what they have (workloads/app/leave.py).
     leave = ["python", f"{APP}/leave.py", str(args.timeouts.leave_s)]
-    return {**container, "startupProbe": _started(args), "lifecycle": {"preStop": {"exec": {"command": leave}}}}
+    probes = {"startupProbe": _started(args), "readinessProbe": _serves()}
+    return {**container, **probes, "lifecycle": {"preStop": {"exec": {"command": leave}}}}
 
 
 def _started(args: RayServiceArgs) -> dict[str, Any]:
-    """KubeRay's readiness and liveness probes begin when this one has passed (workloads/app/ready.py). It never gives
-    up: how long weights take is nobody's to know, and a Ray that died ends its container by itself."""
+    """The other probes begin when this one has passed (workloads/app/ready.py). It never gives up: how long weights
+    take is nobody's to know, and a Ray that died ends its container by itself."""
     path = ["haproxy"] if TERMS[args.service.data_path].haproxy else []
     command = ["python", f"{APP}/ready.py", args.service.model.id, str(SERVE_PORT), *path]
     return {
@@ -302,6 +305,17 @@ def _started(args: RayServiceArgs) -> dict[str, Any]:
         "periodSeconds": 5,
         "timeoutSeconds": 25,  # more than ready.py waits
         "failureThreshold": 10**6,
+    }
+
+
+def _serves() -> dict[str, Any]:
+    """What the load balancer asks too. KubeRay's own probe is a shell and four programs in the pod, which have two
+    seconds: on a busy machine they are late, and a pod that serves leaves its Service for it."""
+    return {
+        "httpGet": {"path": HEALTH, "port": SERVE_PORT},
+        "periodSeconds": 5,
+        "timeoutSeconds": 5,
+        "failureThreshold": 1,
     }
 
 

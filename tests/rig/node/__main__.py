@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 from tests.rig.control_plane import builds
 from tests.rig.node import debian, images, machine
 from tools.console import EVERY_S, Stop, main, run, say
-from tools.packages import CHECKOUT, RAY
+from tools.packages import CHECKOUT, PROGRAM, RAY
 
 LIMIT_S = 300
 INSPECT = "from vllm import ModelRegistry as r; r.models['LlamaForCausalLM'].inspect_model_cls()"
@@ -56,8 +55,11 @@ def up(folder: Path) -> int:
     run([python, "-m", "workloads.app.tiny_model", str(folder / "model")], "a tiny model")
     cache = {"VLLM_CACHE_ROOT": str(RAY / images.VLLM_CACHE)}
     run([python, "-c", INSPECT], "what vLLM knows of its class", env={**os.environ, **cache})
+    for each in (RAY / images.VLLM_CACHE).rglob("*.json"):
+        each.chmod(0o644)  # vLLM writes for its own user alone, and pods run as another
     log, done = folder / "node.log", folder / "up"
-    starter = machine.start([sys.executable, "-m", "tests.rig.node", "first", str(folder)], log)
+    first_command = [str(PROGRAM / "bin" / "python"), "-m", "tests.rig.node", "first", str(folder)]
+    starter = machine.start(first_command, log)
     (folder / "starter").write_text(str(starter.pid))
     begun = spoken = time.monotonic()
     while not done.exists():

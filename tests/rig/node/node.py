@@ -216,6 +216,7 @@ disabled_plugins = [{", ".join(f'"io.containerd.{each}"' for each in WITHOUT)}]
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
             "failSwapOn": False,
+            "cpuCFSQuota": False,  # limits are for the CPUs that the node says it has
             "enforceNodeAllocatable": [],
             # As on GKE, but that pressure which is over is believed sooner.
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%"},

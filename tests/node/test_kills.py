@@ -1,0 +1,80 @@
+"""What a kill costs: what streamed on the dead process, what came before the Service had let go of a dead pod's
+address, and no more. Times are reported and not asserted; `RAYLLM_RECORD=1` writes the table to
+docs/operations/kills.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.node import counting
+from tests.node.conftest import Stack, until
+from tests.node.record import Page
+from tests.rig.node import machine
+
+HEAD = """# What a kill costs
+
+As in [faults.md](faults.md), but nothing is told beforehand: `kill -9`, and a kubelet that ends a pod without grace
+because the node's disk is full. What streamed on the dead process is lost, and so is what comes before the Service has
+let go of a dead pod's address: such a connection is refused, and a client that retries (`openai` does, unless told
+otherwise) gets its answer elsewhere.
+"""
+FILLER_MIB = 1024
+"""So that the twentieth which is left holds what is logged meanwhile."""
+
+
+def disk_full(stack: Stack) -> float:
+    """The node's disk is short of the tenth that a kubelet keeps free, until it has ended a worker for it, without the
+    grace that a deletion has."""
+    filler = Path("/var/lib/filler")
+    filler.write_bytes(bytes(FILLER_MIB * 2**20))
+    try:
+        machine.full(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
+        until("an evicted worker", lambda: len(stack.addresses) < 2)
+        return time.monotonic()
+    finally:
+        machine.full(machine.DISK_GIB)
+        filler.unlink()
+
+
+def haproxy_killed(stack: Stack) -> None:
+    _kill(stack, "haproxy")
+
+
+def router_killed(stack: Stack) -> None:
+    """One of a worker's two."""
+    _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
+
+
+def raylet_killed(stack: Stack) -> float:
+    """And with it all of Ray in its pod, whose address is in the Service until the kubelet has seen that."""
+    pod = _kill(stack, "raylet")
+    until("the Service is without it", lambda: pod not in stack.addresses)
+    return time.monotonic()
+
+
+def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> str:
+    """kill -9 in the first pod that has such processes; of `most` of them. Returns the pod's address."""
+    for pod in [*stack.running("worker"), *stack.running("head")]:
+        found = [each for each in stack.processes(pod, name) if title in " ".join(each.cmdline())]
+        for process in found[:most]:
+            process.kill()
+        if found:
+            return pod["status"]["podIP"]
+    raise AssertionError(f"no pod runs {name} {title}")
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page("kills.md", HEAD + counting.FAULTS)
+
+
+@pytest.mark.parametrize(
+    "strike", [disk_full, haproxy_killed, router_killed, raylet_killed], ids=lambda strike: strike.__name__
+)
+def test_no_more_is_lost_than_was_there(stack: Stack, page: Page, strike: counting.Strike) -> None:
+    counting.fault(stack, page, strike)
