@@ -47,9 +47,10 @@ def test_a_serve_configuration_replaces_every_replica_in_turn(stack: Stack, page
 
 
 def test_a_release_that_is_raised_moves_to_a_second_cluster(stack: Stack, page: Page) -> None:
-    """Another image, and replicas that follow the load from now on."""
+    """Another image, and replicas that follow the load from now on. Four replicas start or serve on two cores, so that
+    streams are short."""
     cluster = stack.cluster
-    with Load(stack.url, 4) as load:
+    with Load(stack.url, 4, tokens=2) as load:
         took = counting.up(stack, _release(stack), release="r2")
     counting.edit(page, load, "release raised: another image, autoscaling on", took, "a second RayCluster")
     assert stack.cluster != cluster

@@ -136,9 +136,9 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_s),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_drain_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_drain_s),
-        # A HAProxy that died is noticed in seconds; by default it takes half a minute.
+        # A HAProxy that died is noticed in seconds; by default it takes half a minute. One that is slow to answer gets
+        # the ten seconds of the default: Serve ends a proxy that was late three times, and all that goes through it.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         # A HAProxy asks the routers of its own node only (ray/serve/_private/haproxy.py), and refuses what none of them
         # has answered in time: with one router, all that comes until Serve has replaced it. The time is 5 by default.
         "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",
