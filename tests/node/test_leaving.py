@@ -29,7 +29,7 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
     """Streams that run end whole before the pods change."""
     until("two replicas", stack.whole)
     service = stack.service["metadata"]["uid"]
-    other = {"clusters.releases.r1.image": stack.node.next_image}
+    other = {"clusters.releases.r1.longest_answer_s": 50}  # of the pods, as their grace period follows from it
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.CALM_S)
         load.hold()
@@ -42,7 +42,7 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
     assert stack.service["metadata"]["uid"] != service
     with Load(stack.url, 4) as load:
         time.sleep(2 * counting.CALM_S)
-    counting.edit(page, load, "another image, then `traffic: active`", replaced, "the RayService is made again")
+    counting.edit(page, load, "`longest_answer_s`, then `traffic: active`", replaced, "the RayService is made again")
 
 
 def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> None:
