@@ -75,9 +75,9 @@ def test(tier: str) -> int:
     finally:
         for each in beside:
             each.end()
-        packages.keep_bytecode()
         if building is not None and building.poll() is None:
             os.killpg(building.pid, signal.SIGTERM)
+        packages.keep_bytecode()
 
 
 SECOND_HALF = ["tests/cluster/test_readiness.py", "tests/cluster/test_two_regions.py"]

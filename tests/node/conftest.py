@@ -92,8 +92,8 @@ class Stack:
 
     def running(self, kind: str) -> list[dict[str, Any]]:
         """Those of `pods` that are of the RayCluster that serves and whose containers are ready."""
-        of_cluster = (each for each in self.pods(kind) if each["metadata"]["labels"]["ray.io/cluster"] == self.cluster)
-        return [each for each in of_cluster if _is_ready(each)]
+        pods, cluster = self.pods(kind), self.cluster
+        return [each for each in pods if each["metadata"]["labels"]["ray.io/cluster"] == cluster and _is_ready(each)]
 
     def processes(self, pod: Mapping[str, Any], name: str = "") -> list[psutil.Process]:
         """The pod's own, of that name, by the cgroup that the kubelet has made for it."""
