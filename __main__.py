@@ -1,6 +1,10 @@
 """Ray Serve LLM's fast data path as one stack: read the environment, stand up the platform, put the workloads on it."""
 
+# ruff: noqa: E402
 import gc
+
+gc.disable()  # what is made from here on lasts to the end: to look for what does not takes a quarter of the time
+
 import sys
 
 import pulumi
@@ -13,7 +17,6 @@ from workloads.deploy import deploy
 ALREADY_SHOWN = 32
 """Exit status that tells Pulumi's Python host not to add a message of its own."""
 
-gc.disable()  # what is made here lasts to the end: to look for what does not takes a quarter of the time
 try:
     settings = environment.read()
     platform = provision(settings.infra, settings.name, settings.demand)

@@ -77,7 +77,7 @@ def test(tier: str) -> int:
             each.end()
         if building is not None and building.poll() is None:
             os.killpg(building.pid, signal.SIGTERM)
-        packages.keep_bytecode()
+        packages.keep_made()
 
 
 SECOND_HALF = ["tests/cluster/test_readiness.py", "tests/cluster/test_two_regions.py"]

@@ -8,12 +8,14 @@ release page. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,15 @@ class Engine:
 def cache() -> Path:
     """Where builds are kept: `$XDG_CACHE_HOME/rayllm`, by default `~/.cache/rayllm`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rayllm"
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Make one entry of the cache while no other clone does: the second waits, and finds the first one's work."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def get() -> Engine:
@@ -107,8 +118,7 @@ def _build() -> Engine:
         )
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:  # two clones at once: the second waits and finds the first one's build
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder.name):
         if not _built():
             _compile(go, folder)
     built = _built()

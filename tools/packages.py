@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.console import Stop, run, say
-from tools.engine import cache
+from tools.engine import alone, cache
 from versions import PYTHON_CEILING, PYTHON_FLOOR, UV
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -62,26 +62,30 @@ def _ensure(folder: Path, locks: Sequence[str]) -> bool:
     say(f"  {folder.name}: installing up to {total} locked packages")
     stamp.unlink(missing_ok=True)
     _uv(["pip", "sync", "--require-hashes", *map(str, files)], folder, folder.name)
-    _link_bytecode(_kept(wanted), folder)
+    _link_made(_kept(wanted), folder)
     stamp.write_text(wanted)
     return True
 
 
-def keep_bytecode() -> None:
-    """Put what Python has compiled of the packages into the cache: the next clone takes it from there, so that its
-    first vLLM starts in half the CPU seconds. Python itself checks that each file belongs to its source."""
+MADE = ("lib/python3*/site-packages/**/__pycache__/*.pyc", "vllm-cache/modelinfos/*")
+"""What running makes of packages: bytecode, and what vLLM finds out about a model's class in a process of its own."""
+
+
+def keep_made() -> None:
+    """Put it into the cache: the next clone takes it from there, so that its first vLLM starts in half the CPU seconds.
+    Python and vLLM themselves check that each file belongs to its source."""
     for folder in (PROGRAM, RAY):
         if (stamp := folder / "locks.stamp").exists():
-            _link_bytecode(folder, _kept(stamp.read_text()))
+            _link_made(folder, _kept(stamp.read_text()))
 
 
 def _kept(locks: str) -> Path:
-    return cache() / f"bytecode-{hashlib.sha256(locks.encode()).hexdigest()[:16]}"
+    return cache() / f"made-{hashlib.sha256(locks.encode()).hexdigest()[:16]}"
 
 
-def _link_bytecode(source: Path, target: Path) -> None:
+def _link_made(source: Path, target: Path) -> None:
     """Hard links, as uv's own: they cost no space. Where the cache is on another file system there are none."""
-    for file in source.glob("lib/python3*/site-packages/**/__pycache__/*.pyc"):
+    for file in (each for made in MADE for each in source.glob(made)):
         place = target / file.relative_to(source)
         if "workloads" not in place.parts and not place.exists():  # the project's own differ from clone to clone
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -109,16 +113,21 @@ def uv() -> str:
     if found and version and tuple(map(int, version.groups())) >= tuple(map(int, UV.split("."))):
         return found
     home = cache() / f"uv-{UV}"
-    if not (home / "complete").exists():
-        say(f"  uv {UV}: installing it with pip into {home}")
-        try:
-            run([sys.executable, "-m", "venv", "--clear", str(home)], "uv: its environment")
-        except Stop as stop:
-            raise Stop(f"{stop}\nInstall your system's package for Python's venv module, or uv itself.") from None
-        lock = str(CHECKOUT / "locks" / "uv.txt")
-        run([str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", lock], "uv")
-        (home / "complete").touch()
+    with alone(home.name):
+        if not (home / "complete").exists():
+            _install_uv(home)
     return str(home / "bin" / "uv")
+
+
+def _install_uv(home: Path) -> None:
+    say(f"  uv {UV}: installing it with pip into {home}")
+    try:
+        run([sys.executable, "-m", "venv", "--clear", str(home)], "uv: its environment")
+    except Stop as stop:
+        raise Stop(f"{stop}\nInstall your system's package for Python's venv module, or uv itself.") from None
+    lock = str(CHECKOUT / "locks" / "uv.txt")
+    run([str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", lock], "uv")
+    (home / "complete").touch()
 
 
 def _version(uv: str) -> str:

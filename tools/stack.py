@@ -44,7 +44,7 @@ def up(stack: str) -> int:
         say("[3/3] proof, from the running system")
         outputs = _outputs(stack, ground)
         status = _prove(outputs, ground)
-        packages.keep_bytecode()
+        packages.keep_made()
         say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
         say(f"Ray dashboard:              {outputs['dashboard']}\n")
         say(

@@ -22,8 +22,9 @@ Each row is one edit and one `pulumi up` of the preset, from two replicas on two
 client that does not retry begins streams. Seconds are those of `up`, and what they are spent on is in
 [changes.md](changes.md). [leaving.md](leaving.md) has the region that is drained first.
 """
-SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 3, "target_ongoing_requests": 32}
-TARGET = 4
+NEVER_REACHED, SOON_REACHED = 32, 4
+"""Streams at once for one replica: more than any load here comes to, and fewer than a load of long streams does."""
+SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 3, "target_ongoing_requests": NEVER_REACHED}
 SHORT = {"downscale_delay_s": 10, "idle_node_s": 30}
 """Where a test waits for it."""
 R2 = "clusters.releases.r2"
@@ -62,7 +63,7 @@ def test_other_terms_of_autoscaling_replace_every_replica(stack: Stack, page: Pa
     """While the RayCluster of the release before is still there, for what the load balancer may yet send it."""
     cluster, replicas = stack.cluster, stack.replicas
     with Load(stack.url, 4, tokens=2) as load:
-        took = counting.up(stack, _release(stack, target_ongoing_requests=TARGET), release="r2")
+        took = counting.up(stack, _release(stack, target_ongoing_requests=SOON_REACHED), release="r2")
     counting.edit(
         page, load, "autoscaling's terms alone", took, "in place, and every replica replaced in turn all the same"
     )

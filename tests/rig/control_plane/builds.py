@@ -5,7 +5,6 @@ Versions are in modules/*/go.mod and nowhere else. Standard library only.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -57,8 +56,7 @@ class Bundle:
         """Build what is missing, once. Raises `Stop` without Go."""
         target = self.folder
         target.mkdir(parents=True, exist_ok=True)
-        with (target / "lock").open("w") as lock:  # a second one waits, and finds the first one's work
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.alone(target.name):
             if not self.built:
                 go = shutil.which("go")
                 if go is None:
