@@ -56,6 +56,6 @@ def up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
 
 def edit(page: Page, load: Load, what: str, took: float, seen: str) -> None:
     """Report it: nothing may be lost."""
-    page.row(what, f"{load.per_second:g}", *load.counts(load.first), f"{took:.0f}", seen)
+    page.row(what, load.rate, *load.counts(load.first), f"{took:.0f}", seen)
     assert load.total == load.begun > 10
     assert not load.lost, load.causes(load.first)

@@ -18,6 +18,9 @@ import openai
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 TOKENS = 12
+AT_ONCE = 20
+"""Streams under way, at most: two cores that are busy with an edit serve fewer than are asked for, and what piles up
+would tell of the machine, not of the edit."""
 LIMIT_S = 60
 
 
@@ -34,8 +37,8 @@ class Lost:
 
 @dataclass
 class Load:
-    """`per_second` streams of `tokens` are begun each second, from entering to leaving or `hold`; leaving waits for the
-    last of them."""
+    """`per_second` streams of `tokens` are begun each second, fewer while AT_ONCE are under way, from entering to
+    leaving or `hold`; leaving waits for the last of them."""
 
     url: str
     per_second: float = 2
@@ -45,6 +48,8 @@ class Load:
     begun: int = 0
     first: float = 0
     """time.monotonic() of its beginning."""
+    last: float = 0
+    """And of its last stream's beginning."""
     slowest_s: float = 0
     """Of the whole ones, to the end."""
 
@@ -68,6 +73,12 @@ class Load:
         """Those that were begun later than `moment`, of time.monotonic()."""
         return [each for each in self.lost if each.begun > moment]
 
+    @property
+    def rate(self) -> str:
+        """What was asked for, and what came of it where that is less by a tenth or more."""
+        begun = self.begun / max(self.last - self.first, 1)
+        return f"{self.per_second:g}" + (f" asked, {begun:.0f} begun" if begun < 0.9 * self.per_second else "")
+
     def hold(self) -> None:
         """Begin no more, as when the gateway sends this region nothing any more."""
         self._stop.set()
@@ -88,8 +99,9 @@ class Load:
         async with openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=LIMIT_S) as api:
             running: list[asyncio.Task[None]] = []
             while not self._stop.is_set():
-                self.begun += 1
-                running.append(asyncio.create_task(self._one(api)))
+                if self.begun - self.total < AT_ONCE:
+                    self.begun, self.last = self.begun + 1, time.monotonic()
+                    running.append(asyncio.create_task(self._one(api)))
                 await asyncio.sleep(1 / self.per_second)
             await asyncio.gather(*running)
 

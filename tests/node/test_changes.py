@@ -13,17 +13,18 @@ import pytest
 
 from tests.node import counting
 from tests.node.conftest import Stack, until
-from tests.node.load import Load
+from tests.node.load import AT_ONCE, Load
 from tests.node.record import Page
 
-HEAD = """# What an edit costs, counted
+HEAD = f"""# What an edit costs, counted
 
 Each row is one edit and one `pulumi up` of the preset, from two replicas on two workers, while an unmodified `openai`
-client that does not retry begins streams. Seconds are those of `up`, and what they are spent on is in
-[changes.md](changes.md). [leaving.md](leaving.md) has the region that is drained first.
+client that does not retry begins streams: at the rate asked for, as long as fewer than {AT_ONCE} are under way. Seconds
+are those of `up`, and what they are spent on is in [changes.md](changes.md). [leaving.md](leaving.md) has the region
+that is drained first.
 """
 NEVER_REACHED, SOON_REACHED = 32, 4
-"""Streams at once for one replica: more than any load here comes to, and fewer than a load of long streams does."""
+"""Streams at once for one replica: more than a load has under way, and fewer than a load of long streams has."""
 SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 3, "target_ongoing_requests": NEVER_REACHED}
 SHORT = {"downscale_delay_s": 10, "idle_node_s": 30}
 """Where a test waits for it."""
