@@ -22,7 +22,12 @@ from tools import console, engine, packages
 from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
-ON_A_NODE = {"node": ("proof", "verify", "kills", "leaving"), "faults": ("faults",), "changes": ("changes",)}
+ON_A_NODE = {
+    "node": ("proof", "verify", "kills", "leaving"),
+    "faults": ("faults",),
+    "changes": ("changes",),
+    "scaling": ("scaling",),
+}
 """Tiers that run only when they are named, each on a node that is there for it alone: files of tests/node."""
 TIERS = ("unit", "engine", "cluster", "serving", *ON_A_NODE)
 """Cheapest first; tests/conftest.py says when one cannot run here."""

@@ -1,5 +1,5 @@
 """The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test`,
-TIER=node, faults or changes)."""
+TIER=node, faults, changes or scaling)."""
 
 from __future__ import annotations
 
@@ -244,14 +244,20 @@ def gke_controllers(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def stack(node: Node, gke_controllers: None, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def first() -> dict[str, Any]:
+    """What the stack begins with, on top of the preset."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def stack(node: Node, gke_controllers: None, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """Up. It ends with the node."""
     engine = Engine.inline(tmp_path_factory.mktemp("stack"), (RIG / "program.py").read_text(), stack="rig")
     engine.environment |= {"PYTHONPATH": str(CHECKOUT), FOLDER: str(node.folder)}
     kubernetes.mount(engine.home)
     engine.init()
     made = Stack(engine, node, Result(0, ""))
-    made.write()
+    made.write(first)
     made = replace(made, made=engine.up().ok())
     until("both replicas", made.whole)
     return made

@@ -1,0 +1,52 @@
+"""Workers come with the load and go after it, and nothing is lost meanwhile.
+
+`RAYLLM_RECORD=1` writes the table to docs/operations/scaling-counted.md.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.node import counting
+from tests.node.conftest import LIMIT_S, Stack, until
+from tests.node.load import Load
+from tests.node.record import Page
+
+HEAD = """# Replicas that follow the load, counted
+
+No edit and no `pulumi up`: the preset with two to three replicas, while an unmodified `openai` client that does not
+retry begins long streams until there is a third worker, and then short ones until there are two again.
+"""
+SCALING = {
+    "kind": "autoscaling",
+    "min_replicas": 2,
+    "max_replicas": 3,
+    "target_ongoing_requests": 4,
+    "downscale_delay_s": 10,
+    "idle_node_s": 30,
+}
+"""With a target that long streams soon reach, and waits that a test can wait for."""
+
+
+@pytest.fixture(scope="session")
+def first() -> dict[str, Any]:
+    return {"replicas": SCALING}
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page("scaling-counted.md", HEAD + counting.EDITS)
+
+
+def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Page) -> None:
+    """A replica starts while two that are busy leave it a third of two cores, so that it has twice the usual time."""
+    begun = time.monotonic()
+    with Load(stack.url, 4, tokens=200) as load:
+        until("a third replica", lambda: stack.whole(3), 2 * LIMIT_S)
+        load.per_second, load.tokens = 1, 8
+        until("two replicas again", stack.whole)
+    took = time.monotonic() - begun
+    counting.edit(page, load, "none: load above the target, then below", took, "a third worker comes, and goes")
