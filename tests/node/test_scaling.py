@@ -18,7 +18,8 @@ from tests.node.record import Page
 HEAD = """# Replicas that follow the load, counted
 
 No edit and no `pulumi up`: the preset with two to three replicas, while an unmodified `openai` client that does not
-retry begins long streams until there is a third worker, and then short ones until there are two again.
+retry begins four long streams a second until there is a third worker, and then a short one a second until there are
+two again.
 """
 SCALING = {
     "kind": "autoscaling",
