@@ -26,7 +26,6 @@ ON_A_NODE = {
     "node": ("proof", "verify", "kills", "leaving"),
     "faults": ("faults",),
     "changes": ("changes",),
-    "releases": ("releases",),
     "scaling": ("scaling",),
 }
 """Tiers that run only when they are named, each on a node that is there for it alone: files of tests/node."""

@@ -1,5 +1,5 @@
 """The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test`,
-TIER=node, faults, changes, releases or scaling)."""
+TIER=node, faults, changes or scaling)."""
 
 from __future__ import annotations
 
@@ -216,8 +216,8 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-ORDER = ("test_proof.py", "test_verify.py", "test_kills.py", "test_faults.py", "test_releases.py", "test_leaving.py")
-"""Files that run together share one stack; the last ends it. Others begin with another, and run alone."""
+ORDER = ("test_proof.py", "test_verify.py", "test_kills.py", "test_faults.py", "test_changes.py", "test_leaving.py")
+"""Files that run together share one stack; the last ends it. test_scaling.py begins with another, and runs alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
