@@ -221,9 +221,8 @@ ORDER = ("test_proof.py", "test_verify.py", "test_kills.py", "test_faults.py", "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = [item for item in items if item.path.parent == Path(__file__).parent and item.path.name in ORDER]
-    own = {item: ORDER.index(item.path.name) for item in here}
-    items.sort(key=lambda item: own.get(item, len(ORDER)))
+    place = {Path(__file__).with_name(name): number for number, name in enumerate(ORDER)}
+    items.sort(key=lambda item: place.get(item.path, len(ORDER)))
 
 
 @pytest.fixture(scope="session")

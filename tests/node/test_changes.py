@@ -23,7 +23,7 @@ are those of `up`, and what they are spent on is in [changes.md](changes.md). [l
 that is drained first, and [scaling-counted.md](scaling-counted.md) workers that come and go by themselves.
 """
 NEVER_REACHED, SOON_REACHED = 32, 4
-"""Streams at once for one replica: more than a load has under way, and fewer than a load of long streams has."""
+"""Streams at once for one replica: more than a load has under way, and fewer than that."""
 SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 3, "target_ongoing_requests": NEVER_REACHED}
 R2 = "clusters.releases.r2"
 
