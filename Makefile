@@ -21,7 +21,7 @@ down: python ## take the stack down; on this computer no process and no file is 
 verify: python ## ask what runs whether it is what the last `make up` declared; changes nothing
 	@$(PYTHON) -m tools.stack verify $(STACK)
 
-test: python ## all that needs no node; TIER=unit, engine, cluster, serving, node, faults, changes or scaling for one
+test: python ## all that needs no node; TIER=unit, engine, cluster, serving, or one on a node (README.md)
 	@$(PYTHON) -m tools.check test $(TIER)
 
 lint: python ## ruff and pyright, and how many lines product and rig have

@@ -23,9 +23,11 @@ from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
 ON_A_NODE = {
-    "node": ("proof", "verify", "kills", "leaving"),
+    "node": ("proof", "verify", "kills", "regions"),
     "faults": ("faults",),
+    "leaving": ("leaving",),
     "changes": ("changes",),
+    "releases": ("releases",),
     "scaling": ("scaling",),
 }
 """Tiers that run only when they are named, each on a node that is there for it alone: files of tests/node."""

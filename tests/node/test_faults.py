@@ -18,24 +18,8 @@ HEAD = """# What a fault costs
 Two workers with one replica each; two streams begun a second by an unmodified `openai` client that does not retry.
 Seconds are from the fault until head, workers and replicas are all there again. The last column is what a preview says
 meanwhile: nothing that was declared has changed, and what a cluster mends by itself needs no `up`.
-[kills.md](kills.md) has what ends without notice.
+[leaving.md](leaving.md) has pods that are told to leave, [kills.md](kills.md) what ends without notice.
 """
-
-
-def worker_deleted(stack: Stack) -> None:
-    stack.delete(stack.running("worker")[0])
-
-
-def node_cordoned_and_drained(stack: Stack) -> None:
-    """As `kubectl drain`: no new pods, and each worker is evicted as soon as the budget has one to spare."""
-    first, second = (each["metadata"]["name"] for each in stack.running("worker"))
-    stack.cordon(True)
-    try:
-        assert stack.evict(first), "the budget of two workers has one to spare"
-        assert not stack.evict(second), "and not two"
-    finally:
-        stack.cordon(False)
-    until("the second worker may go", lambda: stack.evict(second))
 
 
 def head_deleted(stack: Stack) -> None:
@@ -87,8 +71,6 @@ def page() -> Page:
 
 
 STRIKES = (
-    worker_deleted,
-    node_cordoned_and_drained,
     head_deleted,
     api_server_and_operator_killed,
     redis_restarted,

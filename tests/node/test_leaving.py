@@ -1,5 +1,5 @@
-"""What leaves: a region that is drained and comes back, and a stack that is destroyed while it serves. Last of its
-tier. `RAYLLM_RECORD=1` writes the table to docs/operations/leaving.md.
+"""What it costs when pods are told to leave: a worker that is deleted, a node that is drained, and at last the stack.
+Times are reported and not asserted; `RAYLLM_RECORD=1` writes the table to docs/operations/leaving.md.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ from tests.node.record import Page
 
 HEAD = """# What leaving costs, counted
 
-As in [changes-counted.md](changes-counted.md). Streams of 400 tokens run when the region is drained, or the stack
-destroyed; none begins any more, because the entrance has other regions, or is gone.
+As in [faults.md](faults.md), but pods are told beforehand. When the stack is destroyed streams of 400 tokens run, and
+none begins any more, because the entrance goes first.
 """
 
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page("leaving.md", HEAD + counting.EDITS)
+    return Page("leaving.md", HEAD + counting.FAULTS)
 
 
-def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page: Page) -> None:
-    """Streams that run end whole before the pods change."""
-    until("two replicas", stack.whole)
-    service = stack.service["metadata"]["uid"]
-    other = {"clusters.releases.r1.longest_answer_s": 50}  # of the pods, as their grace period follows from it
-    with Load(stack.url, 4, tokens=400) as load:
-        time.sleep(counting.CALM_S)
-        load.hold()
-        assert load.begun > load.total, "streams that run"
-        drained = counting.up(stack, {}, traffic="drained", fixed="true")
-        assert load.begun == load.total, "`up` ended before the last answer"
-    counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last answer")
-    replaced = counting.up(stack, other, traffic="drained", fixed="true")
-    counting.up(stack, other, fixed="true")
-    assert stack.service["metadata"]["uid"] != service
-    with Load(stack.url, 4) as load:
-        time.sleep(2 * counting.CALM_S)
-    counting.edit(page, load, "`longest_answer_s`, then `traffic: active`", replaced, "the RayService is made again")
+def worker_deleted(stack: Stack) -> None:
+    stack.delete(stack.running("worker")[0])
+
+
+def node_cordoned_and_drained(stack: Stack) -> None:
+    """As `kubectl drain`: no new pods, and each worker is evicted as soon as the budget has one to spare."""
+    first, second = (each["metadata"]["name"] for each in stack.running("worker"))
+    stack.cordon(True)
+    try:
+        assert stack.evict(first), "the budget of two workers has one to spare"
+        assert not stack.evict(second), "and not two"
+    finally:
+        stack.cordon(False)
+    until("the second worker may go", lambda: stack.evict(second))
+
+
+@pytest.mark.parametrize("strike", [worker_deleted, node_cordoned_and_drained], ids=lambda strike: strike.__name__)
+def test_pods_that_leave_lose_nothing(stack: Stack, page: Page, strike: counting.Strike) -> None:
+    load = counting.fault(stack, page, strike)
+    assert not load.lost, load.causes(load.first)
 
 
 def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> None:
-    """The gateway goes first."""
     until("two replicas", stack.whole)
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.CALM_S)
@@ -55,7 +56,9 @@ def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> No
         begun = time.monotonic()
         stack.engine.destroy().ok()
         took = time.monotonic() - begun
-    counting.edit(page, load, "`pulumi destroy`", took, "nothing is left")
+    page.row("stack destroyed", *load.counts(begun), f"{took:.0f}", "gone", "-")
+    assert load.total == load.begun > 10
+    assert not load.lost, load.causes(begun)
     for kind in ("rayservices", "rayclusters"):
         assert (stack.node.get(f"{RAY}/{kind}") or {"items": []})["items"] == []
     assert stack.node.get("/api/v1/namespaces/ray") is None

@@ -139,6 +139,9 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         # A HAProxy that died is noticed in seconds; by default it takes half a minute. One that is slow to answer gets
         # the ten seconds of the default: Serve ends a proxy that was late three times, and all that goes through it.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # A proxy may start beside a model, on the same cores: Serve gives it 5 s by default, then ends it and starts
+        # another, which is as late.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # A HAProxy asks the routers of its own node only (ray/serve/_private/haproxy.py), and refuses what none of them
         # has answered in time: with one router, all that comes until Serve has replaced it. The time is 5 by default.
         "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",

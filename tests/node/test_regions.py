@@ -1,0 +1,46 @@
+"""A region that is drained, changed and comes back.
+
+`RAYLLM_RECORD=1` writes the table to docs/operations/regions.md.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.node import counting
+from tests.node.conftest import Stack, until
+from tests.node.load import Load
+from tests.node.record import Page
+
+HEAD = """# What a drained region costs, counted
+
+As in [changes-counted.md](changes-counted.md). Streams of 400 tokens run when the region is drained; none begins any
+more, because the entrance has other regions.
+"""
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page("regions.md", HEAD + counting.EDITS)
+
+
+def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page: Page) -> None:
+    """Streams that run end whole before the pods change."""
+    until("two replicas", stack.whole)
+    service = stack.service["metadata"]["uid"]
+    other = {"clusters.releases.r1.longest_answer_s": 50}  # of the pods, as their grace period follows from it
+    with Load(stack.url, 4, tokens=400) as load:
+        time.sleep(counting.CALM_S)
+        load.hold()
+        assert load.begun > load.total, "streams that run"
+        drained = counting.up(stack, {}, traffic="drained", fixed="true")
+        assert load.begun == load.total, "`up` ended before the last answer"
+    counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last answer")
+    replaced = counting.up(stack, other, traffic="drained", fixed="true")
+    counting.up(stack, other, fixed="true")
+    assert stack.service["metadata"]["uid"] != service
+    with Load(stack.url, 4) as load:
+        time.sleep(2 * counting.CALM_S)
+    counting.edit(page, load, "`longest_answer_s`, then `traffic: active`", replaced, "the RayService is made again")
