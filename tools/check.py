@@ -28,6 +28,7 @@ ON_A_NODE = {
     "leaving": ("leaving",),
     "changes": ("changes",),
     "releases": ("releases",),
+    "autoscaling": ("autoscaling",),
     "scaling": ("scaling",),
 }
 """Tiers that run only when they are named, each on a node that is there for it alone: files of tests/node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -148,9 +149,15 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
 
 def test_pods_find_the_code_that_their_hooks_run() -> None:
     worker = container(pods(manifest("prod"))["a4"])
-    commands = [worker["startupProbe"]["exec"]["command"], worker["lifecycle"]["preStop"]["exec"]["command"]]
-    assert {command[1].removeprefix("/opt/rayllm/") for command in commands} == set(APP_FILES)
+    hooks = [worker["startupProbe"], *worker["lifecycle"].values()]
+    commands = [" ".join(hook["exec"]["command"]) for hook in hooks]
+    assert {name for command in commands for name in re.findall(r"python /opt/rayllm/(\S+)", command)} == set(APP_FILES)
     assert "/opt/rayllm" in [each["mountPath"] for each in worker["volumeMounts"]]
+
+
+def test_without_haproxy_nobody_hangs_up() -> None:
+    worker = container(pods(manifest("prod", {"serving.data_path": "python_proxy"}))["a4"])
+    assert set(worker["lifecycle"]) == {"preStop"}
 
 
 def test_no_fixed_storage_namespace() -> None:
@@ -176,7 +183,9 @@ def test_the_chain_reaches_pods_and_serve() -> None:
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
     assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
     assert found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "130"
-    assert container(pods(whole)["a4"])["lifecycle"]["preStop"]["exec"]["command"][-1] == "130"
+    hooks = container(pods(whole)["a4"])["lifecycle"]
+    assert hooks["preStop"]["exec"]["command"][-1] == "130"
+    assert "hang_up.py 8000 120 " in hooks["postStart"]["exec"]["command"][-1], "before the proxy ends, at 130"
     assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 140
     serve = whole["serveConfigV2"]
     assert serve["http_options"]["request_timeout_s"] == 100

@@ -16,7 +16,7 @@ from infra.contract import ServiceAccounts
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Above everything without a class: a batch job on the same pool gives way, and never the other way round."""
-APP_FILES = ("leave.py", "ready.py")
+APP_FILES = ("hang_up.py", "leave.py", "ready.py")
 _APP = Path(__file__).resolve().parents[1] / "app"
 
 

@@ -295,7 +295,12 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
     # Before a pod ends its replicas move away or finish what they have (workloads/app/leave.py).
     leave = ["python", f"{APP}/leave.py", str(args.timeouts.leave_s)]
     probes = {"startupProbe": _started(args), "readinessProbe": _serves()}
-    return {**container, **probes, "lifecycle": {"preStop": {"exec": {"command": leave}}}}
+    hooks = {"preStop": {"exec": {"command": leave}}}
+    if TERMS[args.service.data_path].haproxy:
+        # It stays beside Ray; a hook that waited for it would keep the pod from running (workloads/app/hang_up.py).
+        hang_up = f"python {APP}/hang_up.py {SERVE_PORT} {args.timeouts.detach_s} </dev/null >/dev/null 2>&1 &"
+        hooks["postStart"] = {"exec": {"command": ["sh", "-c", hang_up]}}
+    return {**container, **probes, "lifecycle": hooks}
 
 
 def _started(args: RayServiceArgs) -> dict[str, Any]:
