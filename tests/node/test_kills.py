@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.node import counting
@@ -41,13 +42,17 @@ def disk_full(stack: Stack) -> float:
         filler.unlink()
 
 
-def haproxy_killed(stack: Stack) -> None:
-    _kill(stack, "haproxy")
+def haproxy_killed(stack: Stack) -> float:
+    """Serve starts another; nothing listens at the pod's address before."""
+    pod = _kill(stack, "haproxy")
+    until("another HAProxy", lambda: _listens(pod))
+    return time.monotonic()
 
 
-def router_killed(stack: Stack) -> None:
+def router_killed(stack: Stack) -> float:
     """One of a worker's two."""
     _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
+    return time.monotonic()
 
 
 def raylet_killed(stack: Stack) -> float:
@@ -55,6 +60,13 @@ def raylet_killed(stack: Stack) -> float:
     pod = _kill(stack, "raylet")
     until("the Service is without it", lambda: pod not in stack.addresses)
     return time.monotonic()
+
+
+def _listens(pod: str) -> bool:
+    try:
+        return httpx.get(f"http://{pod}:8000/-/healthz", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> str:
