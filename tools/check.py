@@ -23,7 +23,8 @@ from tools.console import Stop, say
 
 CHECKOUT = packages.CHECKOUT
 ON_A_NODE = {
-    "node": ("proof", "verify", "kills", "regions"),
+    "node": ("proof", "verify", "regions"),
+    "kills": ("kills",),
     "faults": ("faults",),
     "leaving": ("leaving",),
     "changes": ("changes",),

@@ -216,7 +216,7 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-ORDER = ("test_proof.py", "test_verify.py", "test_kills.py", "test_regions.py")
+ORDER = ("test_proof.py", "test_verify.py", "test_regions.py")
 """Of those that run together and share one stack; the others run alone."""
 
 
