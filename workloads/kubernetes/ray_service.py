@@ -318,10 +318,11 @@ def _started(args: RayServiceArgs) -> dict[str, Any]:
 
 def _serves() -> dict[str, Any]:
     """What the load balancer asks too. KubeRay's own probe is a shell and four programs in the pod, which have two
-    seconds: on a busy machine they are late, and a pod that serves leaves its Service for it."""
+    seconds: on a busy machine they are late, and a pod that serves leaves its Service for it. Every second, because
+    what comes to a HAProxy that died before the Service lets go of it is refused."""
     return {
         "httpGet": {"path": HEALTH, "port": SERVE_PORT},
-        "periodSeconds": 5,
+        "periodSeconds": 1,
         "timeoutSeconds": 5,
         "failureThreshold": 1,
     }
