@@ -57,5 +57,10 @@ def up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
 def edit(page: Page, load: Load, what: str, took: float, seen: str) -> None:
     """Report it: nothing may be lost."""
     page.row(what, load.rate, *load.counts(load.first), f"{took:.0f}", seen)
+    nothing_lost(load)
+
+
+def nothing_lost(load: Load) -> None:
+    """And all of it is over."""
     assert load.total == load.begun > 10
     assert not load.lost, load.causes(load.first)

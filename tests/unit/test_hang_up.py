@@ -3,14 +3,13 @@ HAProxy does."""
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.unit.listening import admin_socket, served
 from workloads.app import hang_up
 
 DETACH_S = 20
@@ -46,10 +45,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def health() -> Iterator[Health]:
-    with Health() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(Health()) as server:
         yield server
-        server.shutdown()
 
 
 class Admin:
@@ -59,31 +56,18 @@ class Admin:
         self.uptime_s = 60
         self.told: list[str] = []
 
-    def answer(self, server: socket.socket) -> None:
-        while True:
-            try:
-                talk, _ = server.accept()
-            except OSError:
-                return
-            with talk:
-                command = talk.recv(100).decode()
-                if command == "show info\n":
-                    talk.sendall(f"Name: HAProxy\nUptime: 0d 0h01m00s\nUptime_sec: {self.uptime_s}\n\n".encode())
-                else:
-                    self.told.append(command)
-                    talk.sendall(b"\n")
+    def reply(self, command: str) -> str:
+        if command == "show info\n":
+            return f"Name: HAProxy\nUptime: 0d 0h01m00s\nUptime_sec: {self.uptime_s}\n\n"
+        self.told.append(command)
+        return "\n"
 
 
 @pytest.fixture
 def admin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
     found = Admin()
-    path = tmp_path / "of-this-node" / "admin.sock"
-    path.parent.mkdir()
-    monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / path.name))
-    with socket.create_server(str(path), family=socket.AF_UNIX) as server:
-        threading.Thread(target=found.answer, args=(server,), daemon=True).start()
+    with admin_socket(tmp_path, monkeypatch, found.reply):
         yield found
-        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

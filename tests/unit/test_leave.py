@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from tests.unit.listening import served
 from workloads.app import leave
 
 STATS = """# pxname,svname,qcur,qmax,scur,smax
@@ -33,13 +33,10 @@ def haproxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("RAY_SERVE_HAPROXY_STATS_PORT", str(server.server_port))
     monkeypatch.setenv("PATH", "")  # there is no `ray` to tell
-    yield answers
-    server.shutdown()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        monkeypatch.setenv("RAY_SERVE_HAPROXY_STATS_PORT", str(server.server_port))
+        yield answers
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.unit.listening import admin_socket, served
 from workloads.app import ready
 
 STATES = """1
@@ -47,34 +47,21 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    with Proxy() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(Proxy()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What HAProxy's admin socket says."""
     said: list[str] = []
-    path = tmp_path / "of-this-node" / "admin.sock"
-    path.parent.mkdir()
-    monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / path.name))
-    with socket.create_server(str(path), family=socket.AF_UNIX) as server:
 
-        def answer() -> None:
-            while True:
-                try:
-                    talk, _ = server.accept()
-                except OSError:
-                    return
-                with talk:
-                    assert talk.recv(100) == b"show servers state\n"
-                    talk.sendall(said[0].encode())
+    def reply(command: str) -> str:
+        assert command == "show servers state\n"
+        return said[0]
 
-        threading.Thread(target=answer, daemon=True).start()
+    with admin_socket(tmp_path, monkeypatch, reply):
         yield said
-        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize(("state", "there"), [("0", False), ("1", False), ("2", True), ("3", False)])

@@ -31,11 +31,13 @@ def watch(port: int, detach_s: float) -> None:
     since: float | None = None
     while True:
         drained = is_drained(port)
-        if drained is not None:
-            since = (since or time.monotonic()) if drained else None
-        if drained and since is not None and time.monotonic() - since >= detach_s:
-            with contextlib.suppress(OSError):  # it ended, or is busy: the next look tries again
-                shut()
+        if drained:
+            since = since or time.monotonic()
+            if time.monotonic() - since >= detach_s:
+                with contextlib.suppress(OSError):  # it ended, or is busy: the next look tries again
+                    shut()
+        elif drained is not None:
+            since = None
         time.sleep(EVERY_S)
 
 
