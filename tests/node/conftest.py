@@ -171,14 +171,13 @@ class Stack:
         if not (self.ready and len(self.running("head")) == 1 and len(self.running("worker")) == workers):
             return False
         try:
-            return len(self.replicas) == workers
+            return len(self.replicas()) == workers
         except (httpx.HTTPError, KeyError):
             return False
 
-    @property
-    def replicas(self) -> set[str]:
-        """Names of the model's replicas that run."""
-        found = self.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"]["LLMServer:tiny"]
+    def replicas(self, deployment: str = "LLMServer:tiny") -> set[str]:
+        """Names of those that run; the model's, where no other deployment is named."""
+        found = self.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"][deployment]
         return {each["replica_id"] for each in found["replicas"] if each["state"] == "RUNNING"}
 
     @property

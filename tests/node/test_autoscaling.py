@@ -32,11 +32,11 @@ def page() -> Page:
 
 
 def test_other_terms_of_autoscaling_replace_every_replica(stack: Stack, page: Page) -> None:
-    cluster, replicas = stack.cluster, stack.replicas
+    cluster, replicas = stack.cluster, stack.replicas()
     with Load(stack.url, 4, tokens=2) as load:
         took = counting.up(stack, {"replicas": SCALING | {"target_ongoing_requests": 4}})
     counting.edit(
         page, load, "autoscaling's terms alone", took, "in place, and every replica replaced in turn all the same"
     )
     assert stack.cluster == cluster
-    assert not replicas & stack.replicas
+    assert not replicas & stack.replicas()

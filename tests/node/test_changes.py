@@ -32,11 +32,11 @@ def page() -> Page:
 def test_a_serve_configuration_replaces_every_replica_in_turn(stack: Stack, page: Page) -> None:
     """Under ten times the load of the others, of one token each: forty streams of several tokens a second leave two
     cores nothing to start a replica with."""
-    cluster, replicas = stack.cluster, stack.replicas
+    cluster, replicas = stack.cluster, stack.replicas()
     with Load(stack.url, 40, tokens=1) as load:
         took = counting.up(stack, {"engine.arguments.max_num_seqs": 32})
     counting.edit(
         page, load, "Serve configuration (`engine.arguments`)", took, "in place: every replica replaced in turn"
     )
     assert stack.cluster == cluster
-    assert not replicas & stack.replicas
+    assert not replicas & stack.replicas()

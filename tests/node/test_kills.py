@@ -50,9 +50,12 @@ def haproxy_killed(stack: Stack) -> float:
 
 
 def router_killed(stack: Stack) -> float:
-    """One of a worker's two."""
+    """One of a worker's two. From then on nothing is lost, although it takes a while until there is another."""
+    before = stack.replicas("LLMRouter")
     _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
-    return time.monotonic()
+    killed = time.monotonic()
+    until("another router", lambda: _another(before, stack.replicas("LLMRouter")))
+    return killed
 
 
 def raylet_killed(stack: Stack) -> float:
@@ -60,6 +63,11 @@ def raylet_killed(stack: Stack) -> float:
     pod = _kill(stack, "raylet")
     until("the Service is without it", lambda: pod not in stack.addresses)
     return time.monotonic()
+
+
+def _another(before: set[str], now: set[str]) -> bool:
+    """Whether one has come for one that went."""
+    return len(now) == len(before) and now != before
 
 
 def _listens(pod: str) -> bool:

@@ -25,11 +25,11 @@ SCALING = {
     "kind": "autoscaling",
     "min_replicas": 2,
     "max_replicas": 3,
-    "target_ongoing_requests": 4,
+    "target_ongoing_requests": 1,
     "downscale_delay_s": 10,
     "idle_node_s": 30,
 }
-"""With a target that long streams soon reach, and waits that a test can wait for."""
+"""With a target that four long streams a second pass on fast cores too, and waits that a test can wait for."""
 
 
 @pytest.fixture(scope="session")
