@@ -87,8 +87,11 @@ class Stack:
 
     def pods(self, kind: str) -> list[dict[str, Any]]:
         """`head` or `worker`: those that run and are not on their way out, of whichever RayCluster."""
+        return [each for each in self._all(kind) if "deletionTimestamp" not in each["metadata"]]
+
+    def _all(self, kind: str) -> list[dict[str, Any]]:
         found = self.node.get(f"{PODS}?labelSelector=ray.io/node-type={kind}")["items"]
-        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        return [each for each in found if each["status"]["phase"] in ("Pending", "Running")]
 
     def running(self, kind: str) -> list[dict[str, Any]]:
         """Those of `pods` that are of the RayCluster that serves and whose containers are ready."""
@@ -167,8 +170,9 @@ class Stack:
             thread.join()
 
     def whole(self, workers: int = 2) -> bool:
-        """Whether head, workers and replicas are all there, and no more."""
-        if not (self.ready and len(self.running("head")) == 1 and len(self.running("worker")) == workers):
+        """Whether head, workers and replicas are all there, and no more, nor any on its way out."""
+        wanted = {"head": 1, "worker": workers}
+        if not (self.ready and all(len(self.running(kind)) == len(self._all(kind)) == n for kind, n in wanted.items())):
             return False
         try:
             return len(self.replicas()) == workers

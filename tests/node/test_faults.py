@@ -16,8 +16,9 @@ from tests.node.record import Page
 HEAD = """# What a fault costs
 
 Two workers with one replica each; two streams begun a second by an unmodified `openai` client that does not retry.
-Seconds are from the fault until head, workers and replicas are all there again. The last column is what a preview says
-meanwhile: nothing that was declared has changed, and what a cluster mends by itself needs no `up`.
+Seconds are from the fault until head, workers and replicas are all there again, and pods that are on their way out are
+gone. The last column is what a preview says meanwhile: nothing that was declared has changed, and what a cluster mends
+by itself needs no `up`.
 [leaving.md](leaving.md) has pods that are told to leave, [kills.md](kills.md) what ends without notice.
 """
 
