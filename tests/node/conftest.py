@@ -81,6 +81,11 @@ class Stack:
         return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     @property
+    def goes(self) -> bool:
+        """Whether it is deleted, or about to be."""
+        return "deletionTimestamp" in self.service.get("metadata", {"deletionTimestamp": ""})
+
+    @property
     def cluster(self) -> str:
         """The RayCluster that serves."""
         return self.service["status"]["activeServiceStatus"]["rayClusterName"]

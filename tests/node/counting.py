@@ -9,6 +9,7 @@ from typing import Any
 from tests.node.conftest import Stack, until
 from tests.node.load import Load
 from tests.node.record import Page
+from tests.rig.engine import Result, Running
 
 FAULTS = """
 | fault | streams | lost | lost of | seconds | the RayService meanwhile | a preview meanwhile |
@@ -54,6 +55,14 @@ def up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
     took = time.monotonic() - begun
     time.sleep(CALM_S)
     return took
+
+
+def told(load: Load, running: Running, what: str, there: Callable[[], object]) -> Result:
+    """The end of `running`, of which `there` is the moment when nobody sends anything new any more."""
+    until(what, there)
+    load.hold()
+    assert load.begun > load.total, "streams that run"
+    return running.wait().ok()
 
 
 def edit(page: Page, load: Load, what: str, took: float, seen: str) -> None:

@@ -33,9 +33,12 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
     other = {"clusters.releases.r1.longest_answer_s": 50}  # of the pods, as their grace period follows from it
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.CALM_S)
-        load.hold()
-        assert load.begun > load.total, "streams that run"
-        drained = counting.up(stack, {}, traffic="drained", fixed="true")
+        stack.write(traffic="drained", fixed="true")
+        begun = time.monotonic()
+        up = stack.engine.start("up", "--yes", "--skip-preview", "--stack", stack.engine.stack)
+        said = counting.told(load, up, "a region that is drained", lambda: "Draining llm" in up.log.read_text()).text
+        drained = time.monotonic() - begun
+        assert "stream(s) open on" in said, "`up` saw streams that it waits for"
         assert load.begun == load.total, "`up` ended before the last answer"
     counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last answer")
     replaced = counting.up(stack, other, traffic="drained", fixed="true")
