@@ -34,6 +34,7 @@ LIMIT_S = 300
 """For a condition that only a broken cluster misses."""
 RAY = "/apis/ray.io/v1/namespaces/ray"
 PODS = "/api/v1/namespaces/ray/pods"
+ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes"
 PROOF = """# What runs on a node, as it was seen
 
 The `serving` half of the stack on a Kubernetes node that is real: API server, kubelet, containerd, KubeRay and Ray are
@@ -43,12 +44,13 @@ the programs that clusters run; two CPU cores, a tiny model with random weights,
 Found = TypeVar("Found")
 
 
-def until(what: str, there: Callable[[], Found | None], limit_s: float = LIMIT_S) -> Found:
-    """Wait until `there` returns something; the failure says `what` was missing."""
+def until(what: str, there: Callable[[], Found | None], limit_s: float = LIMIT_S, *, every_s: float = 1) -> Found:
+    """Wait until `there` returns something; the failure says `what` was missing. Each look costs the two cores what
+    pods start with: `every_s` is for moments that must not be missed."""
     end = time.monotonic() + limit_s
     while not (found := there()):
         assert time.monotonic() < end, f"{what}: not after {limit_s} s"
-        time.sleep(1)  # each look costs the two cores what pods start with
+        time.sleep(every_s)
     return found
 
 
@@ -84,6 +86,11 @@ class Stack:
     def goes(self) -> bool:
         """Whether it is deleted, or about to be."""
         return "deletionTimestamp" in self.service.get("metadata", {"deletionTimestamp": ""})
+
+    @property
+    def routes(self) -> list[Any]:
+        """By which the entrance finds the Service."""
+        return self.node.get(ROUTES)["items"]
 
     @property
     def cluster(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from tests.node.conftest import Stack, until
 from tests.node.load import Load
 from tests.node.record import Page
-from tests.rig.engine import Result, Running
 
 FAULTS = """
 | fault | streams | lost | lost of | seconds | the RayService meanwhile | a preview meanwhile |
@@ -57,12 +56,11 @@ def up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
     return took
 
 
-def told(load: Load, running: Running, what: str, there: Callable[[], object]) -> Result:
-    """The end of `running`, of which `there` is the moment when nobody sends anything new any more."""
-    until(what, there)
+def hold(load: Load, what: str, there: Callable[[], object]) -> None:
+    """From the moment that `there` is, nobody sends anything new any more, and some streams run."""
+    until(what, there, every_s=0.1)
     load.hold()
     assert load.begun > load.total, "streams that run"
-    return running.wait().ok()
 
 
 def edit(page: Page, load: Load, what: str, took: float, seen: str) -> None:

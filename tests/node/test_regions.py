@@ -36,7 +36,8 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
         stack.write(traffic="drained", fixed="true")
         begun = time.monotonic()
         up = stack.engine.start("up", "--yes", "--skip-preview", "--stack", stack.engine.stack)
-        said = counting.told(load, up, "a region that is drained", lambda: "Draining llm" in up.log.read_text()).text
+        counting.hold(load, "a region that is drained", lambda: "Draining llm" in up.log.read_text())
+        said = up.wait().ok().text
         drained = time.monotonic() - begun
         assert "stream(s) open on" in said, "`up` saw streams that it waits for"
         assert load.begun == load.total, "`up` ended before the last answer"
