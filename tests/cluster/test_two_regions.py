@@ -157,7 +157,10 @@ def test_down_refuses_while_anything_is_protected_and_leaves_all_of_it(prod: Reh
 def test_with_protection_off_down_leaves_nothing(prod: Rehearsal) -> None:
     prod.edit(**WIDE, infra__protect=False)
     prod.engine.up().ok()
-    prod.engine.destroy().ok()
+    gone = [each.type.rpartition(":")[2] for each in prod.engine.destroy().ok().steps if each.op == "delete"]
+    entrance = ("Gateway", "HTTPRoute", "ServiceExport")
+    last, first = max(n for n, kind in enumerate(gone) if kind in entrance), gone.index("RayService")
+    assert last < first, "somebody is sent to pods that end"
     for region in (WEST, EAST):
         assert prod.clusters[region].get(f"{RAY}/rayservices")["items"] == []
         assert prod.clusters[region].get(f"{RAY}/rayclusters")["items"] == []

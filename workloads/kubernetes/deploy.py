@@ -1,9 +1,9 @@
 """The serving stack on clusters: in each region the models, in front of all of them one entrance.
 
 Order within a region: GKE's own kinds are there; namespace, accounts, secrets, policies; if the region is drained, its
-streams have ended; the RayServices; the models answer. What exports a region to the entrance is declared early: the
-entrance finds the Service when there is one. `destroy` goes the same way back, and waits for load balancers and for
-KubeRay's clean-up of Redis.
+streams have ended; the RayServices; the models answer. The entrance comes when the RayServices are there and does not
+wait until they answer: it finds the Service when there is one. `destroy` goes the same way back, so that nobody is sent
+to pods that end, and waits for load balancers and for KubeRay's clean-up of Redis.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class _Site:
         gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
         self.drained = self._drained()
+        self.ray_services: list[pulumi.Resource] = []
         self.ready = [self._service(name, service) for name, service in self.services.items()]
 
     def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
@@ -165,6 +166,7 @@ class _Site:
             # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
             ResourceOptions(provider=self.provider, depends_on=[gone, *self.drained]),
         )
+        self.ray_services.append(ray_service)
         waits = stack.clusters.wait_for is WaitFor.READY and not any(each.group.may_wait for each in workers)
         return readiness.RayServiceReady(
             f"{resource}-ready",
@@ -191,13 +193,13 @@ def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]
     entrance = stack.entrance
     config = sites[entrance.config_site]
     timeouts = stack.timeouts([site.release for site in sites.values()])
-    exports: Sequence[pulumi.Resource] = []
+    sends_to: Sequence[pulumi.Resource] = config.ray_services
     if entrance.multi_cluster:
-        exports = [
+        sends_to = [
             ServiceExports(
                 f"{name}-exports",
                 ServiceExportsArgs(site.namespace, [backend.name for backend in stack.backends]),
-                ResourceOptions(provider=site.provider, depends_on=[site.crds, site.ground, *entrance.ready]),
+                ResourceOptions(provider=site.provider, depends_on=[*site.ray_services, *entrance.ready]),
             )
             for name, site in sites.items()
             if site.site.traffic is Traffic.ACTIVE
@@ -205,7 +207,7 @@ def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]
     gateway = GatewayEntrance(
         stack.platform.environment,
         EntranceArgs(entrance, stack.backends, config.namespace, timeouts),
-        ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *exports]),
+        ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *sends_to]),
     )
     readiness.EntranceReady(
         f"{stack.platform.environment}-entrance-ready",

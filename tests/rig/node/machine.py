@@ -43,6 +43,8 @@ def obstacle() -> str | None:
         return f"{', '.join(missing)} missing (Debian: util-linux, iproute2, mount, openssl)"
     if subprocess.run(["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"], capture_output=True).returncode:
         return "namespaces cannot be made here: run it on a machine, or in a container with --privileged"
+    if (CGROUPS / "cgroup.type").exists() and (CGROUPS / "cgroup.procs").read_text():  # which the topmost has not
+        return "this container sees a cgroup with processes as the topmost, and it cannot be divided: --cgroupns=host"
     if debian.missing() and not shutil.which("apt-get"):
         return f"{', '.join(debian.missing())} missing; where there is no apt-get, install them"
     return None
@@ -180,7 +182,8 @@ def _make_cgroups(name: str) -> None:
         (top / "first").mkdir(parents=True, exist_ok=True)
         (top / "first" / "cgroup.procs").write_text("0")  # a cgroup that has processes may not divide what it has
         for folder in (CGROUPS, top):
-            for controller in ("cpuset", "cpu", "io", "memory", "pids"):
+            # A kubelet takes a cgroup for missing if it lacks one of those that the computer has, huge pages included.
+            for controller in (folder / "cgroup.controllers").read_text().split():
                 (folder / "cgroup.subtree_control").write_text(f"+{controller}")
         return
     for controller in CGROUPS.iterdir():
