@@ -44,7 +44,9 @@ def obstacle() -> str | None:
     if subprocess.run(["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"], capture_output=True).returncode:
         return "namespaces cannot be made here: run it on a machine, or in a container with --privileged"
     if (CGROUPS / "cgroup.type").exists() and (CGROUPS / "cgroup.procs").read_text():  # which the topmost has not
-        return "this container sees a cgroup with processes as the topmost, and it cannot be divided: --cgroupns=host"
+        return (
+            "this container has processes in its topmost cgroup, which cannot be divided then: give it --cgroupns=host"
+        )
     if debian.missing() and not shutil.which("apt-get"):
         return f"{', '.join(debian.missing())} missing; where there is no apt-get, install them"
     return None
