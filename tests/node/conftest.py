@@ -85,7 +85,8 @@ class Stack:
     @property
     def goes(self) -> bool:
         """Whether it is deleted, or about to be."""
-        return "deletionTimestamp" in self.service.get("metadata", {"deletionTimestamp": ""})
+        service = self.service
+        return not service or "deletionTimestamp" in service["metadata"]
 
     @property
     def routes(self) -> list[Any]:
@@ -184,7 +185,7 @@ class Stack:
     def whole(self, workers: int = 2) -> bool:
         """Whether head, workers and replicas are all there, and no more, nor any on its way out."""
         wanted = {"head": 1, "worker": workers}
-        if not (self.ready and all(len(self.running(kind)) == len(self._all(kind)) == n for kind, n in wanted.items())):
+        if not (self.ready and all(n == len(self.running(kind)) == len(self._all(kind)) for kind, n in wanted.items())):
             return False
         try:
             return len(self.replicas()) == workers

@@ -1,4 +1,4 @@
-"""What the files of workloads/app ask, listening on this computer: an HTTP server, and HAProxy's admin socket."""
+"""What code under test asks, listening on this computer: an HTTP server, and HAProxy's admin socket."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.listening import served
 from tests.unit.test_summary import RECORDS
 from tools import pull_request, summary
 from tools.pull_request import MARKER
@@ -236,21 +236,18 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
     (tmp_path / f"prod{pull_request.RECORD}").write_text(record(size="4"))
     for name, value in {
-        "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}",
         "GITHUB_REPOSITORY": "o/r",
         "GITHUB_TOKEN": "t",
         "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
     }.items():
         monkeypatch.setenv(name, value)
-    yield state
-    server.shutdown()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        monkeypatch.setenv("GITHUB_API_URL", f"http://127.0.0.1:{server.server_port}")
+        yield state
 
 
 def own(number: int, body: str, kind: str = "Bot") -> dict[str, Any]:

@@ -96,8 +96,7 @@ class _Site:
         gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
         self.drained = self._drained()
-        self.ray_services: list[pulumi.Resource] = []
-        self.ready = [self._service(name, service) for name, service in self.services.items()]
+        self.ray_services = [self._service(name, service) for name, service in self.services.items()]
 
     def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
         """Of what is gone when its cluster is gone."""
@@ -124,7 +123,7 @@ class _Site:
         )
         return [drained]
 
-    def _service(self, name: str, service: Service) -> pulumi.Resource:
+    def _service(self, name: str, service: Service) -> RayService:
         stack, site, resource = self.stack, self.site, f"{self.site.name}-{name}"
         workers = workers_of(service, site.gpu_nodes)
         network = RayServiceNetwork(
@@ -166,9 +165,8 @@ class _Site:
             # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
             ResourceOptions(provider=self.provider, depends_on=[gone, *self.drained]),
         )
-        self.ray_services.append(ray_service)
         waits = stack.clusters.wait_for is WaitFor.READY and not any(each.group.may_wait for each in workers)
-        return readiness.RayServiceReady(
+        readiness.RayServiceReady(
             f"{resource}-ready",
             kubeconfig=site.kubeconfig,
             namespace=self.namespace,
@@ -178,6 +176,7 @@ class _Site:
             limit_s=stack.clusters.ready_limit_s,
             opts=ResourceOptions(depends_on=[ray_service], deleted_with=site.cluster),
         )
+        return ray_service
 
     @property
     def summary(self) -> dict[str, Any]:
