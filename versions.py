@@ -1,9 +1,10 @@
 """The versions this stack chooses, each beside its reason. Python pins live in locks/, Go pins in go.mod files."""
 
 import tomllib
-from pathlib import Path
 
-STACK: str = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]["version"]
+from paths import CHECKOUT
+
+STACK: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
 """This stack's own, from pyproject.toml; a label on everything it makes."""
 
 RAY = "2.60.0"

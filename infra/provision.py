@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from infra.contract import MachineSite, Platform
 from infra.google.settings import GoogleSettings
 from infra.machine import computer
 from infra.machine import platform as machine
 from infra.machine.settings import MachineSettings
 from infra.settings import InfraSettings
+from paths import CHECKOUT
 from schema import Refused
-
-CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def provision(settings: InfraSettings, environment: str, demand: computer.Demand) -> Platform:

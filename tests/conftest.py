@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from paths import CHECKOUT
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
 from tests.rig.node import machine
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 NOT_RUN = pytest.StashKey[dict[str, str]]()
 
 

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from paths import CHECKOUT
 from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
 from tests.rig.node import __main__ as node
 from tests.rig.node import machine
 from tools import console, engine, packages
 from tools.console import Stop, say
 
-CHECKOUT = packages.CHECKOUT
 ON_A_NODE = {
     "node": ("proof", "verify", "regions"),
     "kills": ("kills",),

@@ -14,10 +14,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from paths import CHECKOUT
 from tools import engine, packages
 from tools.console import Stop
 
-CHECKOUT = packages.CHECKOUT
 OFFLINE = CHECKOUT / ".state" / "offline"
 CREDENTIALS = ("GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS")
 STAND_IN = "stand-in"

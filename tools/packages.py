@@ -17,11 +17,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from paths import CHECKOUT
 from tools.console import Stop, run, say
 from tools.engine import alone, cache
 from versions import PYTHON_CEILING, PYTHON_FLOOR, UV
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAM, RAY = CHECKOUT / ".venv", CHECKOUT / ".venv-ray"
 
 

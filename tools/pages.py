@@ -17,11 +17,11 @@ from pydantic.fields import FieldInfo
 
 import environment
 import versions
+from paths import CHECKOUT
 from policies.pack import POLICIES, STACK_POLICIES
 from schema import Rule, models_in
 from workloads import compatibility
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
 
 

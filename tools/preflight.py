@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,9 +21,9 @@ import yaml
 import environment
 from infra.capacity import Calendar, Reservation
 from infra.google.settings import GoogleSettings, GpuPool, Region
+from paths import CHECKOUT
 from schema import Refused
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 PERMISSIONS = (
     "artifactregistry.repositories.create",
     "compute.networks.create",

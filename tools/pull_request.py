@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from paths import CHECKOUT
 from tools.console import Stop, main, say
 from tools.summary import (
     CREATED,
@@ -40,7 +41,6 @@ from tools.summary import (
     summary,
 )
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 MARKER = "<!-- rayllm preview -->"
 """By which the comment is found again; a person does not see it."""
 FOLD = "<details>"

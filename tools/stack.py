@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from paths import CHECKOUT
 from tools import cloud, console, engine, packages
 from tools.console import Stop, say
 
-CHECKOUT = packages.CHECKOUT
 STATE = CHECKOUT / ".state"
 LOCAL = "local"
 PROJECT = "rayllm"

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from infra.machine import ports
+from paths import CHECKOUT
 from schema import Rule, Settings
 
 # Unix sockets lie under the folder. HAProxy caps their paths at 97 characters, and Ray names one
@@ -32,7 +33,6 @@ FOLDER_NOT_OWN = Rule(
     why="the folder is emptied when the stack starts and removed when it ends",
     instead="write one that nothing else uses, such as /tmp/rayllm",
 )
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class MachineSettings(Settings):

@@ -21,13 +21,13 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
+from paths import CHECKOUT
 from tests.rig.control_plane import OWN_CLUSTER
 from tests.rig.control_plane import ray_api as ray
 from tests.rig.control_plane.nodes import Pool
 from tests.rig.control_plane.plane import Plane
 
 HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[1]
 NAMESPACE = "ray"
 A4 = Pool("a4", "a4-highgpu-8g", 2)
 POOLS = (Pool("system", "e2-standard-8", 3), A4)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rig.engine import CHECKOUT, Engine, Result
+from paths import CHECKOUT
+from tests.rig.engine import Engine, Result
 
 PROGRAM = """
 import pulumi

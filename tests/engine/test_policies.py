@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from paths import CHECKOUT
 from tests.engine.google_stacks import stack
 from tests.rig import kubernetes
-from tests.rig.engine import CHECKOUT, Engine, Result
+from tests.rig.engine import Engine, Result
 from tests.rig.google.cloud import Cloud
 
 PACK = CHECKOUT / "policies"

@@ -14,11 +14,12 @@ from typing import Any
 
 from infra.contract import Traffic
 from infra.machine.processes import MARKER
+from paths import CHECKOUT
 
 HEAD = "pulumi-python:dynamic/rayllm:RayHead"
 RAY_SERVICE, POLICY = "kubernetes:ray.io/v1:RayService", "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 PROVIDER = "pulumi:providers:kubernetes"
-LOCK = Path(__file__).resolve().parents[2] / "locks" / "machine.txt"
+LOCK = CHECKOUT / "locks" / "machine.txt"
 Object = dict[str, Any]
 
 

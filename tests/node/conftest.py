@@ -20,6 +20,7 @@ import psutil
 import pytest
 import yaml
 
+from paths import CHECKOUT
 from tests.node.record import Page
 from tests.rig import kubernetes
 from tests.rig.engine import Engine, Result
@@ -27,7 +28,6 @@ from tests.rig.node import machine
 from tests.rig.node.node import Node, node_in
 from tests.unit.case import edited
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 RIG = CHECKOUT / "tests" / "rig" / "node"
 FOLDER = "RAYLLM_NODE_FOLDER"
 LIMIT_S = 300

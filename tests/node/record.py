@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "operations"
+from paths import CHECKOUT
+
+FOLDER = CHECKOUT / "docs" / "operations"
 WRITTEN = "<!-- Written by tests/node, RAYLLM_RECORD=1, on a node of two CPU cores with a tiny model. -->\n\n"
 
 

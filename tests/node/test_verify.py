@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from paths import CHECKOUT
 from tests.live.declared import POLICY, RAY_SERVICE
-from tests.node.conftest import CHECKOUT, Stack
+from tests.node.conftest import Stack
 from tests.node.record import Page
 from tools.stack import LIVE
 

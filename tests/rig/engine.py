@@ -20,7 +20,8 @@ from typing import Any
 import psutil
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from paths import CHECKOUT
+
 DYNAMIC = "pulumi:providers:pulumi-python"
 TIME_LIMIT_S = 1200
 """For one command; only what hangs misses it. More than the `ready_limit_s` of a stack that runs for real, so that an

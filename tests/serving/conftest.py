@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from infra.machine import computer, processes
+from paths import CHECKOUT
 from tests.unit.case import edited
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PORT_OFFSET = 400
 """Beside a stack `local` that may be up on this computer."""
 

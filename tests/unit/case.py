@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from paths import CHECKOUT
+
 ABSENT = object()
 """As a value in an edit: the setting is taken out."""
 

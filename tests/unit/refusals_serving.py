@@ -1,6 +1,7 @@
 """What the `serving` block may not say, and what the two blocks may not say together on a computer."""
 
-from tests.unit.case import CHECKOUT, Case
+from paths import CHECKOUT
+from tests.unit.case import Case
 
 CASES = [
     Case(

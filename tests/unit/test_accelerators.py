@@ -17,7 +17,7 @@ from infra.accelerators import (
     machine_type,
     system_machine_type,
 )
-from tests.unit.case import CHECKOUT
+from paths import CHECKOUT
 
 RAY = sorted((CHECKOUT / ".venv-ray").glob("lib/python3.*/site-packages/ray/util/accelerators/accelerators.py"))
 GOOGLES = {

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from paths import CHECKOUT
 from workloads.app import cpu_platform
 
-WRAPPER = Path(__file__).resolve().parents[2] / "workloads" / "app" / "haproxy_on_loopback.sh"
+WRAPPER = CHECKOUT / "workloads" / "app" / "haproxy_on_loopback.sh"
 TEMPLATE = """frontend prometheus
     bind {first}
 frontend http_frontend

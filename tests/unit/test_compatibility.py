@@ -3,18 +3,17 @@
 import ast
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import versions
+from paths import CHECKOUT
 from tools.compat import compat, lines
 from workloads import compatibility
 from workloads.compatibility import NOTES, PARSERS, ROWS, Row
 from workloads.engine_arguments import NAMES
 from workloads.settings import Engine, Model, Service
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 (PARSER,) = (row for row in ROWS if row.rule.id == "compatibility.unknown-parser")
 UPSTREAM = re.compile(r"ray-project/(ray|kuberay)#\d+|(ray|vllm|ray-operator)/[\w/.-]+\.(py|go)")
 

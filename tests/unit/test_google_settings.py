@@ -9,7 +9,8 @@ import pytest
 
 from environment import check
 from infra.google.settings import GoogleSettings
-from tests.unit.case import CHECKOUT, blocks, edited
+from paths import CHECKOUT
+from tests.unit.case import blocks, edited
 
 PUBLIC = {
     "exposure": "public",

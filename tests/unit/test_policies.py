@@ -18,6 +18,7 @@ import versions
 from environment import check
 from infra.accelerators import MACHINE_TYPES, CapacityKind
 from infra.google.platform import provision
+from paths import CHECKOUT
 from policies.kit import (
     BUCKET,
     CLUSTER,
@@ -35,7 +36,7 @@ from policies.network import BACKEND_POLICY, EXPORT, FIREWALL, FIREWALL_RULES, G
 from policies.pack import POLICIES, STACK_POLICIES
 from policies.reliability import BUDGET, HEALTH_CHECK, SERVER_S
 from tests.golden.inventory import scenarios
-from tests.unit.case import CHECKOUT, blocks, edited
+from tests.unit.case import blocks, edited
 from tests.unit.test_google_platform import Cloud
 from tests.unit.test_google_settings import PUBLIC
 from tools import cost

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.case import CHECKOUT
+from paths import CHECKOUT
 from tests.unit.ray_services import container, manifest, pods
 
 SAMPLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "tests" / "unit" / "kuberay_sample.yaml").read_text())

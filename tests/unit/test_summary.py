@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from infra.accelerators import MACHINE_TYPES, CapacityKind
+from paths import CHECKOUT
 from tools import cost, summary
 from tools.summary import NODE_POOL, RAY_SERVICE
 
-FOLDER = Path(__file__).parents[1] / "golden" / "summaries"
+FOLDER = CHECKOUT / "tests" / "golden" / "summaries"
 RECORDS = sorted(FOLDER.glob("*.events"))
 SPOT = {"machineType": "g2-standard-8", "spot": True}
 BOUNDS = {"totalMinNodeCount": 0, "totalMaxNodeCount": 4}

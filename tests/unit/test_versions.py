@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import versions
+from paths import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((CHECKOUT / "locks").glob("*.txt"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 from pulumi import ResourceOptions
@@ -12,12 +11,13 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, ServiceAccount
 from pulumi_kubernetes.scheduling.v1 import PriorityClass
 
 from infra.contract import ServiceAccounts
+from paths import CHECKOUT
 
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Above everything without a class: a batch job on the same pool gives way, and never the other way round."""
 APP_FILES = ("hang_up.py", "leave.py", "ready.py")
-_APP = Path(__file__).resolve().parents[1] / "app"
+_APP = CHECKOUT / "workloads" / "app"
 
 
 @dataclass(frozen=True)

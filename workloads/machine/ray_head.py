@@ -21,6 +21,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from infra.contract import MachineSite
 from infra.machine import processes
+from paths import CHECKOUT
 from workloads.data_path import TERMS, DataPath
 from workloads.dynamic import Failure, Waiting, only_one, say
 
@@ -29,7 +30,7 @@ LOGICAL_CPUS = 16
 """What Ray is told there is, so that actors are placed on a small computer; the work shares the real cores."""
 OBJECT_STORE_BYTES = 200_000_000
 
-_APP = Path(__file__).resolve().parents[1] / "app"
+_APP = CHECKOUT / "workloads" / "app"
 
 
 def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:

@@ -15,9 +15,10 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
 from infra.contract import MachineSite
+from paths import CHECKOUT
 from workloads.dynamic import Failure
 
-RECIPE = Path(__file__).resolve().parents[1] / "app" / "tiny_model.py"
+RECIPE = CHECKOUT / "workloads" / "app" / "tiny_model.py"
 
 
 class _Provider(ResourceProvider):

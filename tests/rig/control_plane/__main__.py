@@ -24,13 +24,13 @@ from pathlib import Path
 
 import yaml
 
+from paths import CHECKOUT
 from tests.rig.control_plane import builds, namespace
 from tests.rig.control_plane.nodes import Pool
 from tests.rig.control_plane.plane import Plane
 from tools.console import Stop, main, say
 
 HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[2]
 MOST = 4
 """Clusters in one namespace: namespace.PODS."""
 HELPERS = ("ray_api", "gke_controllers")

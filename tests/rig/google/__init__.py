@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from paths import CHECKOUT
 from tests.rig.google import sdk
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def mount(home: Path) -> Path:

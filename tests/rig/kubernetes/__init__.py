@@ -6,7 +6,8 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+from paths import CHECKOUT
+
 VERSION = importlib.metadata.version("pulumi-kubernetes")
 
 

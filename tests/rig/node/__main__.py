@@ -19,10 +19,11 @@ import time
 import traceback
 from pathlib import Path
 
+from paths import CHECKOUT
 from tests.rig.control_plane import builds
 from tests.rig.node import debian, images, machine
 from tools.console import EVERY_S, Stop, main, run, say
-from tools.packages import CHECKOUT, PROGRAM, RAY
+from tools.packages import PROGRAM, RAY
 
 LIMIT_S = 300
 INSPECT = "from vllm import ModelRegistry as r; r.models['LlamaForCausalLM'].inspect_model_cls()"
