@@ -10,40 +10,40 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: python ## stand the stack up: on this computer by default, else STACK=dev, staging or prod
-	@$(PYTHON) -m tools.stack up $(STACK)
+	@$(PYTHON) -m tools.cli up $(STACK)
 
 preview: python ## show what `make up` would change, and change nothing
-	@$(PYTHON) -m tools.stack preview $(STACK)
+	@$(PYTHON) -m tools.cli preview $(STACK)
 
 down: python ## take the stack down; on this computer no process and no file is left
-	@$(PYTHON) -m tools.stack down $(STACK)
+	@$(PYTHON) -m tools.cli down $(STACK)
 
 verify: python ## ask what runs whether it is what the last `make up` declared; changes nothing
-	@$(PYTHON) -m tools.stack verify $(STACK)
+	@$(PYTHON) -m tools.cli verify $(STACK)
 
 test: python ## all that needs no node; TIER=unit, engine, cluster, serving, or one on a node (README.md)
-	@$(PYTHON) -m tools.check test $(TIER)
+	@$(PYTHON) -m tools.dev test $(TIER)
 
 lint: python ## ruff and pyright, and how many lines product and rig have
-	@$(PYTHON) -m tools.check lint
+	@$(PYTHON) -m tools.dev lint
 
 check: python ## what an `up` of STACK=dev, staging or prod will need: tools, rights, quota, reservations
-	@$(PYTHON) -m tools.check preflight $(STACK)
+	@$(PYTHON) -m tools.dev preflight $(STACK)
 
 compat: python ## which versions and options do not work together, for the versions pinned now
-	@$(PYTHON) -m tools.check compat
+	@$(PYTHON) -m tools.dev compat
 
 env: python ## print what a shell needs to call `pulumi` itself: eval "$$(make -s env)"
-	@$(PYTHON) -m tools.stack env $(STACK)
+	@$(PYTHON) -m tools.cli env $(STACK)
 
 clean: python ## take stack local down and remove what running has made in the checkout
-	@$(PYTHON) -m tools.stack clean
+	@$(PYTHON) -m tools.cli clean
 
 docs: python ## write the pages of docs/ that are generated from the code
-	@$(PYTHON) -m tools.check docs
+	@$(PYTHON) -m tools.dev docs
 
 lock: python ## resolve pyproject.toml again into locks/
-	@$(PYTHON) -m tools.check lock
+	@$(PYTHON) -m tools.dev lock
 
 .PHONY: python
 python:

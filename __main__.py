@@ -9,16 +9,16 @@ import sys
 
 import pulumi
 
-import environment
+from config import loader
+from config.base import Refused
 from infra.provision import provision
-from schema import Refused
 from workloads.deploy import deploy
 
 ALREADY_SHOWN = 32
 """Exit status that tells Pulumi's Python host not to add a message of its own."""
 
 try:
-    settings = environment.read()
+    settings = loader.read()
     platform = provision(settings.infra, settings.name, settings.demand)
 except Refused as refused:
     pulumi.log.error("\n".join(["Nothing was touched, because this cannot work as written:", *refused.sentences]))

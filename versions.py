@@ -9,10 +9,10 @@ STACK: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 
 RAY = "2.60.0"
 """Newest Ray; 2.56 brought HAProxy and direct streaming, 2.56.1 fixed body-aware routers on it (ray-project/ray#64488).
-locks/machine.txt installs exactly this; a cluster image must carry it."""
+locks/ray.txt installs exactly this; a cluster image must carry it."""
 
 RAY_FLOOR = "2.56.1"
-"""Below it, direct streaming loses requests that the table in workloads/compatibility.py describes."""
+"""Below it, direct streaming loses requests that the table in config/compatibility.py describes."""
 
 PULUMI_CLI = "3.259.0"
 """What tools/pulumi.py builds, and the oldest CLI it accepts: the resource hooks and the state format that we use are
@@ -26,7 +26,7 @@ UV = "0.13.9"
 """The only bootstrap: makes both virtual environments from locks/."""
 
 GO_FLOOR = "1.26"
-"""What the modules in tools/pulumi_cli ask for."""
+"""What the modules in tools/bootstrap/pulumi_cli_module ask for."""
 
 GKE_FLOOR = "1.35"
 """What new clusters ask for at least, without a patch: the release channel takes them on. A4 needs 1.32.1, the Ray

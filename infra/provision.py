@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from config.base import Refused
+from config.google.infra import GoogleSettings
+from config.infra import InfraSettings
+from config.local.infra import MachineSettings
 from infra.contract import MachineSite, Platform
-from infra.google.settings import GoogleSettings
-from infra.machine import computer
-from infra.machine import platform as machine
-from infra.machine.settings import MachineSettings
-from infra.settings import InfraSettings
+from infra.local import provision as machine
 from paths import CHECKOUT
-from schema import Refused
+from workloads.local import host_checks
 
 
-def provision(settings: InfraSettings, environment: str, demand: computer.Demand) -> Platform:
+def provision(settings: InfraSettings, environment: str, demand: host_checks.Demand) -> Platform:
     """Declare the infrastructure; returns the contract for `workloads`. Raises `Refused`, before anything is declared,
     when this computer cannot do what `demand` asks of it."""
     match settings:
         case MachineSettings():
             platform = machine.provision(settings, environment, CHECKOUT)
             for site in platform.sites:
-                if isinstance(site, MachineSite) and (found := list(computer.obstacles(site, demand))):
+                if isinstance(site, MachineSite) and (found := list(host_checks.obstacles(site, demand))):
                     raise Refused(found)
             return platform
         case GoogleSettings():
-            from infra.google.platform import provision as provision_google  # its SDK takes two seconds to import
+            from infra.google.provision import provision as provision_google  # its SDK takes two seconds to import
 
             return provision_google(settings, environment)

@@ -21,7 +21,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policies.kit import PROTECT, Policy, Resource, StackPolicy, plain
+from policies.base import PROTECT, Policy, Resource, StackPolicy, plain
 from policies.pack import POLICIES, STACK_POLICIES
 
 OF_STACKS = {token for policy in STACK_POLICIES for token in policy.types}

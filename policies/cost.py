@@ -1,19 +1,19 @@
-"""Cost: a ceiling for each environment, against the dated list prices of infra/accelerators.py."""
+"""Cost: a ceiling for each environment, against the dated list prices of config/google/machine_types.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.kit import NODE_POOL, Finding, Resource, StackPolicy, number
-from tools import cost
+from config.google import pricing
+from policies.base import NODE_POOL, Finding, Resource, StackPolicy, number
 
 
-def _month(resources: Sequence[Resource]) -> cost.Month:
-    return cost.month(cost.pool(one.name, one.inputs) for one in resources if one.type == NODE_POOL)
+def _month(resources: Sequence[Resource]) -> pricing.Month:
+    return pricing.month(pricing.pool(one.name, one.inputs) for one in resources if one.type == NODE_POOL)
 
 
-def _unknown(month: cost.Month) -> str:
+def _unknown(month: pricing.Month) -> str:
     return ", ".join(f"{pool.name} ({pool.machine} by {pool.had_by})" for pool in month.unknown)
 
 

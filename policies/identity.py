@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.kit import (
+from policies.base import (
     CLUSTER,
     NODE_POOL,
     RAY,

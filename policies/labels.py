@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.kit import NODE_POOL, UNKNOWN, Policy, at
+from policies.base import NODE_POOL, UNKNOWN, Policy, at
 
 PROVIDER = "pulumi:providers:gcp"
 WANTED = ("environment", "owner")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from policies.kit import (
+from policies.base import (
     CLUSTER,
     NODE_POOL,
     RAY,

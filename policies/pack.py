@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from policies import cost, data, gpus, identity, images, labels, network, ray, reliability
+from policies import (
+    container_images,
+    cost,
+    data_protection,
+    gpu_node_pools,
+    identity,
+    labels,
+    network,
+    ray,
+    reliability,
+)
 
 POLICIES = (
     *network.POLICIES,
     *identity.POLICIES,
-    *data.POLICIES,
-    *gpus.POLICIES,
+    *data_protection.POLICIES,
+    *gpu_node_pools.POLICIES,
     *reliability.POLICIES,
     *ray.POLICIES,
-    *images.POLICIES,
+    *container_images.POLICIES,
     *labels.POLICIES,
 )
 """Of one resource each."""

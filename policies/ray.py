@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import versions
+from policies.base import RAY, RAY_SERVICE, UNKNOWN, WITH_PODS, Policy, at, containers, each, must_be, pods, ray_cluster
 from policies.identity import SECRET_NAME
-from policies.kit import RAY, RAY_SERVICE, UNKNOWN, WITH_PODS, Policy, at, containers, each, must_be, pods, ray_cluster
 
 PREFIXES = ("RAY_", "VLLM_")
 STREAMING = "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.gpus import has_gpus
-from policies.kit import (
+from policies.base import (
     NODE_POOL,
     RAY_SERVICE,
     UNKNOWN,
@@ -20,6 +19,7 @@ from policies.kit import (
     pods,
     ray_cluster,
 )
+from policies.gpu_node_pools import has_gpus
 from policies.network import BACKEND_POLICY, NETWORK_POLICY, ROUTES, SERVE, SERVE_PORT
 
 HEALTH_CHECK = "kubernetes:networking.gke.io/v1:HealthCheckPolicy"

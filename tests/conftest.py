@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from paths import CHECKOUT
-from tests.rig.control_plane import OWN_CLUSTER, builds, namespace
-from tests.rig.node import machine
+from rehearsal.control_plane import OWN_CLUSTER, builds, network_namespace
+from tests.harness.node import host
 
 NOT_RUN = pytest.StashKey[dict[str, str]]()
 
@@ -34,22 +34,18 @@ def _no_serving() -> str | None:
 def _no_cluster() -> str | None:
     if own := os.environ.get(OWN_CLUSTER):
         return None if Path(own).is_file() else f"{OWN_CLUSTER} names {own}, and there is no such file"
-    if (problem := namespace.obstacle()) is not None:
+    if (problem := network_namespace.obstacle()) is not None:
         return problem
     if not builds.CONTROL_PLANE.built:
         missing = "" if shutil.which("go") else ", and there is no Go to build it with: install Go 1.26 or newer"
         return f"the control plane is not built{missing}; `make test TIER=cluster` builds it"
-    return None if namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
+    return None if network_namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
 
 
 def _no_node() -> str | None:
-    if (problem := machine.obstacle()) is not None:
+    if (problem := host.obstacle()) is not None:
         return problem
-    return _no_serving() or (None if machine.inside() else "it needs a node; `make test TIER=node` starts one")
-
-
-def _no_state() -> str | None:
-    return None if os.environ.get("RAYLLM_STATE") else "it asks a stack that is up; `make verify` runs it"
+    return _no_serving() or (None if host.inside() else "it needs a node; `make test TIER=node` starts one")
 
 
 OBSTACLES: dict[str, Callable[[], str | None]] = {
@@ -57,7 +53,6 @@ OBSTACLES: dict[str, Callable[[], str | None]] = {
     "cluster": _no_cluster,
     "serving": _no_serving,
     "node": _no_node,
-    "live": _no_state,
 }
 
 

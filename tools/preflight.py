@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import yaml
 
-import environment
-from infra.capacity import Calendar, Reservation
-from infra.google.settings import GoogleSettings, GpuPool, Region
+from config import loader
+from config.base import Refused
+from config.google.capacity import Calendar, Reservation
+from config.google.infra import GoogleSettings, GpuPool, Region
 from paths import CHECKOUT
-from schema import Refused
 
 PERMISSIONS = (
     "artifactregistry.repositories.create",
@@ -56,7 +56,7 @@ def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
     """Everything that can be known before an `up` of `stack`. `google` None: no credentials."""
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
-        checked = environment.check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
+        checked = loader.check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
     except Refused as refused:
         yield from (Finding("settings", sentence, False) for sentence in refused.sentences)
         return

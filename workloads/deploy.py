@@ -6,8 +6,8 @@ from typing import Any
 
 import pulumi
 
+from config.serving import ServingSettings
 from infra.contract import ClusterSite, MachineSite, Platform
-from workloads.settings import ServingSettings
 
 
 def deploy(
@@ -18,7 +18,7 @@ def deploy(
         case None, _:
             return {}
         case ServingSettings(), MachineSite() as site:
-            from workloads.machine.deploy import deploy as deploy_here
+            from workloads.local.deploy import deploy as deploy_here
 
             return deploy_here(serving, site)
         case ServingSettings(), ClusterSite():

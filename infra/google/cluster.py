@@ -11,9 +11,7 @@ import yaml
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
-from infra.google.network import NodeNetwork
-from infra.google.provider import given
-from infra.google.settings import (
+from config.google.infra import (
     ApiAccess,
     ClusterOptions,
     ExistingCluster,
@@ -23,6 +21,8 @@ from infra.google.settings import (
     Project,
     Weekday,
 )
+from infra.google.network import NodeNetwork
+from infra.google.provider import given
 
 MONDAY = date(2026, 1, 5)
 """Windows recur from the week of this day on; any week would do, but always the same."""

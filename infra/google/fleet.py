@@ -9,9 +9,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import gkehub, projects
 
-from infra.google.identity import principal
-from infra.google.project import agent
-from infra.google.settings import Project
+from config.google.infra import Project
+from infra.google.project_services import agent
+from infra.google.service_accounts import principal
 
 
 @dataclass(frozen=True)

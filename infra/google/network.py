@@ -9,9 +9,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import compute
 
-from infra.addresses import RegionRanges
-from infra.google.naming import Names
-from infra.google.settings import ExistingNetwork, Project, SharedNetwork
+from config.google.infra import ExistingNetwork, Project, SharedNetwork
+from config.google.ip_plan import RegionRanges
+from config.google.resource_names import Names
 
 HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")
 """Where Google's health checks, and the proxies of global external load balancers, dial from."""

@@ -9,13 +9,13 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
-from infra.accelerators import MachineShape
-from infra.capacity import PoolTerms
+from config.google.capacity import PoolTerms
+from config.google.infra import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
+from config.google.machine_types import MachineShape
+from config.google.resource_names import Names
+from config.google.scheduling import GPU_TAINT, POOL_LABEL, gpu_nodes, head_nodes
 from infra.google.cluster import Cluster
-from infra.google.naming import Names
-from infra.google.node_groups import GPU_TAINT, POOL_LABEL, gpu_nodes, head_nodes
 from infra.google.provider import given
-from infra.google.settings import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
 
 POOL_TIMES = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
 """Operations on large pools take longer than the provider's 30 minutes (GoogleCloudPlatform/magic-modules#18250)."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import pulumi_gcp as gcp
 
-from infra.google.settings import GoogleSettings
+from config.google.infra import GoogleSettings
 
 Block = TypeVar("Block")
 

@@ -10,9 +10,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import redis
 
+from config.google.infra import HeadState
+from config.google.resource_names import Names
 from infra import contract
-from infra.google.naming import Names
-from infra.google.settings import HeadState
 
 VERSION = "REDIS_7_2"
 

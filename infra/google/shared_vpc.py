@@ -9,8 +9,8 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import compute, projects
 
-from infra.google.project import agent
-from infra.google.settings import ExistingSubnetwork, Project
+from config.google.infra import ExistingSubnetwork, Project
+from infra.google.project_services import agent
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
 from paths import CHECKOUT
-from tests.rig.control_plane import OWN_CLUSTER
-from tests.rig.control_plane import ray_api as ray
-from tests.rig.control_plane.nodes import Pool
-from tests.rig.control_plane.plane import Plane
+from rehearsal.control_plane import OWN_CLUSTER
+from rehearsal.control_plane import ray_dashboard as ray
+from rehearsal.control_plane.control_plane import Plane
+from rehearsal.control_plane.nodes import Pool
 
 HERE = Path(__file__).resolve().parent
 NAMESPACE = "ray"
@@ -62,7 +62,7 @@ def ray_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
         return
     with (tmp_path_factory.mktemp("ray") / "ray_api.log").open("wb") as log:
-        words = [sys.executable, "-m", "tests.rig.control_plane.ray_api"]
+        words = [sys.executable, "-m", "rehearsal.control_plane.ray_dashboard"]
         process = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     until("the Ray API's stand-in", lambda: _listens(ray.DASHBOARD))
     yield

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rehearsal.control_plane import __main__ as planes
+from rehearsal.control_plane.control_plane import Plane
+from rehearsal.google.cloud import Cloud
 from tests.engine import google_stacks
-from tests.rig.control_plane import __main__ as planes
-from tests.rig.control_plane.plane import Plane
-from tests.rig.engine import Engine
-from tests.rig.google.cloud import Cloud
+from tests.harness.pulumi_project import Engine
 from tests.unit.case import blocks, edited
 
 QUICK = {"serving.clusters.releases.r1.longest_answer_s": 30, "serving.clusters.detach_s": 0}

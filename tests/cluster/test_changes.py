@@ -16,13 +16,13 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from schema import Rule
+from config.base import Rule
+from config.serving import FurtherService
+from rehearsal.control_plane import ray_dashboard
+from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import NAMESPACE, until
-from tests.rig.control_plane import ray_api
-from tests.rig.control_plane.plane import Plane
 from tests.unit.ray_services import args, manifest
 from workloads.kubernetes.ray_service import WORKERS_ANNOTATION
-from workloads.settings import FurtherService
 
 RAY = f"/apis/ray.io/v1/namespaces/{NAMESPACE}"
 ROW = "row"
@@ -162,7 +162,7 @@ def is_head(pod: dict[str, Any], cluster: str) -> bool:
 
 def tell(**what: str) -> None:
     """The Ray API's stand-in."""
-    httpx.put(f"http://127.0.0.1:{ray_api.DASHBOARD}/stand-in", json=what, trust_env=False).raise_for_status()
+    httpx.put(f"http://127.0.0.1:{ray_dashboard.DASHBOARD}/stand-in", json=what, trust_env=False).raise_for_status()
 
 
 def refused(change: Callable[[Spec], None]) -> Spec:

@@ -13,9 +13,9 @@ from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.resources.core_v1 import Service
 
+from rehearsal.control_plane import network_namespace
+from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import A4, NAMESPACE, until
-from tests.rig.control_plane import namespace
-from tests.rig.control_plane.plane import Plane
 
 RayService = create_namespaced_resource("ray.io", "v1", "RayService", "rayservices")
 SMALL = """
@@ -105,7 +105,7 @@ def test_an_unknown_field_of_a_ray_service_is_refused(cluster: lightkube.Client,
 
 
 def test_nothing_leaves_the_namespace(plane: Plane) -> None:
-    assert namespace.sealed()
+    assert network_namespace.sealed()
     with pytest.raises(OSError, match="unreachable") as refused:
         socket.create_connection(("192.0.2.1", 443), timeout=5)  # RFC 5737: nobody's
     assert refused.value.errno == errno.ENETUNREACH

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import until
 from tests.cluster.stacks import RAY, Rehearsal, rehearsal
-from tests.rig.control_plane.plane import Plane
 
 REGION = "us-central1"
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes/entrance"

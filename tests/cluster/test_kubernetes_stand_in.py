@@ -10,10 +10,10 @@ from pathlib import Path
 import lightkube
 import pytest
 
+from rehearsal import kubernetes
+from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import NAMESPACE, until
-from tests.rig import kubernetes
-from tests.rig.control_plane.plane import Plane
-from tests.rig.engine import Engine
+from tests.harness.pulumi_project import Engine
 
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 HEAD = """

@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rig.control_plane.plane import Plane
-from workloads.dynamic import Failure
-from workloads.kubernetes import live, readiness, verdict
+from rehearsal.control_plane.control_plane import Plane
+from workloads.dynamic_provider import Failure
+from workloads.kubernetes import kube_api
+from workloads.kubernetes.readiness import ray_service as readiness
+from workloads.kubernetes.readiness import ray_service_status
 
 NAMESPACE = "waits"
 LIMIT_S = 120.0
@@ -34,10 +36,10 @@ def namespace(plane: Plane) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(live, "EVERY_S", 0.2)
+    monkeypatch.setattr(kube_api, "EVERY_S", 0.2)
     monkeypatch.setattr(readiness, "STREAMS_EVERY_S", 0.2)
     monkeypatch.setattr(readiness, "STEADY_S", 4)
-    monkeypatch.setattr(verdict, "UNDONE_AFTER_S", 4)
+    monkeypatch.setattr(ray_service_status, "UNDONE_AFTER_S", 4)
     yield
     tell(status="RUNNING", streams=0)
 
@@ -195,7 +197,7 @@ def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Pla
 def test_an_application_that_cannot_be_deployed_is_a_failure(
     plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(verdict.NOT_DEPLOYED_AFTER_S, "DEPLOY_FAILED", 4)
+    monkeypatch.setitem(ray_service_status.NOT_DEPLOYED_AFTER_S, "DEPLOY_FAILED", 4)
     tell(status="DEPLOY_FAILED")
     plane.apply(ray_service("broken"))
     with pytest.raises(Failure, match="The Serve application llm of RayService broken is DEPLOY_FAILED"):
@@ -206,7 +208,7 @@ def test_an_application_that_cannot_be_deployed_is_a_failure(
 def test_an_account_that_is_not_there_is_named(
     plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(verdict, "NOT_CREATED_AFTER_S", 4)
+    monkeypatch.setattr(ray_service_status, "NOT_CREATED_AFTER_S", 4)
     service = ray_service("nobody")
     service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
     plane.apply(service)

@@ -1,4 +1,4 @@
-"""Prod, both halves, in two regions, as a series of edits: each does what docs/operations/changes.md says, and no more.
+"""Prod, both halves, in two regions, as a series of edits: each does what docs/how-to/changes.md says, and no more.
 
 The tests go on from one another. The Google half is a stand-in; API servers, scheduler and KubeRay are real.
 """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig import google
-from tests.rig.engine import Engine
-from tests.rig.google.cloud import Cloud
+from rehearsal import google
+from rehearsal.google.cloud import Cloud
+from tests.harness.pulumi_project import Engine
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from rehearsal import google, kubernetes
+from rehearsal.google.cloud import Cloud
 from tests.golden.inventory import short
-from tests.rig import google, kubernetes
-from tests.rig.engine import Engine, Result
-from tests.rig.google.cloud import Cloud
+from tests.harness.pulumi_project import Engine, Result
 from tests.unit.case import blocks, edited
 
 GOOGLE_ALONE = {"serving": None}

@@ -2,7 +2,7 @@
 
 One stack has a pool for each edit of a pool and a region for each edit of a region, so that one preview shows many
 edits at once and tells them apart. Which field replaces is known from the provider's source, by way of
-tests/rig/google/tokens.yaml.
+rehearsal/google/resource_types.yaml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.engine.google_stacks import alone, changes, stack, unexplained, write
-from tests.rig.engine import Engine
+from tests.harness.pulumi_project import Engine
 from tests.unit.case import edited
 
 CREATE, UPDATE, REPLACE, DELETE, NOTHING = "create", "update", "replace", "delete", "nothing"

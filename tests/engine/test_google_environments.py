@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from rehearsal.google.cloud import Cloud
 from tests.engine.google_stacks import alone, changes, stack, unexplained, write
 from tests.golden.inventory import Inventory, Scenario, differences, inventory, scenarios
-from tests.rig.engine import Engine, Result
-from tests.rig.google.cloud import Cloud
+from tests.harness.pulumi_project import Engine, Result
 from tests.unit.case import edited
 
 TOKENS = {

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from rehearsal.google.cloud import Cloud, Failure
 from tests.engine.google_stacks import stack
-from tests.rig.engine import Engine
-from tests.rig.google.cloud import Cloud, Failure
+from tests.harness.pulumi_project import Engine
 
 
 def test_an_engine_that_is_killed_leaves_a_stack_that_the_next_up_completes(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.rig.engine import Engine
-from tests.rig.google.cloud import Cloud, Failure
+from rehearsal.google.cloud import Cloud, Failure
+from tests.harness.pulumi_project import Engine
 
 Inline = Callable[[str], Engine]
 CloudOf = Callable[[Engine], Cloud]

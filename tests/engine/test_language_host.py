@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from paths import CHECKOUT
-from tests.rig.engine import Engine, Result
+from tests.harness.pulumi_project import Engine, Result
 
 PROGRAM = """
 import pulumi

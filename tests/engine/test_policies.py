@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from paths import CHECKOUT
+from rehearsal import kubernetes
+from rehearsal.google.cloud import Cloud
 from tests.engine.google_stacks import stack
-from tests.rig import kubernetes
-from tests.rig.engine import Engine, Result
-from tests.rig.google.cloud import Cloud
+from tests.harness.pulumi_project import Engine, Result
 
 PACK = CHECKOUT / "policies"
 LABELS = {"environment": "prod", "owner": "serving"}

@@ -1,5 +1,5 @@
 """The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test TIER=node` and the
-other tiers of tools/check.py, ON_A_NODE)."""
+other tiers of tools/dev.py, ON_A_NODE)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ import pytest
 import yaml
 
 from paths import CHECKOUT
+from rehearsal import kubernetes
+from tests.harness.node import host
+from tests.harness.node.node import Node, node_in
+from tests.harness.pulumi_project import Engine, Result
 from tests.node.record import Page
-from tests.rig import kubernetes
-from tests.rig.engine import Engine, Result
-from tests.rig.node import machine
-from tests.rig.node.node import Node, node_in
 from tests.unit.case import edited
 
-RIG = CHECKOUT / "tests" / "rig" / "node"
+RIG = CHECKOUT / "tests" / "harness" / "node"
 FOLDER = "RAYLLM_NODE_FOLDER"
 LIMIT_S = 300
 """For a condition that only a broken cluster misses."""
@@ -39,7 +39,7 @@ PROOF = """# What runs on a node, as it was seen
 
 The `serving` half of the stack on a Kubernetes node that is real: API server, kubelet, containerd, KubeRay and Ray are
 the programs that clusters run; two CPU cores, a tiny model with random weights, GPUs that are only said to be there.
-[tests/rig/node/README.md](../../tests/rig/node/README.md) says what differs from GKE.
+[tests/harness/node/README.md](../../tests/rig/node/README.md) says what differs from GKE.
 """
 Found = TypeVar("Found")
 
@@ -140,7 +140,7 @@ class Stack:
     def cordon(self, closed: bool) -> None:
         """Whether the node takes no new pods."""
         reply = self.node.http.patch(
-            f"/api/v1/nodes/{machine.NAME}",
+            f"/api/v1/nodes/{host.NAME}",
             content=json.dumps({"spec": {"unschedulable": closed}}),
             headers={"Content-Type": "application/merge-patch+json"},
         )
@@ -252,7 +252,7 @@ def gke_controllers(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Ite
     work = tmp_path_factory.mktemp("gke")
     (work / "clusters.json").write_text(json.dumps({node.name: node.access}))
     with (work / "log").open("wb") as log:
-        words = [sys.executable, "-m", "tests.rig.control_plane.gke_controllers", str(work / "clusters.json")]
+        words = [sys.executable, "-m", "rehearsal.control_plane.gke_controllers", str(work / "clusters.json")]
         process = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     yield
     process.kill()
@@ -268,7 +268,7 @@ def first() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def stack(node: Node, gke_controllers: None, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """Up. It ends with the node."""
-    engine = Engine.inline(tmp_path_factory.mktemp("stack"), (RIG / "program.py").read_text(), stack="rig")
+    engine = Engine.inline(tmp_path_factory.mktemp("stack"), (RIG / "pulumi_program.py").read_text(), stack="rig")
     engine.environment |= {"PYTHONPATH": str(CHECKOUT), FOLDER: str(node.folder)}
     kubernetes.mount(engine.home)
     engine.init()

@@ -1,4 +1,4 @@
-"""What an edit costs those who stream meanwhile, and that it does what docs/operations/changes.md says.
+"""What an edit costs those who stream meanwhile, and that it does what docs/how-to/changes.md says.
 
 Nothing is ever lost; times are reported and not asserted. `RAYLLM_RECORD=1` writes the table to
 docs/operations/changes-counted.md.

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.harness.node import host
 from tests.node import counting
 from tests.node.conftest import Stack, until
 from tests.node.record import Page
-from tests.rig.node import machine
 
 HEAD = """# What a kill costs
 
@@ -34,11 +34,11 @@ def disk_full(stack: Stack) -> float:
     filler = Path("/var/lib/filler")
     filler.write_bytes(bytes(FILLER_MIB * 2**20))
     try:
-        machine.full(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
+        host.full(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
         until("an evicted worker", lambda: len(stack.addresses) < 2)
         return time.monotonic()
     finally:
-        machine.full(machine.DISK_GIB)
+        host.full(host.DISK_GIB)
         filler.unlink()
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from paths import CHECKOUT
-from tests.live.declared import POLICY, RAY_SERVICE
 from tests.node.conftest import Stack
 from tests.node.record import Page
-from tools.stack import LIVE
+from tools.cli import LIVE
+from verify.declared import POLICY, RAY_SERVICE
 
 
 def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:

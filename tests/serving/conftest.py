@@ -16,9 +16,9 @@ import psutil
 import pytest
 import yaml
 
-from infra.machine import computer, processes
 from paths import CHECKOUT
 from tests.unit.case import edited
+from workloads.local import host_checks, processes
 
 PORT_OFFSET = 400
 """Beside a stack `local` that may be up on this computer."""
@@ -32,7 +32,7 @@ class Clone:
 
     @property
     def mark(self) -> str:
-        return computer.mark_of("local", self.folder)
+        return host_checks.mark_of("local", self.folder)
 
     def make(self, target: str, *, ok: bool = True, **variables: str) -> str:
         """Run `make TARGET`; returns what it printed."""

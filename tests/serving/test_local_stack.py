@@ -20,11 +20,11 @@ import openai
 import psutil
 import pytest
 
-from infra.machine import processes
-from tests.live.declared import HEAD
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
-from tools.stack import LIVE
-from workloads.app import cpu_platform
+from tools.cli import LIVE
+from verify.declared import HEAD
+from workloads.local import processes
+from workloads.local.ray_runtime import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 FAST_PATH = {

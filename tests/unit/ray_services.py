@@ -7,16 +7,16 @@ from typing import Any
 import pulumi
 import yaml
 
-from environment import check
+from config.google.infra import GoogleSettings
+from config.google.scheduling import gpu_nodes, head_nodes
+from config.loader import check
+from config.sizing import workers_of
+from config.timeouts import Timeouts
 from infra.contract import ClusterSite, GpuNodeGroup, Traffic
-from infra.google.identity import SERVICE_ACCOUNTS
-from infra.google.node_groups import gpu_nodes, head_nodes
-from infra.google.settings import GoogleSettings
+from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.unit.case import blocks, edited
 from workloads.kubernetes.ray_service import RayServiceArgs, spec
 from workloads.kubernetes.secrets import HUGGING_FACE, Key
-from workloads.kubernetes.sizing import workers_of
-from workloads.kubernetes.timeouts import Timeouts
 
 
 def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:

@@ -1,7 +1,7 @@
 """Capacity: each way of having nodes says to GKE what Google asks for, and what cannot work is refused with a remedy.
 
 The invariants are written here a second time, from cluster-toolkit's preconditions and Google's documents and not from
-infra/capacity.py, and every combination that hypothesis finds is held against them.
+config/google/capacity.py, and every combination that hypothesis finds is held against them.
 """
 
 import functools
@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.accelerators import MACHINE_TYPES, CapacityKind, MachineType, machine_type
-from infra.capacity import Capacity, PoolTerms, Sizing, gke_floor, pool_terms, refusals, version_key
-from schema import Refused, Rule, Settings, parse
+from config.base import Refused, Rule, Settings, parse
+from config.google.capacity import Capacity, PoolTerms, Sizing, gke_floor, pool_terms, refusals, version_key
+from config.google.machine_types import MACHINE_TYPES, CapacityKind, MachineType, machine_type
 
 A4 = machine_type("a4-highgpu-8g")
 L4 = machine_type("g2-standard-8")

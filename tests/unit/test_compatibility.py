@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 import versions
+from config import compatibility
+from config.compatibility import NOTES, PARSERS, ROWS, Row
+from config.serving import Engine, Model, Service
+from config.vllm_arguments import NAMES
 from paths import CHECKOUT
-from tools.compat import compat, lines
-from workloads import compatibility
-from workloads.compatibility import NOTES, PARSERS, ROWS, Row
-from workloads.engine_arguments import NAMES
-from workloads.settings import Engine, Model, Service
+from tools.compatibility import compat, lines
 
 (PARSER,) = (row for row in ROWS if row.rule.id == "compatibility.unknown-parser")
 UPSTREAM = re.compile(r"ray-project/(ray|kuberay)#\d+|(ray|vllm|ray-operator)/[\w/.-]+\.(py|go)")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.machine import platform
-from infra.machine.settings import MachineSettings
-from workloads.data_path import TERMS, DataPath
-from workloads.machine import ray_head
+from config.data_path import TERMS, DataPath
+from config.local.infra import MachineSettings
+from infra.local import provision
+from workloads.local import ray_head
 
-SITE = platform.site(MachineSettings(kind="machine"), "local", Path("/checkout"))
+SITE = provision.site(MachineSettings(kind="machine"), "local", Path("/checkout"))
 
 
 def test_direct_streaming_turns_on_all_three_pillars() -> None:

@@ -9,16 +9,16 @@ import pulumi
 import pytest
 from pulumi.runtime.mocks import MockMonitor
 
+from config.google.infra import GoogleSettings
+from config.routes import HeaderRoute, HostRoute, PathRoute
+from config.timeouts import Timeouts
 from infra.contract import Address, Entrance
 from infra.google import network
-from infra.google.settings import GoogleSettings
 from tests.unit.ray_services import container, manifest, pods
 from tests.unit.test_google_settings import PUBLIC, settings
-from workloads import serve_app
+from workloads import serve_config
 from workloads.kubernetes import gateway
 from workloads.kubernetes.gateway import Backend, EntranceArgs
-from workloads.kubernetes.timeouts import Timeouts
-from workloads.routes import HeaderRoute, HostRoute, PathRoute
 
 NOTHING: Any = None
 TIMEOUTS = Timeouts(600)
@@ -117,7 +117,7 @@ def test_a_backend_policy_always_says_time_out_draining_and_rate() -> None:
 
 
 def test_a_back_end_keeps_connections_longer_than_the_load_balancer() -> None:
-    assert serve_app.KEEP_ALIVE_S > 600
+    assert serve_config.KEEP_ALIVE_S > 600
 
 
 def test_a_health_check_asks_for_what_haproxy_answers() -> None:

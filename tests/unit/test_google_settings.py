@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from environment import check
-from infra.google.settings import GoogleSettings
+from config.google.infra import GoogleSettings
+from config.loader import check
 from paths import CHECKOUT
 from tests.unit.case import blocks, edited
 

@@ -15,11 +15,12 @@ from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
 
 import versions
-from environment import check
-from infra.accelerators import MACHINE_TYPES, CapacityKind
-from infra.google.platform import provision
+from config.google import pricing
+from config.google.machine_types import MACHINE_TYPES, CapacityKind
+from config.loader import check
+from infra.google.provision import provision
 from paths import CHECKOUT
-from policies.kit import (
+from policies.base import (
     BUCKET,
     CLUSTER,
     NODE_POOL,
@@ -37,9 +38,8 @@ from policies.pack import POLICIES, STACK_POLICIES
 from policies.reliability import BUDGET, HEALTH_CHECK, SERVER_S
 from tests.golden.inventory import scenarios
 from tests.unit.case import blocks, edited
-from tests.unit.test_google_platform import Cloud
+from tests.unit.test_google_provision import Cloud
 from tests.unit.test_google_settings import PUBLIC
-from tools import cost
 from workloads.kubernetes.deploy import deploy
 
 PROVIDER = "pulumi:providers:gcp"
@@ -480,7 +480,7 @@ def test_an_environment_above_its_ceiling_is_told_by_how_much() -> None:
     assert fired(dear, "staging") == {"monthly-ceiling"}
     price = MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
     assert price is not None
-    assert f"{20 * price.usd * cost.HOURS:,.0f} USD" in dict(told(dear, "staging"))["monthly-ceiling"]
+    assert f"{20 * price.usd * pricing.HOURS:,.0f} USD" in dict(told(dear, "staging"))["monthly-ceiling"]
 
 
 def test_what_has_no_price_is_named_and_hides_nothing() -> None:

@@ -1,6 +1,6 @@
 """Prod is KubeRay's sample for this benchmark and more: nothing of the sample is missing, each difference has a reason.
 
-docs/preset.md shows the same, row by row.
+docs/reference/preset.md shows the same, row by row.
 """
 
 from __future__ import annotations
@@ -83,5 +83,5 @@ def test_the_page_shows_every_field() -> None:
         f"| `{path}` | `{value}` | {f'`{mine[path]}`' if path in mine else '-'} | {DIFFERENCES.get(path, '')} |"
         for path, value in SAMPLE.items()
     ]
-    page = (CHECKOUT / "docs" / "preset.md").read_text().splitlines()
+    page = (CHECKOUT / "docs" / "reference" / "preset.md").read_text().splitlines()
     assert [line for line in page if line.startswith("| `")] == rows

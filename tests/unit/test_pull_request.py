@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from tests.unit.listening import served
-from tests.unit.test_summary import RECORDS
-from tools import pull_request, summary
-from tools.pull_request import MARKER
+from tests.unit.test_preview import RECORDS
+from tools.preview import pull_request, render
+from tools.preview.pull_request import MARKER
 
 NUMBER = "100000000003"
 DIGEST = "a1b2c3d4e5f60718" * 4
@@ -92,7 +92,7 @@ def record(**inputs: Any) -> str:
 
 
 def comment(text: str) -> str:
-    return pull_request.render({"prod": summary.read(text)})
+    return pull_request.render({"prod": render.read(text)})
 
 
 def test_no_account_number_digest_or_credential_is_in_the_comment() -> None:
@@ -113,9 +113,9 @@ def test_redaction_leaves_costs_dates_versions_and_private_addresses_alone() -> 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_comment_holds_the_same_text_as_the_terminal(path: Path) -> None:
-    plan = summary.read(path.read_text())
+    plan = render.read(path.read_text())
     text = pull_request.render({"example": plan})
-    assert pull_request.safe(summary.summary(plan, "example")).rstrip() in text.replace("**", "")
+    assert pull_request.safe(render.summary(plan, "example")).rstrip() in text.replace("**", "")
     assert not re.search(r"\b\d{12}\b|gserviceaccount|[0-9a-f]{32}", text)
 
 
@@ -144,7 +144,7 @@ def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> No
 
 def test_the_name_of_an_environment_makes_no_markup_either() -> None:
     name = "a<b>_c_"
-    text = pull_request.render({name: summary.read(record(size="4"))})
+    text = pull_request.render({name: render.read(record(size="4"))})
     assert "### a&lt;b\\>\\_c\\_" in text
     assert "<summary>Every changed resource of a&lt;b&gt;_c_</summary>" in text
 
@@ -156,7 +156,7 @@ def named(step: int, **inputs: Any) -> str:
 
 def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
     long = "".join(named(i, **{f"a{j}": "x y " * 9 for j in range(20)}) for i in range(90))
-    plans = {"dev": summary.read(record(size="4")), "prod": summary.read(long)}
+    plans = {"dev": render.read(record(size="4")), "prod": render.read(long)}
     text = pull_request.render(plans)
     assert len(text) <= pull_request.MOST
     assert "Every changed resource of dev" in text
@@ -173,7 +173,7 @@ def test_a_comment_that_is_long_without_its_folds_is_cut_and_says_so() -> None:
 
 
 def test_all_environments_are_seen_at_a_glance() -> None:
-    at = {path.stem: summary.read(path.read_text()) for path in RECORDS}
+    at = {path.stem: render.read(path.read_text()) for path in RECORDS}
     text = pull_request.render({"prod": at["protection-off"], "dev": at["more-spot-nodes"], "staging": "it ended."})
     rows = [line for line in text.splitlines() if line.startswith("| **")]
     assert [row.split(" | ")[0] for row in rows] == ["| **dev**", "| **prod**", "| **staging**"]
@@ -185,11 +185,11 @@ def test_all_environments_are_seen_at_a_glance() -> None:
 @pytest.mark.parametrize(
     ("paths", "environments"),
     [
-        (["docs/settings.md", "tests/unit/x.py", "README.md", "infra/README.md"], []),
+        (["docs/reference/settings.md", "tests/unit/x.py", "README.md", "infra/README.md"], []),
         (["Pulumi.dev.yaml"], ["dev"]),
         (["Pulumi.local.yaml"], []),
-        (["infra/capacity.py"], ["dev", "prod"]),
-        (["environment.py"], ["dev", "prod"]),
+        (["config/google/capacity.py"], ["dev", "prod"]),
+        (["config/loader.py"], ["dev", "prod"]),
         (["locks/program.txt"], ["dev", "prod"]),
         (["Pulumi.yaml", "docs/x.md"], ["dev", "prod"]),
     ],

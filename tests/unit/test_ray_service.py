@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from config.data_path import TERMS, DataPath
+from config.sizing import fits_twice
+from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
-from workloads.app.ready import WAIT_S
-from workloads.data_path import TERMS, DataPath
-from workloads.kubernetes.budgets import least_available
-from workloads.kubernetes.ground import APP_FILES
+from workloads.kubernetes.disruption_budgets import least_available
+from workloads.kubernetes.namespace import APP_FILES
+from workloads.kubernetes.pod_scripts.startup_probe import WAIT_S
 from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
-from workloads.kubernetes.sizing import fits_twice
-from workloads.kubernetes.timeouts import Timeouts
 
 CLOUDS = ("dev", "staging", "prod")
 FIXED_FULL = {"infra.regions.0.pools.0.capacity.count": 1, "infra.regions.1.pools.0.capacity.count": 1}
@@ -140,7 +140,7 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
     for worker in workers:
         probe = worker["startupProbe"]
         _python, script, model, port, *_ = probe["exec"]["command"]
-        assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/ready.py", "8000", last)
+        assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/startup_probe.py", "8000", last)
         assert model == args(stack).service.model.id
         assert probe["timeoutSeconds"] > WAIT_S
         assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
@@ -185,7 +185,7 @@ def test_the_chain_reaches_pods_and_serve() -> None:
     assert found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "130"
     hooks = container(pods(whole)["a4"])["lifecycle"]
     assert hooks["preStop"]["exec"]["command"][-1] == "130"
-    assert "hang_up.py 8000 120 " in hooks["postStart"]["exec"]["command"][-1], "before the proxy ends, at 130"
+    assert "close_keepalive.py 8000 120 " in hooks["postStart"]["exec"]["command"][-1], "before the proxy ends, at 130"
     assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 140
     serve = whole["serveConfigV2"]
     assert serve["http_options"]["request_timeout_s"] == 100

@@ -16,14 +16,15 @@ import pytest
 import yaml
 from pulumi.dynamic.dynamic import serialize_provider
 
-from workloads.dynamic import Failure
-from workloads.kubernetes import live, readiness
-from workloads.kubernetes.live import Done, Failed, Pending, State
-from workloads.kubernetes.verdict import difference, judge
+from workloads.dynamic_provider import Failure
+from workloads.kubernetes import kube_api
+from workloads.kubernetes.kube_api import Done, Failed, Pending, State
+from workloads.kubernetes.readiness import ray_service
+from workloads.kubernetes.readiness.ray_service_status import difference, judge
 
 RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "ray_service_states.json").read_text())
-SERVICE = f"{readiness.RAY}/namespaces/serving/rayservices/svc"
-CLUSTERS = f"{readiness.RAY}/namespaces/serving/rayclusters"
+SERVICE = f"{ray_service.RAY}/namespaces/serving/rayservices/svc"
+CLUSTERS = f"{ray_service.RAY}/namespaces/serving/rayclusters"
 PODS = "/api/v1/namespaces/serving/pods"
 EVENTS = "/api/v1/namespaces/serving/events"
 SERVE = "/api/v1/namespaces/serving/services/svc-serve-svc"
@@ -191,9 +192,9 @@ def test_what_is_there_besides_is_no_difference() -> None:
 
 
 def test_streams_are_the_sessions_of_back_ends() -> None:
-    assert (readiness.streams(BUSY), readiness.streams(IDLE)) == (3, 0)
+    assert (ray_service.streams(BUSY), ray_service.streams(IDLE)) == (3, 0)
     with pytest.raises(ValueError, match="not HAProxy's"):
-        readiness.streams("<html>")
+        ray_service.streams("<html>")
 
 
 # What follows talks to an API server of a few lines.
@@ -262,9 +263,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(live, "EVERY_S", 0.01)
-    monkeypatch.setattr(readiness, "STREAMS_EVERY_S", 0.01)
-    monkeypatch.setattr(readiness, "STEADY_S", 0.2)
+    monkeypatch.setattr(kube_api, "EVERY_S", 0.01)
+    monkeypatch.setattr(ray_service, "STREAMS_EVERY_S", 0.01)
+    monkeypatch.setattr(ray_service, "STEADY_S", 0.2)
     fake = FakeApi()
     yield fake
     fake.server.shutdown()
@@ -290,10 +291,10 @@ def provider(of: type) -> Any:
     return made
 
 
-RAY_SERVICE = readiness._RayServiceProvider
-CRDS = readiness._CrdsProvider
-DRAINED = readiness._DrainedProvider
-ENTRANCE = readiness._EntranceProvider
+RAY_SERVICE = ray_service._RayServiceProvider
+CRDS = ray_service._CrdsProvider
+DRAINED = ray_service._DrainedProvider
+ENTRANCE = ray_service._EntranceProvider
 
 
 def test_a_change_that_looks_done_for_a_moment_is_waited_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +315,7 @@ def test_what_is_not_waited_for_is_declared_without_a_request(api: FakeApi) -> N
 
 
 def test_a_failure_must_last_and_then_ends_the_wait(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workloads.kubernetes.verdict.REFUSED_AFTER_S", 0.1)
+    monkeypatch.setattr("workloads.kubernetes.readiness.ray_service_status.REFUSED_AFTER_S", 0.1)
     api.put_state("refused", "ready")
     assert provider(RAY_SERVICE).create(service_props(api)).outs["status"] == "Ready"
     api.put_state("refused")
@@ -388,7 +389,7 @@ def crd(established: bool) -> dict[str, Any]:
 
 
 def test_kinds_are_waited_for_until_they_are_established(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    path = f"{readiness.CRDS}/rayservices.ray.io"
+    path = f"{ray_service.CRDS}/rayservices.ray.io"
     api.put(path, (404, {}), crd(False), crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io"]}
     assert provider(CRDS).create(props).outs["status"] == "Established"
@@ -401,8 +402,8 @@ def test_kinds_are_waited_for_until_they_are_established(api: FakeApi, capsys: p
 
 
 def test_kinds_that_do_not_come_are_named_with_what_brings_them(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "CRDS_LIMIT_S", 0.05)
-    api.put(f"{readiness.CRDS}/rayservices.ray.io", crd(True))
+    monkeypatch.setattr(ray_service, "CRDS_LIMIT_S", 0.05)
+    api.put(f"{ray_service.CRDS}/rayservices.ray.io", crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io", "serviceexports.net.gke.io"]}
     with pytest.raises(Failure) as failed:
         provider(CRDS).create(props)
@@ -432,7 +433,7 @@ def exec_user(*command: str) -> dict[str, Any]:
 
 
 def test_a_credential_plugin_is_told_of_the_cluster(api: FakeApi) -> None:
-    api.put(f"{readiness.CRDS}/a.ray.io", crd(True))
+    api.put(f"{ray_service.CRDS}/a.ray.io", crd(True))
     kubeconfig = api.kubeconfig(exec_user(sys.executable, "-c", PLUGIN))
     provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
     assert api.headers[-1]["Authorization"] == "Bearer of-v1beta1"
@@ -446,13 +447,13 @@ def test_a_missing_credential_plugin_is_named(api: FakeApi) -> None:
 
 TOGETHER = """\
 import sys, threading
-from workloads.kubernetes import live
+from workloads.kubernetes import kube_api
 sys.setswitchinterval(1e-6)
 kubeconfig = sys.stdin.read()
 start = threading.Barrier(8)
 def connect():
     start.wait()
-    with live.connected(kubeconfig):
+    with kube_api.connected(kubeconfig):
         print("connected")
 threads = [threading.Thread(target=connect) for _ in range(8)]
 for thread in threads: thread.start()
@@ -467,7 +468,7 @@ def test_clusters_are_connected_to_at_once(api: FakeApi) -> None:
     assert (done.returncode, done.stdout.count("connected")) == (0, 8), done.stderr
 
 
-EXPORT = f"{readiness.EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"
+EXPORT = f"{ray_service.EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"
 
 
 def drain_props(api: FakeApi, **more: Any) -> dict[str, Any]:
@@ -530,7 +531,7 @@ def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None
     assert provider(DRAINED).diff("i", found.outs, drain_props(api)).changes
 
 
-GONE = readiness._GoneProvider
+GONE = ray_service._GoneProvider
 
 
 def gone_props(api: FakeApi) -> dict[str, Any]:
@@ -541,7 +542,7 @@ def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """KubeRay makes one more after the last has gone."""
-    monkeypatch.setattr(readiness, "GONE_STEADY_S", 0.2)
+    monkeypatch.setattr(ray_service, "GONE_STEADY_S", 0.2)
     (cluster,) = RECORDED["ready"]["clusters"]
     there, nothing = {"items": [cluster]}, {"items": []}
     api.put(CLUSTERS, there, nothing, there, nothing)
@@ -555,7 +556,7 @@ def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
 def test_what_holds_a_service_that_goes_is_named_and_nothing_more_is_deleted(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "GONE_LIMIT_S", 0.2)
+    monkeypatch.setattr(ray_service, "GONE_LIMIT_S", 0.2)
     api.put_state("ready")
     with pytest.raises(Failure, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"):
         provider(GONE).delete("i", gone_props(api))
@@ -567,8 +568,8 @@ def test_deleting_a_wait_does_nothing(api: FakeApi) -> None:
     assert api.asked == []
 
 
-GATEWAY = f"{readiness.GATEWAY}/namespaces/serving/gateways/front"
-ROUTE = f"{readiness.GATEWAY}/namespaces/serving/httproutes/llm"
+GATEWAY = f"{ray_service.GATEWAY}/namespaces/serving/gateways/front"
+ROUTE = f"{ray_service.GATEWAY}/namespaces/serving/httproutes/llm"
 
 
 def conditions(generation: int = 1, **states: str) -> list[dict[str, Any]]:

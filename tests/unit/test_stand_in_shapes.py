@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
-from tests.rig.google import api, assigned, check, coverage, sdk, tokens
-from tests.rig.google.cloud import Cloud, Refusal
-from tests.rig.google.provider import Google
-from tests.rig.google.tokens import Token
-from tests.rig.google.wire import UNKNOWN, changes, wire
+from rehearsal.google import computed_outputs, discovery, input_checks, resource_types, sdk_schema
+from rehearsal.google.cloud import Cloud, Refusal
+from rehearsal.google.plugin import Google
+from rehearsal.google.resource_types import Token
+from rehearsal.plugin_values import UNKNOWN, changes, wire
+from tests.harness import schema_coverage
 
-ROWS = [tokens.get(name) for name in tokens.names()]
+ROWS = [resource_types.get(name) for name in resource_types.names()]
 NETWORK, SUBNETWORK = "gcp:compute/network:Network", "gcp:compute/subnetwork:Subnetwork"
 CLUSTER, POOL = "gcp:container/cluster:Cluster", "gcp:container/nodePool:NodePool"
 PROJECT = "acme"
@@ -32,7 +33,7 @@ UNCHECKED = {
 
 
 def row(name: str) -> Token:
-    return tokens.get(name)
+    return resource_types.get(name)
 
 
 @pytest.mark.parametrize("token", ROWS, ids=lambda t: t.kind)
@@ -47,21 +48,21 @@ def test_every_path_of_the_table_is_a_field_of_the_sdk(token: Token):
         *token.also,
         *token.defaults,
     }
-    assert paths - {spot.path for spot in api.every_field(token)} == set()
+    assert paths - {spot.path for spot in discovery.every_field(token)} == set()
 
 
 @pytest.mark.parametrize("token", ROWS, ids=lambda t: t.kind)
 def test_every_assigned_output_has_the_type_that_the_sdk_declares(token: Token):
-    facts = assigned.Facts(token, dict.fromkeys(token.shape.inputs, "a"), {"project": PROJECT}, serial=1)
+    facts = computed_outputs.Facts(token, dict.fromkeys(token.shape.inputs, "a"), {"project": PROJECT}, serial=1)
     facts.identify(token)
     for name, template in token.outputs.items():
         field = token.shape.outputs[name.removesuffix("?")]
-        assert_type(token, name, field.type, assigned.fill(template, facts))
+        assert_type(token, name, field.type, computed_outputs.fill(template, facts))
 
 
-def assert_type(token: Token, path: str, type_: sdk.Type, value: Any) -> None:
+def assert_type(token: Token, path: str, type_: sdk_schema.Type, value: Any) -> None:
     if type_.kind == "object":
-        known = sdk.fields(token.shape.folder, type_.name)
+        known = sdk_schema.fields(token.shape.folder, type_.name)
         for key, inner in value.items():
             assert key in known, f"{path}.{key}"
             assert_type(token, f"{path}.{key}", known[key].type, inner)
@@ -70,11 +71,15 @@ def assert_type(token: Token, path: str, type_: sdk.Type, value: Any) -> None:
         for inner in value:
             assert_type(token, path, type_.of, inner)
     else:
-        assert isinstance(value, check.PYTHON[type_.kind]), path
+        assert isinstance(value, input_checks.PYTHON[type_.kind]), path
 
 
 def test_what_the_discovery_documents_do_not_vouch_for_is_known():
-    missing = {f"{token.name} {path}" for token in ROWS for path in coverage.topmost(coverage.count(token).not_found)}
+    missing = {
+        f"{token.name} {path}"
+        for token in ROWS
+        for path in schema_coverage.topmost(schema_coverage.count(token).not_found)
+    }
     assert {m for m in missing if not any(m == u or m.startswith(f"{u}.") for u in UNCHECKED)} == set()
 
 
@@ -100,7 +105,7 @@ def test_a_body_that_google_would_refuse_is_refused_by_its_path(
     token: str, inputs: dict[str, Any], path: str, reason: str
 ):
     needed = {name: UNKNOWN for name, field in row(token).shape.inputs.items() if field.required}
-    found = dict(check.problems(row(token), {**needed, **inputs}))
+    found = dict(input_checks.problems(row(token), {**needed, **inputs}))
     assert list(found) == [path]
     assert reason in found[path]
 
@@ -146,7 +151,7 @@ def test_what_has_a_written_name_is_deleted_before_it_is_replaced(
 
 
 def test_another_project_of_the_provider_replaces_and_another_default_label_updates():
-    olds = {"project": PROJECT, "pulumiLabels": {"team": "red", **assigned.ATTRIBUTION}}
+    olds = {"project": PROJECT, "pulumiLabels": {"team": "red", **computed_outputs.ATTRIBUTION}}
     moved = diff(CLUSTER, {"name": "c"}, {"name": "c"}, olds, {"project": "other", "defaultLabels": '{"team":"red"}'})
     assert list(moved.replaces) == ["project"]
     relabelled = diff(
@@ -190,9 +195,9 @@ def test_a_preview_knows_the_inputs_and_what_the_provider_plans_and_nothing_that
 
 
 def outputs(token: str, inputs: dict[str, Any], *, preview: bool = False) -> dict[str, Any]:
-    facts = assigned.Facts(row(token), inputs, {"project": PROJECT, "region": "us-central1"})
+    facts = computed_outputs.Facts(row(token), inputs, {"project": PROJECT, "region": "us-central1"})
     facts.identify(row(token))
-    return assigned.outputs(row(token), inputs, facts, {}, preview=preview)
+    return computed_outputs.outputs(row(token), inputs, facts, {}, preview=preview)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.live import declared
-from tests.live.declared import POLICY, PROVIDER, RAY_SERVICE
-from tools import stack
-from tools.console import Stop
+from tools import cli
+from tools.bootstrap.console import Stop
+from verify import declared
+from verify.declared import POLICY, PROVIDER, RAY_SERVICE
 
 OUTPUTS = {
     "endpoint": "http://10.0.0.9",
@@ -77,4 +77,4 @@ def test_without_a_finished_up_nothing_is_declared(tmp_path: Path) -> None:
 def test_a_cluster_is_not_asked_without_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Stop, match="install kubectl"):
-        stack.verify("prod")
+        cli.verify("prod")

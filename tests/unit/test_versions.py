@@ -18,7 +18,7 @@ def locked(lock: str, package: str) -> str:
 
 
 def test_the_machine_runs_the_ray_that_this_stack_chose() -> None:
-    assert locked("machine.txt", "ray") == versions.RAY
+    assert locked("ray.txt", "ray") == versions.RAY
     assert locked("uv.txt", "uv") == versions.UV
 
 

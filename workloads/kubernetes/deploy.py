@@ -15,18 +15,18 @@ from typing import Any
 import pulumi
 from pulumi import Input, Output, ResourceOptions
 
+from config.serving import FIRST, Clusters, FurtherService, Release, Service, ServingSettings, WaitFor
+from config.sizing import workers_of
+from config.timeouts import Timeouts
 from infra.contract import ClusterSite, Entrance, Platform, Traffic
-from workloads.kubernetes import readiness
-from workloads.kubernetes.budgets import budgets
+from workloads.kubernetes.disruption_budgets import budgets
 from workloads.kubernetes.gateway import Backend, EntranceArgs, GatewayEntrance, ServiceExports, ServiceExportsArgs
-from workloads.kubernetes.ground import PRIORITY_CLASS, Ground, GroundArgs
+from workloads.kubernetes.namespace import PRIORITY_CLASS, Ground, GroundArgs
 from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNetworkArgs
 from workloads.kubernetes.provider import provider
 from workloads.kubernetes.ray_service import RayService, RayServiceArgs
+from workloads.kubernetes.readiness import ray_service as readiness
 from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, Key, secret
-from workloads.kubernetes.sizing import workers_of
-from workloads.kubernetes.timeouts import Timeouts
-from workloads.settings import FIRST, Clusters, FurtherService, Release, Service, ServingSettings, WaitFor
 
 
 def deploy(
@@ -34,7 +34,7 @@ def deploy(
 ) -> dict[str, Input[Any]]:
     """Declare everything; returns the stack's outputs."""
     clusters, entrance = serving.clusters, platform.entrance
-    assert clusters is not None, "agreement.py refuses clusters without this block"
+    assert clusters is not None, "config/cross_validation.py refuses clusters without this block"
     assert entrance is not None, "infra makes an entrance wherever it makes clusters"
     stack = _Stack(serving, clusters, platform, entrance, hugging_face_token)
     sites = [_Site(stack, site) for site in platform.sites if isinstance(site, ClusterSite)]
@@ -74,7 +74,7 @@ class _Site:
 
     def __init__(self, stack: _Stack, site: ClusterSite) -> None:
         release = stack.clusters.release(site.release)
-        assert release is not None, "agreement.py refuses a region without a release"
+        assert release is not None, "config/cross_validation.py refuses a region without a release"
         self.stack = stack
         self.site = site
         self.release = release

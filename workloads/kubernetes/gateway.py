@@ -14,10 +14,10 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from config.routes import HeaderRoute, HostRoute, PathRoute, Route
+from config.timeouts import Timeouts
 from infra.contract import Address, Entrance
 from workloads.kubernetes.ray_service import HEALTH, SERVE_PORT, digest
-from workloads.kubernetes.timeouts import Timeouts
-from workloads.routes import HeaderRoute, HostRoute, PathRoute, Route
 
 Manifest = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The RayService of one model in one region, under the KubeRay operator of GKE's Ray Operator add-on.
 
-KubeRay's own sample for this stack's benchmark is ray-service.high-throughput-gemma4.yaml; docs/preset.md compares the
-two field by field. What a change of each field does: docs/operations/changes.md.
+KubeRay's own sample for this stack's benchmark is ray-service.high-throughput-gemma4.yaml;
+docs/reference/preset.md compares the
+two field by field. What a change of each field does: docs/how-to/changes.md.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import yaml
 from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from config.data_path import TERMS
+from config.serving import STORE, Autoscaling, Release, Service
+from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, Workers, fits_twice
+from config.timeouts import Timeouts
 from infra.contract import ClusterSite, NodeGroup, Traffic
-from workloads import serve_app
-from workloads.data_path import TERMS
+from workloads import serve_config
 from workloads.kubernetes.secrets import Key
-from workloads.kubernetes.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, Workers, fits_twice
-from workloads.kubernetes.timeouts import Timeouts
-from workloads.settings import STORE, Autoscaling, Release, Service
 
 SERVE_PORT = 8000
 HEALTH = "/-/healthz"
@@ -39,7 +40,7 @@ STREAMED = {"load_format": "runai_streamer"}
 USER, GROUP = 1000, 100
 """`ray` in Ray's images."""
 APP = "/opt/rayllm"
-"""Where the ConfigMap with workloads/app is mounted."""
+"""Where the ConfigMap with pod_scripts/ is mounted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class RayServiceArgs:
     """Secret and key that hold it."""
     hugging_face_token: Key | None
     app: Input[str]
-    """Name of the ConfigMap with workloads/app: it ends with a digest, so that other code means other pods."""
+    """Name of the ConfigMap with pod_scripts/: it ends with a digest, so that other code means other pods."""
     tokens: bool
     protect: bool
     """A RayService that takes requests is not deleted and made again by an edit; drain its region first."""
@@ -147,7 +148,7 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",
         "RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_TIMEOUT_S": "15",
         # Load balancers know HAProxy, and only HAProxy knows replicas: none that leaves has to stay for half a minute.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_app.LEAVING_S),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.LEAVING_S),
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
@@ -175,11 +176,11 @@ def bounds(each: Workers) -> str:
 def _serve_config(args: RayServiceArgs) -> Input[str]:
     source: Input[str] = args.service.model.source
     if args.service.model.source.startswith(STORE):
-        assert args.site.weights_bucket is not None, "environment.py refuses `store:` without infra.model_store"
+        assert args.site.weights_bucket is not None, "config/loader.py refuses `store:` without infra.model_store"
         source = Output.format("{}/{}", args.site.weights_bucket, args.service.model.source.removeprefix(STORE))
 
     def document(source: str) -> str:
-        config = serve_app.serve_config(
+        config = serve_config.serve_config(
             args.service,
             model_source=source,
             accelerator_type=args.workers[0].group.accelerator,
@@ -292,26 +293,26 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
     }
     ports = {name: PORTS[name] for name in ("serve", "metrics")}
     container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
-    # Before a pod ends its replicas move away or finish what they have (workloads/app/leave.py).
-    leave = ["python", f"{APP}/leave.py", str(args.timeouts.leave_s)]
+    # Before a pod ends its replicas move away or finish what they have (workloads/kubernetes/pod_scripts/prestop.py).
+    leave = ["python", f"{APP}/prestop.py", str(args.timeouts.leave_s)]
     probes = {"startupProbe": _started(args), "readinessProbe": _serves()}
     hooks = {"preStop": {"exec": {"command": leave}}}
     if TERMS[args.service.data_path].haproxy:
-        # It stays beside Ray; a hook that waited for it would keep the pod from running (workloads/app/hang_up.py).
-        hang_up = f"python {APP}/hang_up.py {SERVE_PORT} {args.timeouts.detach_s} </dev/null >/dev/null 2>&1 &"
+        # It stays beside Ray; a hook that waited for it would keep the pod from running (close_keepalive.py).
+        hang_up = f"python {APP}/close_keepalive.py {SERVE_PORT} {args.timeouts.detach_s} </dev/null >/dev/null 2>&1 &"
         hooks["postStart"] = {"exec": {"command": ["sh", "-c", hang_up]}}
     return {**container, **probes, "lifecycle": hooks}
 
 
 def _started(args: RayServiceArgs) -> dict[str, Any]:
-    """The other probes begin when this one has passed (workloads/app/ready.py). It never gives up: how long weights
+    """The other probes begin when this one has passed (startup_probe.py). It never gives up: how long weights
     take is nobody's to know, and a Ray that died ends its container by itself."""
     path = ["haproxy"] if TERMS[args.service.data_path].haproxy else []
-    command = ["python", f"{APP}/ready.py", args.service.model.id, str(SERVE_PORT), *path]
+    command = ["python", f"{APP}/startup_probe.py", args.service.model.id, str(SERVE_PORT), *path]
     return {
         "exec": {"command": command},
         "periodSeconds": 5,
-        "timeoutSeconds": 25,  # more than ready.py waits
+        "timeoutSeconds": 25,  # more than startup_probe.py waits
         "failureThreshold": 10**6,
     }
 

@@ -18,8 +18,8 @@ from typing import Any
 from tests.engine.google_stacks import stack, write
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
-from tools import stack as front_door
-from tools.summary import EXPORT, NODE_POOL, RAY_SERVICE, read, summary
+from tools import cli as front_door
+from tools.preview.render import EXPORT, NODE_POOL, RAY_SERVICE, read, summary
 from workloads.kubernetes.ray_service import spec
 
 FOLDER = Path(__file__).parent

@@ -1,0 +1,325 @@
+"""GPU machine types that a pool may use: what they have, how they can be had, what they cost. One table.
+
+Shapes, disks and local SSDs: Compute Engine's "Accelerator-optimized machine family". How a type can be had: the same
+page with AI Hypercomputer's "Choose a consumption option" (2026-04-06). Driver and GKE floors: GKE's "Run GPUs in
+Standard node pools", "Deploy GPU workloads in Autopilot" and "Create an AI-optimized GKE cluster". What no source says
+is left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeVar
+
+from config.base import Rule
+
+
+class CapacityKind(StrEnum):
+    """How nodes are had; config/google/capacity.py says what each means."""
+
+    RESERVATION = "reservation"
+    CALENDAR = "calendar"
+    SPOT = "spot"
+    FLEX_START = "flex_start"
+    ON_DEMAND = "on_demand"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A GPU model."""
+
+    name: str
+    """Google's: acceleratorType, and the node label cloud.google.com/gke-accelerator."""
+    ray: str
+    """Ray's: accelerator_type of an LLMConfig (ray.util.accelerators)."""
+    memory_gib: float
+    """Of one GPU."""
+    driver_floor: int
+    """Oldest NVIDIA driver branch that runs it."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """A list price in USD for one VM and one hour, without commitments."""
+
+    usd: float
+    as_of: date
+    region: str
+    source: str
+
+
+@dataclass(frozen=True)
+class MachineShape:
+    """What every machine type has."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    boot_disk_type: str
+    """One that the type can boot from: the newer ones take no Persistent Disk."""
+
+    @property
+    def allocatable_vcpus(self) -> float:
+        """vCPUs that pods can ask for."""
+        return allocatable(self.vcpus, self.memory_gib)[0]
+
+    @property
+    def allocatable_memory_gib(self) -> float:
+        """GiB that pods can ask for."""
+        return allocatable(self.vcpus, self.memory_gib)[1]
+
+
+def allocatable(vcpus: int, memory_gib: float) -> tuple[float, float]:
+    """vCPUs and GiB that pods can ask for on such a node: all less GKE's share, on nodes of at most 110 pods, and less
+    the eviction threshold of 100 MiB ("Plan node sizes").
+
+    An upper bound of the memory: the kernel keeps about 0.3 % on top, image streaming and every DaemonSet ask for more.
+    """
+    return vcpus - _share(vcpus, CPU_RESERVED), memory_gib - _share(memory_gib, MEMORY_RESERVED) - 100 / 1024
+
+
+CPU_RESERVED = ((1, 0.06), (2, 0.01), (4, 0.005), (float("inf"), 0.0025))
+MEMORY_RESERVED = ((4, 0.25), (8, 0.20), (16, 0.10), (128, 0.06), (float("inf"), 0.02))
+"""What GKE keeps, piece by piece: up to so many vCPUs or GiB, that share of the piece."""
+
+
+def _share(amount: float, pieces: Iterable[tuple[float, float]]) -> float:
+    kept, low = 0.0, 0.0
+    for high, share in pieces:
+        kept += max(min(amount, high) - low, 0) * share
+        low = high
+    return kept
+
+
+@dataclass(frozen=True)
+class MachineType(MachineShape):
+    """A machine type with GPUs."""
+
+    accelerator: Accelerator
+    gpus: int
+    kinds: frozenset[CapacityKind]
+    """How it can be had at all."""
+    gke_floor: str | None = None
+    """Oldest GKE version whose nodes run it; None where every version that is still offered does."""
+    local_ssds: int = 0
+    """Local SSDs that come with it, 375 GiB each. G2 and G4 take some on request; this stack asks for none."""
+    rdma: bool = False
+    """RDMA network cards (RoCE) beside the gVNIC: of use only to a replica that spans nodes."""
+    compact_placement: bool = False
+    """VMs placed close together gain something, as they talk to one another at more than a gVNIC's speed."""
+    zones: tuple[str, ...] = ()
+    """Where it is known to be; not complete, and empty where nothing was looked up."""
+    prices: Mapping[CapacityKind, Price] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Known list prices; a kind that is missing has an unknown one."""
+
+    @property
+    def gpu_memory_gib(self) -> float:
+        """Of all its GPUs together."""
+        return self.gpus * self.accelerator.memory_gib
+
+    @property
+    def local_ssd_gib(self) -> int:
+        """Of all its local SSDs together."""
+        return 375 * self.local_ssds
+
+    def price(self, kind: CapacityKind) -> Price | None:
+        """The list price of an hour; None where it is unknown."""
+        return self.prices.get(kind)
+
+
+L4 = Accelerator("nvidia-l4", "L4", 24, 535)
+RTX_PRO_6000 = Accelerator("nvidia-rtx-pro-6000", "RTX-PRO-6000", 96, 580)
+H100 = Accelerator("nvidia-h100-80gb", "H100", 80, 535)
+H100_MEGA = Accelerator("nvidia-h100-mega-80gb", "H100", 80, 535)
+H200 = Accelerator("nvidia-h200-141gb", "H200", 141, 550)
+B200 = Accelerator("nvidia-b200", "B200", 180, 570)
+
+HYPERDISK = "hyperdisk-balanced"
+PERSISTENT_DISK = "pd-balanced"
+
+EVERY_KIND = frozenset(CapacityKind)
+WITHOUT_CALENDAR = EVERY_KIND - {CapacityKind.CALENDAR}
+WITHOUT_ON_DEMAND = EVERY_KIND - {CapacityKind.ON_DEMAND}
+SPOT_OR_FLEX_START = frozenset({CapacityKind.SPOT, CapacityKind.FLEX_START})
+
+# skypilot-org/skypilot-catalog, catalogs/v8/gcp/vms.csv (undated)
+A3_HIGH_ZONES = """
+    asia-east1-c asia-northeast1-b asia-south1-c asia-south2-b asia-southeast1-b asia-southeast1-c
+    australia-southeast1-c europe-north1-c europe-west1-b europe-west1-c europe-west3-c europe-west4-b europe-west4-c
+    europe-west9-c us-central1-a us-central1-b us-central1-c us-east4-a us-east4-b us-east4-c us-east5-a us-west1-a
+    us-west1-b us-west4-a
+"""
+A3_MEGA_ZONES = """
+    asia-east1-c asia-northeast1-b asia-southeast1-b asia-southeast1-c australia-southeast1-c europe-north1-c
+    europe-west1-b europe-west1-c europe-west3-c europe-west4-b europe-west4-c us-central1-a us-central1-b
+    us-central1-c us-east4-a us-east4-b us-east4-c us-east5-a us-west1-a us-west1-b us-west4-a
+"""
+A3_ULTRA_ZONES = """
+    asia-south1-b asia-south2-c europe-west1-b europe-west4-a us-central1-b us-east4-b us-east5-a us-south1-b
+    us-west1-c
+"""
+A4_ZONES = """
+    asia-northeast1-b asia-southeast1-b europe-north1-b europe-west4-b us-central1-b us-east1-b us-east4-b
+    us-south1-b us-west2-c us-west3-b us-west3-c
+"""
+
+
+def _prices(**usd: float) -> Mapping[CapacityKind, Price]:
+    source = "Google's price page, read second hand"
+    return MappingProxyType(
+        {CapacityKind(kind): Price(price, date(2026, 9, 1), "us-central1", source) for kind, price in usd.items()}
+    )
+
+
+def _g2(vcpus: int, gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"g2-standard-{vcpus}",
+        vcpus,
+        4 * vcpus,
+        PERSISTENT_DISK,
+        accelerator=L4,
+        gpus=gpus,
+        kinds=WITHOUT_CALENDAR,
+        prices=_prices(**usd),
+    )
+
+
+def _g4(gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"g4-standard-{48 * gpus}",
+        48 * gpus,
+        180 * gpus,
+        HYPERDISK,
+        accelerator=RTX_PRO_6000,
+        gpus=gpus,
+        kinds=WITHOUT_CALENDAR,
+        gke_floor="1.34.0-gke.1662000",
+        prices=_prices(**usd),
+    )
+
+
+def _a3_high(gpus: int, **usd: float) -> MachineType:
+    return MachineType(
+        f"a3-highgpu-{gpus}g",
+        26 * gpus,
+        234 * gpus,
+        PERSISTENT_DISK,
+        accelerator=H100,
+        gpus=gpus,
+        kinds=EVERY_KIND if gpus == 8 else SPOT_OR_FLEX_START,
+        gke_floor="1.28.6-gke.1369000",
+        local_ssds=2 * gpus,
+        compact_placement=gpus == 8,
+        zones=tuple(A3_HIGH_ZONES.split()),
+        prices=_prices(**usd),
+    )
+
+
+MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            _g2(4, 1),
+            _g2(8, 1, on_demand=0.8536, spot=0.5121),
+            _g2(12, 1),
+            _g2(16, 1),
+            _g2(24, 2),
+            _g2(32, 1),
+            _g2(48, 4),
+            _g2(96, 8),
+            _g4(1, on_demand=4.50, spot=1.74),
+            _g4(2),
+            _g4(4),
+            _g4(8),
+            _a3_high(1),
+            _a3_high(2),
+            _a3_high(4),
+            _a3_high(8, on_demand=88.49, spot=52.96, flex_start=38.32),
+            MachineType(
+                "a3-megagpu-8g",
+                208,
+                1872,
+                PERSISTENT_DISK,
+                accelerator=H100_MEGA,
+                gpus=8,
+                kinds=EVERY_KIND,
+                gke_floor="1.28.9-gke.1250000",
+                local_ssds=16,
+                compact_placement=True,
+                zones=tuple(A3_MEGA_ZONES.split()),
+            ),
+            # The price page has an on-demand price too (84.81); the machine page says reserved, spot or flex-start.
+            MachineType(
+                "a3-ultragpu-8g",
+                224,
+                2952,
+                HYPERDISK,
+                accelerator=H200,
+                gpus=8,
+                kinds=WITHOUT_ON_DEMAND,
+                gke_floor="1.31.4-gke.1183000",
+                local_ssds=32,
+                rdma=True,
+                compact_placement=True,
+                zones=tuple(A3_ULTRA_ZONES.split()),
+                prices=_prices(spot=50.87),
+            ),
+            MachineType(
+                "a4-highgpu-8g",
+                224,
+                3968,
+                HYPERDISK,
+                accelerator=B200,
+                gpus=8,
+                kinds=WITHOUT_ON_DEMAND,
+                gke_floor="1.32.1-gke.1729000",
+                local_ssds=32,
+                rdma=True,
+                compact_placement=True,
+                zones=tuple(A4_ZONES.split()),
+                prices=_prices(spot=39.63, flex_start=64.44, calendar=90.22),
+            ),
+        )
+    }
+)
+"""The table, by machine type."""
+
+SYSTEM_MACHINE_TYPES: Mapping[str, MachineShape] = MappingProxyType(
+    {
+        (name := f"{family}-standard-{vcpus}"): MachineShape(name, vcpus, 4 * vcpus, disk)
+        for family, disk in (("e2", PERSISTENT_DISK), ("n2", PERSISTENT_DISK), ("n4", HYPERDISK))
+        for vcpus in (4, 8, 16, 32)
+    }
+)
+"""Machine types without GPUs, for Ray heads and controllers."""
+
+UNKNOWN = Rule(
+    "accelerators.unknown-machine-type",
+    wrong="machine type `{name}` is not known here",
+    why="what nodes have, cost and how they can be had comes from config/google/machine_types.py",
+    instead="write one of {close}, or add it to that table",
+)
+
+Row = TypeVar("Row", bound=MachineShape)
+
+
+def machine_type(name: str) -> MachineType:
+    """The machine type with GPUs of that name; refuses an unknown one with the closest."""
+    return _row(name, MACHINE_TYPES)
+
+
+def system_machine_type(name: str) -> MachineShape:
+    """The machine type without GPUs of that name; refuses an unknown one with the closest."""
+    return _row(name, SYSTEM_MACHINE_TYPES)
+
+
+def _row(name: str, table: Mapping[str, Row]) -> Row:
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, table, n=3) or list(table)
+    raise UNKNOWN.refusal(name=name, close=", ".join(close))

@@ -1,0 +1,253 @@
+"""Names and labels of cloud resources: `environment-region-role`, checked against what Google takes, never cut.
+
+Two different (environment, region, role) never give one name: an environment has no hyphen, a region has Google's form,
+and a role never begins like one. A resource that is not of a region has no region in its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from pydantic_core import PydanticCustomError
+
+from config.base import Rule
+
+
+class Kind(StrEnum):
+    """What carries a name, in the words of a refusal."""
+
+    ADDRESS = "address"
+    BUCKET = "bucket"
+    CERTIFICATE = "certificate"
+    CLUSTER = "cluster"
+    CRYPTO_KEY = "key"
+    DNS_AUTHORIZATION = "DNS authorization"
+    DNS_ZONE = "DNS zone"
+    FIREWALL = "firewall rule"
+    HEALTH_CHECK = "health check"
+    KEY_RING = "key ring"
+    MEMBERSHIP = "fleet membership"
+    NAT = "Cloud NAT"
+    NETWORK = "network"
+    NODE_POOL = "node pool"
+    RAY_SERVICE = "RayService"
+    REDIS = "Redis instance"
+    REPOSITORY = "repository"
+    RESOURCE_POLICY = "resource policy"
+    ROUTER = "router"
+    SECONDARY_RANGE = "secondary range"
+    SECRET = "secret"
+    SECURITY_POLICY = "security policy"
+    SERVICE_ACCOUNT = "service account"
+    SUBNETWORK = "subnetwork"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How long a name may be. The characters need no column: what `name` makes is lowercase letters, digits and inner
+    hyphens, a letter first, and every kind takes that."""
+
+    longest: int
+    source: str
+    short_region: bool = False
+    """The region is written as `region_code` writes it, where little room is left or the project is in the name."""
+
+
+COMPUTE = Limit(63, "compute.v1: RFC 1035 label")
+
+LIMITS: Mapping[Kind, Limit] = MappingProxyType(
+    {
+        Kind.ADDRESS: COMPUTE,
+        Kind.BUCKET: Limit(63, "Cloud Storage, Bucket names", short_region=True),
+        Kind.CERTIFICATE: Limit(64, "hashicorp/google, certificate_manager_certificate"),
+        Kind.CLUSTER: Limit(40, "container.v1, Cluster.name"),
+        Kind.CRYPTO_KEY: Limit(63, "cloudkms.v1, cryptoKeyId"),
+        Kind.DNS_AUTHORIZATION: Limit(64, "hashicorp/google, certificate_manager_dns_authorization"),
+        Kind.DNS_ZONE: Limit(63, "dns.v1, ManagedZone.name"),
+        Kind.FIREWALL: COMPUTE,
+        Kind.HEALTH_CHECK: COMPUTE,
+        Kind.KEY_RING: Limit(63, "cloudkms.v1, keyRingId"),
+        Kind.MEMBERSHIP: Limit(63, "gkehub.v1, membershipId"),
+        Kind.NAT: COMPUTE,
+        Kind.NETWORK: COMPUTE,
+        Kind.NODE_POOL: Limit(40, "hashicorp/google, container_node_pool: name_prefix of 31 and 9 more"),
+        # 63 less "-serve-svc", less the six characters of a RayCluster's suffix.
+        Kind.RAY_SERVICE: Limit(47, "ray-project/kuberay, MaxRayServiceNameLength"),
+        Kind.REDIS: Limit(40, "redis.v1, instanceId"),
+        Kind.REPOSITORY: Limit(63, "assumed: artifactregistry.v1 gives no length"),
+        Kind.RESOURCE_POLICY: COMPUTE,
+        Kind.ROUTER: COMPUTE,
+        Kind.SECONDARY_RANGE: COMPUTE,
+        Kind.SECRET: Limit(255, "secretmanager.v1, secretId"),
+        Kind.SECURITY_POLICY: COMPUTE,
+        Kind.SERVICE_ACCOUNT: Limit(30, "iam.v1, CreateServiceAccountRequest.accountId", short_region=True),
+        Kind.SUBNETWORK: COMPUTE,
+    }
+)
+
+SHORTEST_SERVICE_ACCOUNT = 6
+
+TOO_LONG = Rule(
+    "names.too-long",
+    wrong="the {kind} would be called {name}, {length} characters",
+    why="at most {longest} are taken, and names are never cut because two could become one",
+    instead="make {parts} shorter by {over}",
+)
+ENVIRONMENT = Rule(
+    "names.environment",
+    wrong="the environment (the stack) is called {environment}",
+    why="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
+    instead="call it {better}, and its file Pulumi.{better}.yaml",
+)
+REGION = Rule(
+    "names.region",
+    wrong="{region} does not look like a Google region",
+    why="a region is a continent, a direction and a number",
+    instead="write one such as us-central1, or add the new continent to config/google/name_limits.py",
+)
+ROLE = Rule(
+    "names.role",
+    wrong="`{role}` is to be the last part of a name",
+    why="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
+    instead="write one such as {better}",
+)
+COLLISION = Rule(
+    "names.collision",
+    wrong="{first} and {second} would both be a {kind} called {name}",
+    why="only one of them can have it",
+    instead="give one of them another name",
+)
+LABEL = Rule(
+    "names.label",
+    wrong="label {key} would be {value}",
+    why="labels are 1 to 63 lowercase letters, digits, hyphens and underscores, a letter or digit first and last",
+    instead="write one such as {better}",
+)
+
+CONTINENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "africa": "af",
+        "asia": "as",
+        "australia": "au",
+        "europe": "eu",
+        "me": "me",
+        "northamerica": "na",
+        "southamerica": "sa",
+        "us": "us",
+    }
+)
+DIRECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "central": "c",
+        "east": "e",
+        "north": "n",
+        "northeast": "ne",
+        "northwest": "nw",
+        "south": "s",
+        "southeast": "se",
+        "southwest": "sw",
+        "west": "w",
+    }
+)
+_REGIONS = """
+africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2
+asia-southeast1 asia-southeast2 asia-southeast3 australia-southeast1 australia-southeast2 europe-central2 europe-north1
+europe-north2 europe-southwest1 europe-west1 europe-west2 europe-west3 europe-west4 europe-west6 europe-west8
+europe-west9 europe-west10 europe-west12 me-central1 me-central2 me-west1 northamerica-northeast1
+northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west1 us-central1 us-east1 us-east4 us-east5
+us-south1 us-west1 us-west2 us-west3 us-west4 us-west8
+"""
+REGIONS = tuple(_REGIONS.split())
+"""Those that were known in November 2026; another one is a warning, as new ones come."""
+_REGION = re.compile(rf"({'|'.join(CONTINENTS)})-({'|'.join(DIRECTIONS)})([1-9][0-9]?)")
+_CODE = re.compile(rf"(?:{'|'.join(CONTINENTS.values())})(?:{'|'.join(DIRECTIONS.values())})[1-9][0-9]?")
+_ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*")
+_ROLE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+
+
+def region_code(region: str) -> str:
+    """A region in four to six characters, the same for ever: us-central1 is usc1, northamerica-northeast1 is nane1."""
+    found = _REGION.fullmatch(region)
+    if found is None:
+        raise REGION.refusal(region=region)
+    continent, direction, number = found.groups()
+    return CONTINENTS[continent] + DIRECTIONS[direction] + number
+
+
+def name(kind: Kind, environment: str, role: str, region: str | None = None, project: str | None = None) -> str:
+    """`environment-region-role` for a resource of `kind`; refuses what cannot be a name.
+
+    `region` None: the resource is not of a region. A bucket's name is the whole world's, so it alone begins with its
+    `project`, set off by two hyphens, which no other part has.
+    """
+    limit = LIMITS[kind]
+    if not _ENVIRONMENT.fullmatch(environment):
+        raise ENVIRONMENT.refusal(environment=environment, better=_plain(environment, "") or "dev")
+    if not _ROLE.fullmatch(role) or _REGION.match(role) or _CODE.fullmatch(role.partition("-")[0]):
+        raise ROLE.refusal(role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))
+    place = [] if region is None else [region_code(region) if limit.short_region else _region(region)]
+    made = "-".join([environment, *place, role])
+    if kind is Kind.BUCKET:
+        if project is None:
+            raise ValueError("a bucket's name begins with its project")
+        made = f"{project}--{made}"
+    if len(made) > limit.longest:
+        parts = (
+            "the environment's name" if region is None else "the environment's or, where you gave one, the pool's name"
+        )
+        parts += " or the project's id" if kind is Kind.BUCKET else ""
+        raise TOO_LONG.refusal(
+            kind=kind, name=made, length=len(made), longest=limit.longest, parts=parts, over=len(made) - limit.longest
+        )
+    if kind is Kind.SERVICE_ACCOUNT and len(made) < SHORTEST_SERVICE_ACCOUNT:
+        raise ValueError(f"a service account's name has {SHORTEST_SERVICE_ACCOUNT} characters or more, not {made}")
+    return made
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name, and what asks for it in words a person has written (`infra.regions[0].pools[1]`)."""
+
+    kind: Kind
+    name: str
+    asked_by: str
+    within: str = ""
+    """Where it must be the only one: a cluster for a node pool, a region for a router; empty for the whole project."""
+
+
+def collisions(named: Iterable[Named]) -> Iterator[PydanticCustomError]:
+    """A refusal for each name that a second thing asks for."""
+    first: dict[tuple[Kind, str, str], Named] = {}
+    for one in named:
+        holder = first.setdefault((one.kind, one.within, one.name), one)
+        if holder is not one:
+            yield COLLISION.refusal(kind=one.kind, name=one.name, first=holder.asked_by, second=one.asked_by)
+
+
+def labels(environment: str, owner: str, stack_version: str) -> dict[str, str]:
+    """What every resource carries, in a form that both Google and Kubernetes take.
+
+    Labels hold no dots, so those of a version become underscores: 1.4.0 is 1_4_0.
+    """
+    made = {"environment": environment, "owner": owner, "stack-version": stack_version.replace(".", "_")}
+    for key, value in made.items():
+        if not _LABEL.fullmatch(value):
+            raise LABEL.refusal(
+                key=key, value=value or "empty", better=_plain(value, "-")[:63].strip("-") or "platform"
+            )
+    return made
+
+
+def _region(region: str) -> str:
+    region_code(region)
+    return region
+
+
+def _plain(text: str, gap: str) -> str:
+    """`text` in lowercase letters and digits, a letter first, with `gap` for what lies between."""
+    return re.sub(r"[^a-z0-9]+", gap, re.sub(r"^[^a-z]+", "", text.lower())).strip("-")

@@ -1,0 +1,72 @@
+"""The bucket that holds model weights, and who may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ResourceOptions
+from pulumi_gcp import storage
+
+from config.google.infra import ExistingBucket, NewBucket, Project
+from config.google.resource_names import Names
+from infra.google.service_accounts import SERVICE_ACCOUNTS, principal
+
+WEEK_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class ModelStoreArgs:
+    names: Names
+    project: Project
+    store: NewBucket | ExistingBucket
+    key: str | None
+    protect: bool
+    enabled: Sequence[pulumi.Resource]
+    clusters: Sequence[pulumi.Resource]
+    """The workers' principal exists once one of them does."""
+
+
+class ModelStore(pulumi.ComponentResource):
+    """Makes: a bucket without public access whose deleted objects can be had back for a week (or takes an existing
+    one); the workers' right to read it.
+
+    Does not: fill it, or let the head, the nodes or anyone else read it.
+    Replaces: the bucket, when its location changes; Google and Pulumi refuse while it is protected or holds anything.
+    """
+
+    def __init__(self, name: str, args: ModelStoreArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:ModelStore", name, {}, opts)
+        match args.store:
+            case NewBucket() as new:
+                bucket = self._bucket(args, new).name
+            case ExistingBucket() as existing:
+                bucket = pulumi.Output.from_input(existing.name)
+        self.reader = storage.BucketIAMMember(
+            f"{args.names.bucket()}-workers",
+            bucket=bucket,
+            role="roles/storage.objectViewer",
+            member=principal(args.project, SERVICE_ACCOUNTS.namespace, SERVICE_ACCOUNTS.worker),
+            opts=ResourceOptions(parent=self, depends_on=list(args.clusters)),
+        )
+        self.url = pulumi.Output.concat("gs://", bucket)
+        self.register_outputs({})
+
+    def _bucket(self, args: ModelStoreArgs, new: NewBucket) -> storage.Bucket:
+        name = args.names.bucket()
+        return storage.Bucket(
+            name,
+            name=name,
+            location=new.location,
+            uniform_bucket_level_access=True,
+            public_access_prevention="enforced",
+            soft_delete_policy={"retention_duration_seconds": WEEK_S},
+            lifecycle_rules=[{"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 7}}],
+            encryption={"default_kms_key_name": args.key} if args.key else None,
+            force_destroy=False,
+            deletion_policy="PREVENT" if args.protect else "DELETE",
+            opts=ResourceOptions(
+                parent=self, protect=args.protect, delete_before_replace=True, depends_on=list(args.enabled)
+            ),
+        )

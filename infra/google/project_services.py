@@ -1,0 +1,113 @@
+"""What must be on in the project before anything else: APIs, and the service agents that get rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ResourceOptions
+from pulumi_gcp import projects
+
+from config.google.infra import DirectImages, GoogleSettings, ManagedCertificate, Project, SharedNetwork
+
+API = "googleapis.com"
+AGENTS: Mapping[str, str] = {
+    "artifactregistry": "gcp-sa-artifactregistry",
+    "compute": "compute-system",
+    "container": "container-engine-robot",
+    "multiclusteringress": "gcp-sa-multiclusteringress",
+    "multiclusterservicediscovery": "gcp-sa-mcsd",
+    "redis": "cloud-redis",
+    "storage": "gs-project-accounts",
+}
+"""Service -> domain of its service agent, which acts on everybody's behalf (IAM, "Service agents")."""
+
+
+@dataclass(frozen=True)
+class ProjectServicesArgs:
+    project: Project
+    apis: tuple[str, ...]
+    """Short names, such as container."""
+    agents: tuple[str, ...]
+    """Short names of services whose agent is made now, because something is granted to it."""
+
+
+class ProjectServices(pulumi.ComponentResource):
+    """Makes: the enabling of each API; the service agents that get rights.
+
+    Does not: disable an API when it goes, as others may use it.
+    Replaces: nothing; an API that is taken out stays on.
+    """
+
+    def __init__(self, name: str, args: ProjectServicesArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:ProjectServices", name, {}, opts)
+        child = ResourceOptions(parent=self)
+        self._enabled = {
+            api: projects.Service(
+                api, project=args.project.id, service=f"{api}.{API}", disable_on_destroy=False, opts=child
+            )
+            for api in args.apis
+        }
+        self._agents = {
+            service: projects.ServiceIdentity(
+                f"{service}-agent",
+                project=args.project.id,
+                service=f"{service}.{API}",
+                opts=ResourceOptions(parent=self, depends_on=[self._enabled[service]]),
+            )
+            for service in args.agents
+        }
+        self.register_outputs({})
+
+    def enabled(self, *apis: str) -> list[pulumi.Resource]:
+        """What must exist before these APIs are used, or something is granted to their agents."""
+        return [*(self._enabled[api] for api in apis), *(self._agents[api] for api in apis if api in self._agents)]
+
+
+def agent(project: Project, service: str) -> str:
+    """The agent of a service, as an IAM member."""
+    return f"serviceAccount:service-{project.number}@{AGENTS[service]}.iam.gserviceaccount.com"
+
+
+def apis(settings: GoogleSettings) -> tuple[str, ...]:
+    """The APIs that these settings need."""
+    gateway = settings.gateway
+    needed = {
+        "cloudresourcemanager",
+        "compute",
+        "container",
+        "iam",
+        "logging",
+        "monitoring",
+        "secretmanager",
+        "storage",
+    }
+    if settings.multi_cluster:  # multi-cluster Services are found through Cloud DNS
+        needed |= {"dns", "gkehub", "multiclusteringress", "multiclusterservicediscovery", "trafficdirector"}
+    if gateway.dns_zone is not None or isinstance(gateway.certificate, ManagedCertificate):
+        needed |= {"dns"}
+    if gateway.certificate is not None:
+        needed |= {"certificatemanager"}
+    if settings.head_state is not None:
+        needed |= {"redis"}
+    if not isinstance(settings.images, DirectImages):
+        needed |= {"artifactregistry"}
+    if settings.image_streaming:
+        needed |= {"containerfilesystem"}
+    if settings.encryption_keys:
+        needed |= {"cloudkms"}
+    return tuple(sorted(needed))
+
+
+def agents(settings: GoogleSettings) -> tuple[str, ...]:
+    """The services whose agent is granted something here. Those of Compute Engine and Cloud Storage come with the
+    API and with the first bucket."""
+    needed: set[str] = set()
+    if settings.multi_cluster:
+        needed |= {"multiclusteringress"}
+    if isinstance(settings.network, SharedNetwork):
+        needed |= {"container"} | ({"multiclusterservicediscovery"} if settings.multi_cluster else set())
+    if settings.encryption_keys:
+        needed |= {service for _, service in settings.key_uses} - {"compute", "storage"}
+    return tuple(sorted(needed))

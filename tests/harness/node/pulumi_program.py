@@ -1,0 +1,86 @@
+"""A Pulumi program: the workloads half of this stack, as it is, on a real node instead of a GKE cluster.
+
+`infra/contract.py` is filled in by hand, where infra/google fills it in otherwise. Settings come as the stack's
+`rayllm:serving`, like everybody's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pulumi
+from pulumi import Output
+
+from config.base import parse
+from config.google.scheduling import GPU_TAINT, POOL_LABEL
+from config.serving import ServingSettings
+from infra.contract import Address, ClusterSite, Entrance, GpuNodeGroup, HeadState, NodeGroup, Platform, Traffic
+from infra.google.service_accounts import SERVICE_ACCOUNTS
+from tests.harness.node import host, node
+from workloads.kubernetes.deploy import deploy
+
+FOLDER = Path(os.environ["RAYLLM_NODE_FOLDER"])
+SELECTOR = {POOL_LABEL: node.POOL}
+
+
+def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
+    """One cluster of one node, which stands for several of a size that pods take whole. `fixed`: as many as replicas
+    need, and none beyond."""
+    gpus = GpuNodeGroup(
+        name=node.POOL,
+        node_selector=SELECTOR,
+        tolerations=(GPU_TAINT,),
+        machine_type="rig",
+        vcpus=4,
+        memory_gib=16,
+        min_nodes=0,
+        max_nodes=3,
+        gpus_per_node=1,
+        fixed=fixed,
+    )
+    head = NodeGroup(
+        name=node.POOL,
+        node_selector=SELECTOR,
+        tolerations=(GPU_TAINT,),
+        machine_type="rig",
+        vcpus=8,
+        memory_gib=32,
+        min_nodes=1,
+        max_nodes=1,
+    )
+    site = ClusterSite(
+        name="rig",
+        region="rig",
+        cluster_id=Output.from_input("rig"),
+        kubeconfig=Output.from_input((FOLDER / "admin.kubeconfig").read_text()),
+        head_nodes=head,
+        gpu_nodes=(gpus,),
+        service_accounts=SERVICE_ACCOUNTS,
+        weights_bucket=None,
+        head_state=HeadState(Output.from_input(f"{host.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
+        image_repository=None,
+        traffic=traffic,
+        release=release,
+    )
+    entrance = Entrance(
+        config_site="rig",
+        gateway_class="gke-l7-rilb",
+        proxy_ranges=(f"{host.ADDRESS}/32",),
+        addresses=(Address("rig", "rig", Output.from_input(host.ADDRESS)),),
+        hostname=None,
+        certificate=None,
+        security_policy=None,
+        dns_zone=None,
+    )
+    return Platform("rig", (site,), entrance)
+
+
+if __name__ == "__main__":
+    config = pulumi.Config("rayllm")
+    serving = parse(ServingSettings, "serving", json.loads(config.require("serving")))
+    traffic = Traffic(config.get("traffic") or "active")
+    made = platform(traffic, config.get("release") or "", fixed=config.get_bool("fixed") or False)
+    for name, value in deploy(serving, made, None).items():
+        pulumi.export(name, value)

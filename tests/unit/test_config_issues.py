@@ -1,0 +1,37 @@
+"""Every rule has a case: settings that break it, and it alone, refused with a sentence that says what to write.
+
+Cases of one part of the settings lie in a module `issues_<part>.py` beside this one; this collects them.
+"""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from config.base import Refused, Rule
+from config.loader import check
+from tests.unit.case import Case
+
+CASES: list[Case] = [
+    case
+    for module in sorted(Path(__file__).parent.glob("issues_*.py"))
+    for case in importlib.import_module(f"tests.unit.{module.stem}").CASES
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_settings_that_cannot_work_are_refused_with_a_remedy(case: Case) -> None:
+    check(case.stack, case.base())
+    with pytest.raises(Refused) as refused:
+        check(case.called or case.stack, case.broken())
+    assert refused.value.rules == (case.rule,)
+    (sentence,) = refused.value.sentences
+    for word in case.says:
+        assert word in sentence
+    assert not re.search(r"\{\w+\}", sentence), "a fact was not filled in"
+    assert sentence.endswith(".")
+
+
+def test_every_rule_has_a_case() -> None:
+    assert set(Rule.registry) - {case.rule for case in CASES} == set()

@@ -1,0 +1,21 @@
+"""Generated pages are current, and every setting and rule says what it means."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.docs import pages
+
+PAGES = pages()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_is_what_the_code_says(page: Path) -> None:
+    assert page.read_text() == PAGES[page], "run `make docs`"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    (settings,) = (content for page, content in PAGES.items() if page.name == "settings.md")
+    rows = [line for line in settings.splitlines() if line.startswith("| `")]
+    assert rows
+    assert [row for row in rows if row.rstrip(" |").endswith("|")] == []

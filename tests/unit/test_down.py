@@ -1,0 +1,117 @@
+"""An environment in a cloud is taken down by somebody who types its name, in the project that its file names."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tools import cli
+from tools.bootstrap.console import Stop
+from tools.stack_context import Ground
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def touched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What got past the question."""
+    found: list[str] = []
+
+    def ready(name: str, **_: bool) -> None:
+        found.append(name)
+        raise InterruptedError
+
+    monkeypatch.delenv("YES", raising=False)
+    monkeypatch.setattr(cli, "_ready", ready)
+    return found
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, typed: str, name: str = "prod") -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(typed + "\n"))
+    cli.down(name)
+
+
+@pytest.mark.parametrize("typed", ["", "yes", "staging", "PROD"])
+def test_another_word_touches_nothing(monkeypatch: pytest.MonkeyPatch, touched: list[str], typed: str) -> None:
+    with pytest.raises(Stop, match="nothing was touched"):
+        answered(monkeypatch, typed)
+    assert touched == []
+
+
+def test_its_name_goes_on(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+    with pytest.raises(InterruptedError):
+        answered(monkeypatch, "prod")
+    assert touched == ["prod"]
+
+
+def test_nobody_there_is_refused(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("prod\n"))
+    with pytest.raises(Stop, match="YES=prod"):
+        cli.down("prod")
+    assert touched == []
+
+
+@pytest.mark.parametrize("yes", ["1", "staging"])
+def test_the_yes_of_another_command_or_environment_is_none(
+    monkeypatch: pytest.MonkeyPatch, touched: list[str], yes: str
+) -> None:
+    monkeypatch.setenv("YES", yes)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(Stop, match="YES=prod"):
+        cli.down("prod")
+    assert touched == []
+
+
+def test_a_pipeline_names_it_in_advance(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+    monkeypatch.setenv("YES", "prod")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(InterruptedError):
+        cli.down("prod")
+    assert touched == ["prod"]
+
+
+def test_this_computers_stack_is_not_asked_about(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(InterruptedError):
+        cli.down("local")
+    assert touched == ["local"]
+
+
+def destroyed(monkeypatch: pytest.MonkeyPatch, *projects: str, named: str = "acme-prod") -> list[str]:
+    """What `make down STACK=prod` runs where the state has providers of `projects` and the file names `named`."""
+    ran: list[str] = []
+    providers = [{"type": cli.GOOGLE_PROVIDER, "inputs": {"project": each}} for each in projects]
+    state = {"deployment": {"resources": [{"type": "pulumi:pulumi:Stack"}, *providers]} if projects else None}
+    answers = {"export": json.dumps(state), "get": f"{named}\n"}
+
+    def destroy(command: str, *_: object) -> int:
+        ran.append(command)
+        return 0
+
+    monkeypatch.setenv("YES", "prod")
+    monkeypatch.setattr(cli, "_ready", lambda *_, **__: Ground({}, settings=Path("a-copy.yaml")))
+    monkeypatch.setattr(cli, "_quiet", lambda words, _: answers[words[1]])
+    monkeypatch.setattr(cli, "_pulumi", destroy)
+    cli.down("prod")
+    return ran
+
+
+@pytest.mark.parametrize("projects", [(), ("acme-prod",), ("acme-prod", "acme-prod")])
+def test_a_state_of_the_project_that_the_file_names_is_destroyed(
+    monkeypatch: pytest.MonkeyPatch, projects: tuple[str, ...]
+) -> None:
+    assert destroyed(monkeypatch, *projects) == ["destroy"]
+
+
+@pytest.mark.parametrize("projects", [("acme-dev",), ("acme-dev", "acme-prod")])
+def test_a_state_of_another_project_is_refused(monkeypatch: pytest.MonkeyPatch, projects: tuple[str, ...]) -> None:
+    with pytest.raises(Stop, match=r"is of project acme-dev.* names acme-prod: nothing was touched"):
+        destroyed(monkeypatch, *projects)

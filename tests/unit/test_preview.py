@@ -1,0 +1,278 @@
+"""What a person is told of a preview: golden texts of recorded edits, and what must never be in one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.google import pricing
+from config.google.machine_types import MACHINE_TYPES, CapacityKind
+from paths import CHECKOUT
+from tools.preview import render
+from tools.preview.render import NODE_POOL, RAY_SERVICE
+
+FOLDER = CHECKOUT / "tests" / "golden" / "summaries"
+RECORDS = sorted(FOLDER.glob("*.events"))
+SPOT = {"machineType": "g2-standard-8", "spot": True}
+BOUNDS = {"totalMinNodeCount": 0, "totalMaxNodeCount": 4}
+SECRET = {render.SECRET_KEY: "1b47061264138c4ac30d75fd1eb44270", "value": "hunter2"}
+
+
+def step(op: str, type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
+    """As `pulumi preview --json` has it."""
+    states = {f"{side}State": {"type": type_, **more.pop(side)} for side in ("old", "new") if side in more}
+    return {"op": op, "urn": f"urn:pulumi:prod::rayllm::{type_}::{name}", **states, **more}
+
+
+def told(*steps: Mapping[str, Any], **digest: Any) -> str:
+    """The text of a preview of these steps."""
+    return render.summary(render.read(json.dumps({"steps": steps, **digest})))
+
+
+def node_pool(op: str = "create", name: str = "pool", **inputs: Any) -> dict[str, Any]:
+    whole = {"location": "us-central1", "nodeLocations": ["us-central1-a"], **inputs}
+    return step(op, NODE_POOL, name, new={"inputs": whole}, **({} if op == "create" else {"old": {"inputs": whole}}))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_recorded_edit_is_told_as_its_golden_text(record: Path) -> None:
+    assert render.summary(render.read(record.read_text()), "example") == record.with_suffix(".txt").read_text()
+
+
+def test_there_are_ten_edits_and_more() -> None:
+    assert len(RECORDS) >= 10
+
+
+def test_both_forms_of_a_record_are_read_alike() -> None:
+    old = {"inputs": {"location": "us-central1", "nodeConfig": SPOT, "autoscaling": BOUNDS}, "protect": True}
+    new = {"inputs": {**old["inputs"], "autoscaling": {**BOUNDS, "totalMaxNodeCount": 8}}, "protect": False}
+    path = "autoscaling.totalMaxNodeCount"
+    digest = step("update", NODE_POOL, old=old, new=new, detailedDiff={path: {"kind": "update"}})
+    event = {key: digest[key] for key in ("op", "urn")} | {
+        "type": NODE_POOL,
+        "old": old,
+        "new": new,
+        "detailedDiff": {path: {"diffKind": "update"}},
+    }
+    events = [{"preludeEvent": {}}, {"resourcePreEvent": {"metadata": event}}]
+    lines = "".join(json.dumps(each) + "\n" for each in events)
+    assert render.read(lines) == render.read(f"warning: a line\n{json.dumps({'steps': [digest]}, indent=2)}")
+
+
+def test_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="no record of a preview"):
+        render.read("none")
+
+
+def test_an_unknown_price_is_said_to_be_and_is_never_nothing() -> None:
+    assert MACHINE_TYPES["g2-standard-16"].price(CapacityKind.SPOT) is None, "pick another that has none"
+    text = told(node_pool(nodeConfig=SPOT | {"machineType": "g2-standard-16"}, autoscaling=BOUNDS))
+    assert "(730 h): 0 USD -> unknown\n" in text
+    assert "price unknown, and not in the sum: pool (g2-standard-16, spot)" in text
+
+
+def test_what_is_unknown_stays_beside_what_is_known() -> None:
+    text = told(
+        node_pool(nodeConfig=SPOT, autoscaling=BOUNDS),
+        node_pool(name="other", nodeConfig=SPOT | {"machineType": "x9-new-1g"}, autoscaling=BOUNDS),
+    )
+    assert "0 to 1,495 USD and what is unknown" in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "nodes"),
+    [
+        ({"nodeCount": 2, "nodeLocations": ["a", "b"]}, (4, 4)),
+        ({"autoscaling": BOUNDS, "nodeLocations": ["a", "b"]}, (0, 4)),
+        ({"autoscaling": {"maxNodeCount": 3}, "nodeLocations": ["a", "b"]}, (0, 6)),
+        ({"nodeCount": pricing.UNKNOWN, "nodeLocations": ["a"]}, (None, None)),
+        ({"nodeCount": 2}, (None, None)),
+        ({"nodeCount": 0}, (0, 0)),
+        ({"autoscaling": pricing.UNKNOWN, "nodeLocations": ["a"]}, (0, None)),
+    ],
+    ids=str,
+)
+def test_nodes_are_counted_over_all_zones(inputs: dict[str, Any], nodes: tuple[int | None, int | None]) -> None:
+    found = pricing.pool("x", inputs)
+    assert (found.low, found.high) == nodes
+
+
+def test_a_pool_of_unknown_size_costs_and_needs_something_unknown() -> None:
+    text = told(node_pool(nodeConfig=SPOT, nodeCount=pricing.UNKNOWN))
+    assert "GPUs: 0 -> unknown" in text
+    assert "list price (730 h): 0 USD -> unknown" in text
+    assert "quota needed: an unknown number of nvidia-l4 in us-central1" in text
+
+
+def test_a_reservation_that_is_not_there_yet_costs_nothing() -> None:
+    reserved = {
+        "machineType": "a4-highgpu-8g",
+        "reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"},
+    }
+    text = told(node_pool(nodeConfig=reserved, nodeCount=0))
+    assert "(730 h): 0 USD as before" in text
+    assert "price unknown" not in text
+
+
+def test_what_is_done_counts_and_not_what_was_looked_at() -> None:
+    inputs = {"location": "us-central1", "nodeConfig": SPOT, "autoscaling": BOUNDS}
+    gone = step("delete", NODE_POOL, old={"inputs": inputs})
+    seen = step("refresh", NODE_POOL, old={"inputs": inputs}, new={"inputs": inputs})
+    assert told(seen, gone) == told(gone, seen)
+    assert "0 to 4 -> 0\n" in told(seen, gone)
+
+
+def test_of_an_update_its_last_pass_counts() -> None:
+    create = {**step("create", NODE_POOL, new={}), "type": NODE_POOL}
+    passes = [
+        {"preludeEvent": {}},
+        {"resourcePreEvent": {"metadata": {**create, "urn": f"{create['urn']}-of-the-preview"}}},
+        {"diagnosticEvent": {"severity": "error", "message": "of the preview"}},
+        {"preludeEvent": {}},
+        {"resourcePreEvent": {"metadata": create}},
+    ]
+    plan = render.read("\n".join(map(json.dumps, passes)))
+    assert [change.name for change in plan.changes] == ["x"]
+    assert plan.errors == ()
+
+
+def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> None:
+    text = told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS, location="europe-west4"))
+    assert "prices of us-central1 on 2026-09-01" in text
+    assert "taken for europe-west4 too" in text
+
+
+@pytest.mark.parametrize("op", ["delete", "replace"])
+@pytest.mark.parametrize("type_", render.PROTECTED)
+def test_losing_a_protected_kind_is_said_first(type_: str, op: str) -> None:
+    sides = {"old": {"protect": True, "inputs": {}}} | ({} if op == "delete" else {"new": {"inputs": {}}})
+    text = told(node_pool("same"), step(op, type_, "precious", **sides))
+    assert text.split("\n\n")[1] == "LOOK HERE FIRST:"
+    assert "precious is DESTROYED" in text
+    assert "the engine refuses this" in text
+
+
+def test_protection_that_goes_without_any_other_change_is_said() -> None:
+    both = {"old": {"protect": True, "inputs": {"a": 1}}, "new": {"protect": False, "inputs": {"a": 1}}}
+    assert "PROTECTION IS TAKEN OFF bucket models" in told(step("same", render.BUCKET, "models", **both))
+
+
+def test_a_record_without_what_stays_says_so() -> None:
+    assert "not in this record" in told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS), changeSummary={"same": 9})
+
+
+def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
+    inputs = {"auth": SECRET, "password": "hunter2", "size": pricing.UNKNOWN, "list": [{"token": "hunter2"}]}
+    paths = {path: {"kind": "update"} for path in ("auth", "auth.value", "password", "size", "list", "list[0].token")}
+    plan = render.read(
+        json.dumps(
+            {
+                "steps": [
+                    step("update", "gcp:x/y:Y", old={"inputs": {}}, new={"inputs": inputs}, detailedDiff=paths),
+                    step(
+                        "update",
+                        "kubernetes:core/v1:Secret",
+                        old={"inputs": {}},
+                        new={"inputs": {"stringData": {"a": "hunter2"}}},
+                        detailedDiff={"stringData.a": {"kind": "add"}},
+                    ),
+                ]
+            }
+        )
+    )
+    seen = render.summary(plan) + str([list(render.differences(change)) for change in plan.changes])
+    for word in ("hunter2", pricing.UNKNOWN, render.SECRET_KEY, "1b47061264138c4ac30d75fd1eb44270"):
+        assert word not in seen
+    assert "known after apply" in seen
+
+
+def test_a_variable_of_a_pod_is_hidden_by_its_name() -> None:
+    pod = {"env": [{"name": "HF_TOKEN", "value": "hunter2"}, {"name": "LEVEL", "value": "debug"}]}
+    paths = {path: {"kind": "update"} for path in ("env", "env[0].value", "env[1].value")}
+    more = {"old": {"inputs": {}}, "new": {"inputs": pod}, "detailedDiff": paths}
+    plan = render.read(json.dumps({"steps": [step("update", "gcp:x/y:Y", **more)]}))
+    shown = {path: new for path, _, _, new in render.differences(plan.changes[0])}
+    assert "hunter2" not in str(shown)
+    assert "debug" in shown["env"]
+    assert shown["env[0].value"] == render.SECRET
+    assert shown["env[1].value"] == "debug"
+
+
+def test_a_name_over_two_lines_stays_in_its_line() -> None:
+    assert "- created: Y a # b\n" in told(step("create", "gcp:x/y:Y", "a\n# b", new={}))
+
+
+def updated(type_: str, path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The text of an update in place."""
+    more = {"old": {"inputs": old}, "new": {"inputs": new}, "detailedDiff": {path: {"kind": "update"}}}
+    return told(step("update", type_, **more))
+
+
+def test_a_zone_that_a_pool_leaves_ends_its_replicas_there() -> None:
+    two = {"nodeLocations": ["us-central1-a", "us-central1-b"], "nodeCount": 1}
+    text = updated(NODE_POOL, "nodeLocations[1]", two, two | {"nodeLocations": ["us-central1-a"]})
+    assert "its nodes in us-central1-b go, and the replicas on them end" in text
+
+
+@pytest.mark.parametrize(("tier", "words"), [("BASIC", "emptied by that"), ("STANDARD_HA", "are answered meanwhile")])
+def test_redis_that_is_scaled_is_emptied_without_a_replica(tier: str, words: str) -> None:
+    old = {"tier": tier, "memorySizeGb": 1}
+    assert words in updated(render.REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
+
+
+@pytest.mark.parametrize("path", ["minMasterVersion", "releaseChannel.channel"])
+def test_an_upgrade_of_the_control_plane_is_told_with_what_follows_it(path: str) -> None:
+    assert "GKE upgrades the control plane" in updated(render.CLUSTER, path, {}, {})
+
+
+@pytest.mark.parametrize("type_", [render.GATEWAY, render.ROUTE])
+def test_an_entrance_that_goes_is_said_first(type_: str) -> None:
+    assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "LOOK HERE FIRST:"
+
+
+def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
+    asked = {"policyAnalyzeSummaryEvent": {"passed": ["a", "b"]}}
+    assert "policies" not in render.summary(render.read(json.dumps(asked)))
+    pool = {"resourcePreEvent": {"metadata": {**step("same", NODE_POOL), "old": {}, "new": {}}}}
+    assert "against 2 rules" in render.summary(render.read("\n".join(map(json.dumps, (pool, asked)))))
+
+
+def ray_service(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The text of an update of a RayService's spec."""
+    sides = {"old": {"inputs": {"spec": old}}, "new": {"inputs": {"spec": new}}}
+    return told(step("update", RAY_SERVICE, "us-central1-llm", **sides))
+
+
+def cluster(*groups: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"rayClusterConfig": {"workerGroupSpecs": list(groups), **more}, "serveConfigV2": "a: 1"}
+
+
+def group(name: str = "a4", fewest: int = 1, most: int = 1, gpus: object = 8) -> dict[str, Any]:
+    pod = {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": gpus}}}]}}
+    return {"groupName": name, "minReplicas": fewest, "maxReplicas": most, "template": pod}
+
+
+def test_new_pods_need_a_second_set_of_gpus_and_it_is_counted() -> None:
+    text = ray_service(cluster(group()), cluster(group(most=2), rayVersion="2.60"))
+    assert "A SECOND SET OF GPUs IS NEEDED (NewCluster)" in text
+    assert "with 8 to 16 GPUs more" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (cluster(group(most=1)), cluster(group(most=2)), "this edit does nothing"),
+        (cluster(group()), cluster(group(), group("b")), "a group of workers is added"),
+        (cluster(), cluster(rayVersion="2") | {"upgradeStrategy": {"type": "None"}}, "this edit does nothing"),
+        (cluster(), cluster() | {"serveConfigV2": "a: 1\nmax_replicas: 3"}, "EVERY REPLICA IS REPLACED"),
+        (cluster(), cluster() | {"serveConfigV2": "a: 1\nnum_replicas: 3"}, "in place"),
+        (cluster(), cluster() | {"serveConfigV2": pricing.UNKNOWN}, "does not know yet"),
+        (cluster(), cluster(group(gpus=pricing.UNKNOWN), rayVersion="2"), "an unknown number of GPUs"),
+    ],
+)
+def test_what_kuberay_and_serve_make_of_an_edit(old: dict[str, Any], new: dict[str, Any], words: str) -> None:
+    assert words in ray_service(old, new)

@@ -1,0 +1,89 @@
+"""The Serve configuration, field by field."""
+
+from typing import Any
+
+from config.serving import ServingSettings
+from workloads.serve_config import serve_config
+
+
+def document(**serving: Any) -> dict[str, Any]:
+    settings = ServingSettings.model_validate({"model": {"id": "m"}, **serving})
+    return serve_config(
+        settings,
+        model_source="/models/m",
+        accelerator_type=None,
+        host="127.0.0.1",
+        port=8000,
+        engine_defaults={"dtype": "auto"},
+    )
+
+
+def llm_config(**serving: Any) -> dict[str, Any]:
+    return document(**serving)["applications"][0]["args"]["llm_configs"][0]
+
+
+def test_one_application_at_the_root_with_one_model() -> None:
+    (application,) = document()["applications"]
+    assert application["route_prefix"] == "/"
+    assert application["import_path"] == "ray.serve.llm:build_openai_app"
+    assert len(application["args"]["llm_configs"]) == 1
+    assert "ingress_deployment_config" not in application["args"]
+
+
+def test_connections_outlive_google_s_load_balancer_s_600_seconds() -> None:
+    assert document()["http_options"] == {"host": "127.0.0.1", "port": 8000, "keep_alive_timeout_s": 620}
+
+
+def test_the_engine_always_runs_on_ray() -> None:
+    assert llm_config()["engine_kwargs"]["distributed_executor_backend"] == "ray"
+
+
+def test_settings_win_over_the_site_s_defaults_and_the_stack_s_decisions_over_both() -> None:
+    engine = llm_config(engine={"max_model_len": 512, "arguments": {"dtype": "float32", "seed": 7}})["engine_kwargs"]
+    assert engine["dtype"] == "float32"
+    assert engine["seed"] == 7
+    assert engine["max_model_len"] == 512
+
+
+def test_logical_gpus_name_no_accelerator_and_real_ones_do() -> None:
+    assert "accelerator_type" not in llm_config()
+    settings = ServingSettings.model_validate({"model": {"id": "m"}})
+    real = serve_config(settings, model_source="m", accelerator_type="B200", host="0.0.0.0", port=8000)
+    assert real["applications"][0]["args"]["llm_configs"][0]["accelerator_type"] == "B200"
+
+
+def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
+    assert llm_config(replicas={"kind": "fixed", "count": 8})["deployment_config"] == {"num_replicas": 8}
+    options = {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9, "downscale_delay_s": 60}
+    scaling = {"kind": "autoscaling", **options}
+    assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options}
+
+
+def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
+    made = document(
+        data_path="python_proxy",
+        ingress={"replicas": 3},
+        request_router="prefix_cache_affinity",
+        model={"id": "m", "lora": {"adapters_bucket": "gs://bucket/adapters", "max_adapters_per_replica": 2}},
+    )["applications"][0]["args"]
+    assert made["ingress_deployment_config"] == {"num_replicas": 3}
+    (config,) = made["llm_configs"]
+    router = config["deployment_config"]["request_router_config"]["request_router_class"]
+    assert router == "ray.serve.llm.request_router:PrefixCacheAffinityRouter"
+    assert config["lora_config"] == {
+        "dynamic_lora_loading_path": "gs://bucket/adapters",
+        "max_num_adapters_per_replica": 2,
+    }
+
+
+def test_a_router_that_leaves_a_cluster_answers_until_no_proxy_asks_it() -> None:
+    def application(data_path: str, drain_s: int | None) -> dict[str, Any]:
+        settings = ServingSettings.model_validate({"model": {"id": "m"}, "data_path": data_path})
+        where: dict[str, Any] = {"model_source": "m", "accelerator_type": None, "host": "0.0.0.0", "port": 8000}
+        return serve_config(settings, **where, drain_s=drain_s)["applications"][0]
+
+    (router,) = application("direct_streaming", 60)["deployments"]
+    assert router["name"] == "LLMRouter"
+    assert router["graceful_shutdown_wait_loop_s"] > 2
+    assert "deployments" not in application("python_proxy", 60)
+    assert "deployments" not in application("direct_streaming", None)

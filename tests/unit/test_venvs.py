@@ -1,0 +1,71 @@
+"""What clones share: uv, and what running makes of locked packages; what it makes of the project's own they do not."""
+
+from __future__ import annotations
+
+import py_compile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tools.bootstrap import venvs
+
+
+@pytest.fixture
+def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Site-packages of two clones with the same locks; the first is the one that the tools work in."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = [tmp_path / name / "lib" / "python3.11" / "site-packages" for name in ("first", "second")]
+    for site in found:
+        for package in ("locked", "workloads"):
+            (site / package).mkdir(parents=True)
+            (site / package / "code.py").write_text("VALUE = 1\n")
+        (site.parents[2] / "locks.stamp").write_text("machine 0123 3.11")
+    for environment in ("PROGRAM", "RAY"):
+        monkeypatch.setattr(venvs, environment, found[0].parents[2])
+    return found
+
+
+def test_what_one_clone_has_compiled_the_next_finds(clones: list[Path]) -> None:
+    first, second = clones
+    for package in ("locked", "workloads"):
+        py_compile.compile(str(first / package / "code.py"))
+    known = Path("vllm-cache", "modelinfos", "llama.json")
+    (first.parents[2] / known).parent.mkdir(parents=True)
+    (first.parents[2] / known).write_text("{}")
+    venvs.keep_made()
+    venvs._link_made(venvs._kept("machine 0123 3.11"), second.parents[2])
+    compiled = list(second.rglob("*.pyc"))
+    assert [each.parents[1].name for each in compiled] == ["locked"]
+    assert compiled[0].samefile(next((first / "locked").rglob("*.pyc")))
+    assert (second.parents[2] / known).samefile(first.parents[2] / known)
+
+
+def test_other_locks_find_nothing(clones: list[Path]) -> None:
+    first, second = clones
+    py_compile.compile(str(first / "locked" / "code.py"))
+    venvs.keep_made()
+    venvs._link_made(venvs._kept("machine 4567 3.11"), second.parents[2])
+    assert not list(second.rglob("*.pyc"))
+
+
+def test_of_two_clones_that_begin_at_once_the_second_finds_the_first_one_s_uv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(venvs.shutil, "which", lambda _: None)
+    installed: list[Path] = []
+
+    def install(home: Path) -> None:
+        installed.append(home)
+        time.sleep(0.2)  # the second is at the door by now
+        home.mkdir()
+        (home / "complete").touch()
+
+    monkeypatch.setattr(venvs, "_install_uv", install)
+    monkeypatch.setattr(venvs, "_version", lambda _: "")
+    with ThreadPoolExecutor() as pool:
+        found = set(pool.map(lambda _: venvs.uv(), range(2)))
+    assert found == {str(installed[0] / "bin" / "uv")}
+    assert len(installed) == 1

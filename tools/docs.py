@@ -1,0 +1,177 @@
+"""Writes the pages of docs/ that are generated from the code: every setting, everything that settings
+refuse, what does not work together, and every policy.
+
+`python -m tools.docs` writes them; tests/unit/test_docs.py fails when one is not current.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import versions
+from config import compatibility, loader
+from config.base import Rule, models_in
+from paths import CHECKOUT
+from policies.pack import POLICIES, STACK_POLICIES
+
+HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
+
+
+def pages() -> dict[Path, str]:
+    """Path -> content of every generated page."""
+    return {
+        CHECKOUT / "docs" / "reference" / "settings.md": HEAD + _settings(),
+        CHECKOUT / "docs" / "reference" / "config-errors.md": HEAD + _refusals(),
+        CHECKOUT / "docs" / "reference" / "compatibility.md": HEAD + _compatibility(),
+        CHECKOUT / "docs" / "reference" / "policies.md": HEAD + _policies(),
+    }
+
+
+def _settings() -> str:
+    out = (
+        "# Settings\n\nAn environment is one file, `Pulumi.<environment>.yaml`, with two blocks: `rayllm:infra` says "
+        "where the stack runs, `rayllm:serving` what runs. A setting without a default must be written.\n"
+    )
+    for model, where in _models(loader.Blocks, ""):
+        if model is loader.Blocks:
+            continue
+        out += f"\n## {where}\n\n{_first(model.__doc__)}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n"
+        for name, field in model.model_fields.items():
+            kind = _words(field.annotation, field)
+            out += f"| `{name}` | {kind} | {_default(field)} | {_first(field.description)} |\n"
+    return out
+
+
+def _models(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel], str]]:
+    seen: set[type[BaseModel]] = set()
+
+    def walk(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel], str]]:
+        if model in seen:
+            return
+        seen.add(model)
+        yield model, where
+        for name, field in model.model_fields.items():
+            inner = list(models_in(field.annotation))
+            for child in inner:
+                at = f"{where}.{name}" if where else name
+                if len(inner) > 1 and "kind" in child.model_fields:
+                    at += f" (kind: {typing.get_args(child.model_fields['kind'].annotation)[0]})"
+                yield from walk(child, at + ("[]" if "tuple" in str(field.annotation) else ""))
+
+    return walk(model, where)
+
+
+def _words(annotation: Any, field: FieldInfo | None = None) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _words(typing.get_args(annotation)[0], field)
+    inner = list(models_in(annotation))
+    optional = type(None) in typing.get_args(annotation)
+    if inner:
+        return ("list of blocks" if "tuple" in str(annotation) else "block") + (" or null" if optional else "")
+    if typing.get_origin(annotation) is typing.Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    if args := [a for a in typing.get_args(annotation) if a is not type(None)]:
+        origin = typing.get_origin(annotation)
+        if origin is tuple:
+            return f"list of {_words(args[0])}"
+        if origin is dict:
+            return "mapping"
+        return " or ".join(dict.fromkeys([_words(a) for a in args])) + (" or null" if optional else "")
+    plain = {
+        "str": "text",
+        "int": "whole number",
+        "bool": "true or false",
+        "float": "number",
+        "Path": "path",
+        "IPv4Network": "CIDR range",
+        "date": "date",
+    }
+    name = getattr(annotation, "__name__", str(annotation))
+    return plain.get(name, name)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return "its own defaults"
+    if default is None:
+        return "null"
+    shown = default.value if isinstance(default, StrEnum) else default
+    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+
+
+def _refusals() -> str:
+    out = (
+        "# Refusals\n\nWhat settings may not say. Each is checked when the file is read, before anything is touched. "
+        "Words in braces are filled in with what was written.\n\n"
+        "| rule | what was written | why it cannot work | what to write | source |\n|---|---|---|---|---|\n"
+    )
+    for rule in sorted(Rule.registry.values(), key=lambda rule: rule.id):
+        cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source)]
+        out += f"| `{rule.id}` | {' | '.join(cells)} |\n".replace("{{", "{").replace("}}", "}")
+    return out
+
+
+def _compatibility() -> str:
+    out = (
+        "# What does not work together\n\n"
+        f"For Ray {versions.RAY}, which is pinned, and down to {versions.RAY_FLOOR}, the oldest a release may have. "
+        "`make compat` prints the rows that hold and those that the pinned Ray is too new for.\n\n"
+        "## Refused when settings are read\n\n"
+        "Words in braces are filled in with what was written.\n\n"
+        "| rule | combination | what happens | what to write | source | Ray |\n|---|---|---|---|---|---|\n"
+    )
+    for row in compatibility.ROWS:
+        rule = row.rule
+        cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source, row.span)]
+        out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
+    out += (
+        "\n## Never written by this stack\n\n"
+        "| part | combination | what happens | here | source |\n|---|---|---|---|---|\n"
+    )
+    for note in compatibility.NOTES:
+        cells = [_first(cell) for cell in (note.part.value, note.what, note.symptom, note.here, note.source)]
+        out += f"| {' | '.join(cells)} |\n"
+    return out
+
+
+def _policies() -> str:
+    out = (
+        "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every "
+        "environment in a cloud; pipelines run it by `--policy-pack policies --policy-pack-config "
+        "policies/<environment>.json`. That file holds what differs: dev is advised only, and each has a ceiling of "
+        "its own. Settings refuse first; a policy catches what a resource written by hand, or an edit of the program, "
+        "could break. What is not known before it is made breaks nothing in a preview, and is judged in the `up`. "
+        "Each says what to write instead.\n\n"
+        "| policy | severity | what may happen | looks at |\n|---|---|---|---|\n"
+    )
+    for each in (*POLICIES, *STACK_POLICIES):
+        kinds = ", ".join(token.rpartition(":")[2] for token in each.types)
+        out += f"| `{each.name}` | {each.severity} | {_first(each.risk)} | {kinds} |\n"
+    out += "\n## What an environment may write in policies/<environment>.json\n\n| policy | setting |\n|---|---|\n"
+    for each in STACK_POLICIES:
+        for name, schema in (each.settings or {}).items():
+            out += f"| `{each.name}` | `{name}`: {schema['description']} |\n"
+    return out
+
+
+def _first(text: str | None) -> str:
+    """The first paragraph, on one line."""
+    return " ".join((text or "").strip().split("\n\n")[0].split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        path.write_text(content)
+        print(f"  {path.relative_to(CHECKOUT)}")
