@@ -10,7 +10,7 @@ import sys
 import pulumi
 
 from config import loader
-from config.base import Refused
+from config.issues import Refused
 from infra.provision import provision
 from workloads.deploy import deploy
 

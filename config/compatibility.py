@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import Any
 
 import versions
-from config.base import Rule
 from config.data_path import TERMS
-from config.serving import RequestRouter, Service
+from config.issues import Rule
+from config.model_service import RequestRouter, Service
 from config.vllm_arguments import NAMES
 
 

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import versions
 from config import compatibility, sizing
-from config.base import Rule
 from config.data_path import TERMS
 from config.google import resource_names
-from config.google.infra import DirectImages, GoogleSettings, ManagedCertificate, Region
+from config.google.gateway import ManagedCertificate
+from config.google.image_registry import DirectImages
+from config.google.infra import GoogleSettings
+from config.google.regions import Region
 from config.google.scheduling import gpu_nodes
 from config.infra import InfraSettings
+from config.issues import Rule
 from config.local.infra import MachineSettings
+from config.model_service import FIRST, STORE, TINY, Service
+from config.node_pool_info import GpuNodeGroup
+from config.releases import Clusters
 from config.routes import FIRST_ANSWERS, HostRoute, PathRoute
-from config.serving import FIRST, STORE, TINY, Clusters, Service, ServingSettings
-from infra.contract import GpuNodeGroup
+from config.serving import ServingSettings
 
 EXAMPLE = "example-"
 """How the ids of the projects in this repository's own files begin."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.google.machine_types import allocatable
-from config.serving import Autoscaling, Service
-from infra.contract import GpuNodeGroup
+from config.model_service import Autoscaling, Service
+from config.node_pool_info import GpuNodeGroup
 
 SYSTEM_PODS_VCPUS = 1.0
 """GKE's own pods on every node: metrics, logs, device plugin, image streaming, network."""

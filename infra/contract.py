@@ -7,44 +7,13 @@ unit in their name. A site is one place that can serve; `workloads` matches on t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 import pulumi
 
-
-class Traffic(StrEnum):
-    """Whether a site takes requests. `drained`: it is out of the entrance and its streams have ended."""
-
-    ACTIVE = "active"
-    DRAINED = "drained"
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Every TCP port that a machine site listens on, all on 127.0.0.1."""
-
-    serve: int
-    """OpenAI API: HAProxy, or Serve's Python proxy on the baseline path."""
-    dashboard: int
-    """Ray's dashboard and REST API."""
-    gcs: int
-    serve_fallback: int
-    """Serve's Python proxy beside HAProxy."""
-    haproxy_stats: int
-    haproxy_metrics: int
-    client_server: int
-    node_manager: int
-    object_manager: int
-    runtime_env_agent: int
-    dashboard_agent_http: int
-    dashboard_agent_grpc: int
-    metrics_export: int
-    replicas: range
-    """One for each replica, for the path straight to it."""
-    replicas_grpc: range
-    workers: range
-    """Ray's worker processes."""
+from config.google.regions import Traffic
+from config.local.ports import Ports
+from config.node_pool_info import GpuNodeGroup, NodeGroup
 
 
 @dataclass(frozen=True)
@@ -63,43 +32,6 @@ class MachineSite:
     """What Ray is told there is; tokens are computed by the CPU."""
     traffic: Traffic = Traffic.ACTIVE
     release: str = ""
-
-
-@dataclass(frozen=True)
-class Toleration:
-    """One taint that pods must tolerate (Kubernetes' own words: key, value, NoSchedule)."""
-
-    key: str
-    value: str
-    effect: str = "NoSchedule"
-
-
-@dataclass(frozen=True)
-class NodeGroup:
-    """A set of equal nodes, and what a pod must say to land on one."""
-
-    name: str
-    node_selector: dict[str, str]
-    tolerations: tuple[Toleration, ...]
-    machine_type: str
-    vcpus: int
-    memory_gib: float
-    min_nodes: int
-    max_nodes: int
-
-
-@dataclass(frozen=True)
-class GpuNodeGroup(NodeGroup):
-    """Nodes with GPUs. `fixed`: no node beyond `max_nodes` can be had, so two RayClusters never fit side by side."""
-
-    accelerator: str | None = None
-    """Ray's name for it (`B200`), as in LLMConfig's accelerator_type; None where Ray knows none."""
-    gpus_per_node: int = 0
-    gpu_memory_gib: float = 0
-    local_ssd_gib: int = 0
-    fixed: bool = True
-    may_wait: bool = False
-    """Nodes can take hours to days to come (flex-start): nothing waits for Ready."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from config.base import Refused
 from config.google.infra import GoogleSettings
 from config.infra import InfraSettings
+from config.issues import Refused
 from config.local.infra import MachineSettings
 from infra.contract import MachineSite, Platform
 from infra.local import provision as machine

@@ -21,7 +21,8 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policies.base import PROTECT, Policy, Resource, StackPolicy, plain
+from policies.base import PROTECT, Policy, Resource, StackPolicy
+from policies.inputs import plain
 from policies.pack import POLICIES, STACK_POLICIES
 
 OF_STACKS = {token for policy in STACK_POLICIES for token in policy.types}

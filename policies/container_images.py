@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.base import UNKNOWN, WITH_PODS, Policy, at, containers
+from policies.base import Policy
+from policies.inputs import UNKNOWN, at, containers
+from policies.resource_types import WITH_PODS
 
 SOURCES = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev/|(docker\.io/)?rayproject/|registry\.k8s\.io/|gke\.gcr\.io/")
 """How an image's name may begin: Artifact Registry, Ray's own images, Kubernetes' and GKE's. Write yours here."""

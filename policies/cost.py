@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config.google import pricing
-from policies.base import NODE_POOL, Finding, Resource, StackPolicy, number
+from policies.base import Finding, Resource, StackPolicy
+from policies.inputs import number
+from policies.resource_types import NODE_POOL
 
 
 def _month(resources: Sequence[Resource]) -> pricing.Month:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.base import BUCKET, CLUSTER, PROTECT, REDIS, UNKNOWN, Policy, at, must_be
+from policies.base import PROTECT, Policy
+from policies.inputs import UNKNOWN, at, must_be
+from policies.resource_types import BUCKET, CLUSTER, REDIS
 
 KEPT = (CLUSTER, BUCKET, REDIS)
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.base import CLUSTER, NODE_POOL, UNKNOWN, Policy, at, each, number
+from policies.base import Policy
+from policies.inputs import UNKNOWN, at, each, number
+from policies.resource_types import CLUSTER, NODE_POOL
 
 TAINT = "nvidia.com/gpu"
 GPU_MACHINES = re.compile(r"(a[2-9]x?|g[2-9])-")

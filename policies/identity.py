@@ -6,20 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.base import (
-    CLUSTER,
-    NODE_POOL,
-    RAY,
-    UNKNOWN,
-    WITH_PODS,
-    Policy,
-    at,
-    containers,
-    each,
-    must_be,
-    pods,
-    ray_cluster,
-)
+from policies.base import Policy
+from policies.inputs import UNKNOWN, at, containers, each, must_be, pods, ray_cluster
+from policies.resource_types import CLUSTER, NODE_POOL, RAY, WITH_PODS
 
 BROAD = ("roles/owner", "roles/editor", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser")
 """Beside every role whose name ends with `admin`."""

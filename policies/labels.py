@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.base import NODE_POOL, UNKNOWN, Policy, at
+from policies.base import Policy
+from policies.inputs import UNKNOWN, at
+from policies.resource_types import NODE_POOL
 
 PROVIDER = "pulumi:providers:gcp"
 WANTED = ("environment", "owner")

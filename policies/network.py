@@ -6,20 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from policies.base import (
-    CLUSTER,
-    NODE_POOL,
-    RAY,
-    SERVICE,
-    UNKNOWN,
-    Finding,
-    Policy,
-    Resource,
-    StackPolicy,
-    at,
-    each,
-    must_be,
-)
+from policies.base import Finding, Policy, Resource, StackPolicy
+from policies.inputs import UNKNOWN, at, each, must_be
+from policies.resource_types import CLUSTER, NODE_POOL, RAY, SERVICE
 
 FIREWALL = "gcp:compute/firewall:Firewall"
 FIREWALL_RULES = (

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import versions
-from policies.base import RAY, RAY_SERVICE, UNKNOWN, WITH_PODS, Policy, at, containers, each, must_be, pods, ray_cluster
+from policies.base import Policy
 from policies.identity import SECRET_NAME
+from policies.inputs import UNKNOWN, at, containers, each, must_be, pods, ray_cluster
+from policies.resource_types import RAY, RAY_SERVICE, WITH_PODS
 
 PREFIXES = ("RAY_", "VLLM_")
 STREAMING = "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING"

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.base import (
-    NODE_POOL,
-    RAY_SERVICE,
-    UNKNOWN,
-    Finding,
-    Policy,
-    Resource,
-    StackPolicy,
-    at,
-    each,
-    number,
-    pods,
-    ray_cluster,
-)
+from policies.base import Finding, Policy, Resource, StackPolicy
 from policies.gpu_node_pools import has_gpus
+from policies.inputs import UNKNOWN, at, each, number, pods, ray_cluster
 from policies.network import BACKEND_POLICY, NETWORK_POLICY, ROUTES, SERVE, SERVE_PORT
+from policies.resource_types import NODE_POOL, RAY_SERVICE
 
 HEALTH_CHECK = "kubernetes:networking.gke.io/v1:HealthCheckPolicy"
 BUDGET = "kubernetes:policy/v1:PodDisruptionBudget"

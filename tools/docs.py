@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import versions
-from config import compatibility, loader
-from config.base import Rule, models_in
+from config import compatibility
+from config.issues import Rule
+from config.parsing import models_in
+from config.stack import Blocks
 from paths import CHECKOUT
 from policies.pack import POLICIES, STACK_POLICIES
 
@@ -39,8 +41,8 @@ def _settings() -> str:
         "# Settings\n\nAn environment is one file, `Pulumi.<environment>.yaml`, with two blocks: `rayllm:infra` says "
         "where the stack runs, `rayllm:serving` what runs. A setting without a default must be written.\n"
     )
-    for model, where in _models(loader.Blocks, ""):
-        if model is loader.Blocks:
+    for model, where in _models(Blocks, ""):
+        if model is Blocks:
             continue
         out += f"\n## {where}\n\n{_first(model.__doc__)}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n"
         for name, field in model.model_fields.items():

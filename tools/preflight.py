@@ -18,10 +18,12 @@ from typing import Any
 import httpx
 import yaml
 
-from config import loader
-from config.base import Refused
 from config.google.capacity import Calendar, Reservation
-from config.google.infra import GoogleSettings, GpuPool, Region
+from config.google.infra import GoogleSettings
+from config.google.node_pools import GpuPool
+from config.google.regions import Region
+from config.issues import Refused
+from config.stack import check
 from paths import CHECKOUT
 
 PERMISSIONS = (
@@ -56,7 +58,7 @@ def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
     """Everything that can be known before an `up` of `stack`. `google` None: no credentials."""
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
-        checked = loader.check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
+        checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
     except Refused as refused:
         yield from (Finding("settings", sentence, False) for sentence in refused.sentences)
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.contract import Traffic
+from config.google.regions import Traffic
 from paths import CHECKOUT
 from workloads.local.processes import MARKER
 

@@ -19,7 +19,7 @@ from verify import checks, queries
 from verify.declared import Machine, Object, Service
 from workloads.kubernetes.network_policy import NODE_TYPE
 from workloads.kubernetes.ray_service import NAME_LABEL, PORTS, SERVE_PORT
-from workloads.kubernetes.readiness.ray_service import STATS_PORT
+from workloads.kubernetes.readiness.region_drain import STATS_PORT
 
 SOURCE = Path(queries.__file__).read_text()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from config.data_path import TERMS
-from config.serving import Autoscaling, RequestRouter, Service
+from config.model_service import Autoscaling, RequestRouter, Service
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620

@@ -9,77 +9,25 @@ Google. Left out on purpose: queued provisioning, which hands out nodes to batch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from config.base import Day, Rule, Settings, form
-from config.google.machine_types import CapacityKind, MachineType
+from config.base import Day, Settings, form
+from config.google.base import PROJECT, PROJECT_WORDS, ResourceName
+from config.issues import Rule
 
 MOST_NODES = 1000
 """GKE's limit of a node pool, in each zone; here in all of them."""
 CALENDAR_DAYS = 90
 CALENDAR_NODES = 80
 FLEX_START_HOURS = 7 * 24
-FLEX_START_FLOOR = "1.32.2-gke.1652000"
-"""GKE's "About flex-start": the oldest version that has it for GPUs."""
-
-RESERVATION_KEY = "compute.googleapis.com/reservation-name"
-
-NOT_OFFERED = Rule(
-    "capacity.kind-not-offered",
-    wrong="capacity.kind is {kind} with {machine}",
-    why="Google does not offer that machine type this way",
-    instead="write one of {offered}",
-    source="Compute Engine, Accelerator-optimized machine family",
-)
-NO_ZONES = Rule(
-    "capacity.zones-missing",
-    wrong="the pool has no zones",
-    why="{machine} is in some zones only, and GKE would pick a region's usual ones",
-    instead="write `zones`, such as [{example}]",
-)
-ONE_ZONE = Rule(
-    "capacity.one-zone",
-    wrong="the pool is in {count} zones ({zones})",
-    why="{reason} is in one zone",
-    instead="write that zone alone; give another zone a pool of its own",
-)
-NO_SIZE = Rule(
-    "capacity.size-missing",
-    wrong="the pool has capacity.kind {kind} and no `nodes`",
-    why="only a reservation says by itself how many nodes there are",
-    instead="write `nodes: {{kind: autoscaling, max_nodes: N}}`",
-)
-UNPROMISED = Rule(
-    "capacity.unpromised-nodes",
-    wrong="the pool is never to have fewer than {nodes} nodes, by {kind}",
-    why="nobody promised them, so `pulumi up` would wait for them or fail on a stockout",
-    instead="write `nodes: {{kind: autoscaling, min_nodes: 0, max_nodes: N}}`, and let the pods bring the nodes",
-)
-BEYOND_RESERVATION = Rule(
-    "capacity.beyond-reservation",
-    wrong="the pool may have {nodes} nodes and capacity.count is {count}",
-    why="a node beyond the reservation never comes",
-    instead="write at most {count} nodes, or the count that is really reserved",
-)
 BOUNDS = Rule(
     "capacity.bounds",
     wrong="min_nodes {low} is above max_nodes {high}",
     why="the autoscaler could keep neither",
     instead="write a min_nodes of at most {high}",
-)
-COMPACT = Rule(
-    "capacity.compact-placement",
-    wrong="compact_placement is true for {machine} by {kind}",
-    why="{reason}",
-    instead="write compact_placement: false, or machine_type {able}",
-    source="GoogleCloudPlatform/cluster-toolkit, gke-node-pool",
 )
 NAME_IS_PATH = Rule(
     "capacity.reservation-name",
@@ -114,23 +62,12 @@ FLEX_START_TIME = Rule(
     instead="write at most {most}",
     source="GKE, About flex-start",
 )
-GKE_TOO_OLD = Rule(
-    "capacity.gke-too-old",
-    wrong="GKE {version} is asked for",
-    why="{what} needs {floor}",
-    instead="write {floor} or a later one",
-)
 
 PATH = re.compile(
     r"(?:projects/(?P<project>[^/]+)/)?(?:zones/[^/]+/)?(?:reservations/)?(?P<name>[^/]+)"
     r"(?:/reservationBlocks/(?P<block>[^/]+))?(?:/reservationSubBlocks/(?P<sub_block>[^/]+))?"
 )
 """What people have at hand: the reservation as other tools write it."""
-NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-NAME_WORDS = "its name alone: up to 63 lowercase letters, digits and hyphens, a letter first and no hyphen last"
-PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
-PROJECT_WORDS = "a project's id: 6 to 30 lowercase letters, digits and hyphens, a letter first and no hyphen last"
-ResourceName = Annotated[str, form(NAME, NAME_WORDS)]
 
 
 class _Reserved(Settings):
@@ -227,28 +164,6 @@ Capacity = Annotated[Reservation | Calendar | Spot | FlexStart | OnDemand, Field
 """How a pool gets its nodes."""
 
 
-ENDS_SOON = timedelta(days=14)
-
-
-def remarks(capacity: Capacity, today: date) -> Iterator[str]:
-    """What is right as it is written, and not right `today`."""
-    if not isinstance(capacity, Reservation | Calendar):
-        return
-    name, ends = capacity.name, capacity.ends_at
-    if ends is not None and ends < today:
-        yield (
-            f"reservation {name} ended on {ends}, and its VMs with it: write another reservation, or take the pool out."
-        )
-    elif ends is not None and ends - today <= ENDS_SOON:
-        yield f"reservation {name} ends on {ends}, and its VMs with it: have another one, or drain the region before."
-    if isinstance(capacity, Calendar):
-        begun = capacity.starts_at <= today
-        if capacity.active and not begun:
-            yield f"reservation {name} begins on {capacity.starts_at} and `up` waits for it: until then active: false."
-        elif begun and not capacity.active and capacity.ends_at >= today:
-            yield f"reservation {name} began on {capacity.starts_at} and the pool is empty: write active: true."
-
-
 class StaticNodes(Settings):
     """Always the same number."""
 
@@ -275,228 +190,3 @@ class AutoscaledNodes(Settings):
 
 Sizing = Annotated[StaticNodes | AutoscaledNodes, Field(discriminator="kind")]
 """How many nodes a pool has: a number or bounds, never both."""
-
-
-class Strategy(StrEnum):
-    """GKE's NodePoolUpdateStrategy, as far as this stack writes it."""
-
-    SURGE = "SURGE"
-
-
-@dataclass(frozen=True)
-class Upgrade:
-    """A pool's upgradeSettings. Both numbers are nodes in each zone."""
-
-    strategy: Strategy
-    max_surge: int
-    max_unavailable: int
-
-
-WITH_A_SPARE = Upgrade(Strategy.SURGE, max_surge=1, max_unavailable=0)
-WITHOUT_A_SPARE = Upgrade(Strategy.SURGE, max_surge=0, max_unavailable=1)
-
-
-@dataclass(frozen=True)
-class ReservationAffinity:
-    """A pool's reservationAffinity."""
-
-    consume_reservation_type: Literal["NO_RESERVATION", "SPECIFIC_RESERVATION"] = "NO_RESERVATION"
-    key: str | None = None
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PoolTerms:
-    """What a node pool must say to GKE. Fields that GKE has bear GKE's names, in Python's spelling."""
-
-    kind: CapacityKind
-    node_locations: tuple[str, ...]
-    """Zones, sorted: the API gives them back sorted, and another order shows as a change (pulumi/pulumi-gcp#1117)."""
-    spot: bool
-    flex_start: bool
-    reservation_affinity: ReservationAffinity
-    auto_repair: bool
-    auto_upgrade: bool
-    """Always: a release channel demands it. When is the business of maintenance windows and exclusions."""
-    node_count: int | None
-    """Static size in each zone, of which there is then one; 0 before a reservation is active; None where the autoscaler
-    decides."""
-    total_min_node_count: int | None
-    """With `total_max_node_count`, over all zones; both None for a static pool."""
-    total_max_node_count: int | None
-    initial_node_count: int
-    """Size at birth in each zone. Changing it replaces the pool, so a static pool leaves it out for node_count, and an
-    autoscaled one ignores its changes."""
-    location_policy: Literal["ANY"] | None
-    """ANY takes nodes where there are some, unused reservations first."""
-    placement: Literal["COMPACT"] | None
-    upgrade: Upgrade | None
-    """None: leave upgradeSettings out. GKE sets SHORT_LIVED on flex-start nodes by itself, a value that the provider's
-    field refuses, and anything else there is a change without end (crossplane-contrib/provider-upjet-gcp#1028)."""
-    max_run_duration: str | None
-    """In Google's form, `604800s`."""
-    gke_floor: str | None
-    """Oldest GKE version that has machine type and capacity kind; None where any that is still offered does."""
-    most_nodes: int
-    """Nodes at the pool's largest; of an inactive reservation, once it is active."""
-    fixed: bool
-    """No node beyond a reservation can be had: two RayClusters never fit side by side."""
-    may_wait: bool
-    """Nodes can take hours to days to come: nothing should wait for them."""
-    ends_at: date | None
-    """When a reservation takes its nodes away."""
-
-    @property
-    def peak_nodes(self) -> int:
-        """`most_nodes` and the spare ones of an upgrade: addresses must suffice for them."""
-        spare = self.upgrade.max_surge if self.upgrade else 0
-        return self.most_nodes + spare * len(self.node_locations)
-
-
-def pool_terms(
-    capacity: Capacity,
-    machine: MachineType,
-    sizing: Sizing | None,
-    zones: Sequence[str],
-    *,
-    compact_placement: bool = False,
-    gke_version: str | None = None,
-) -> PoolTerms:
-    """What a pool must say to GKE. Raises the first of `refusals` (the same arguments) where there is one.
-
-    `sizing` None: all of a reservation, at all times. `gke_version`: what the cluster asks for, whole (1.35.2-gke.1) or
-    in part (1.35); None where the release channel decides.
-    """
-    for refusal in refusals(
-        capacity, machine, sizing, zones, compact_placement=compact_placement, gke_version=gke_version
-    ):
-        raise refusal
-    kind = CapacityKind(capacity.kind)
-    active = capacity.active if isinstance(capacity, Reservation | Calendar) else True
-    low, high, static = _size(capacity, sizing)
-    if not active:
-        low, static = 0, True
-    return PoolTerms(
-        kind=kind,
-        node_locations=tuple(sorted(set(zones))),
-        spot=kind is CapacityKind.SPOT,
-        flex_start=kind is CapacityKind.FLEX_START,
-        reservation_affinity=_affinity(capacity),
-        # GKE makes flex-start pools only with it off: there may be no node to replace a broken one with.
-        auto_repair=kind is not CapacityKind.FLEX_START,
-        auto_upgrade=True,
-        node_count=low if static else None,
-        total_min_node_count=None if static else low,
-        total_max_node_count=None if static else high,
-        initial_node_count=low,
-        location_policy=None if static else "ANY",
-        placement="COMPACT" if compact_placement else None,
-        upgrade=_upgrade(kind),
-        max_run_duration=f"{capacity.max_run_hours * 3600}s" if isinstance(capacity, FlexStart) else None,
-        gke_floor=gke_floor(kind, machine),
-        most_nodes=high,
-        fixed=isinstance(capacity, _Reserved),
-        may_wait=kind is CapacityKind.FLEX_START or not active,
-        ends_at=capacity.ends_at if isinstance(capacity, Reservation | Calendar) else None,
-    )
-
-
-def refusals(
-    capacity: Capacity,
-    machine: MachineType,
-    sizing: Sizing | None,
-    zones: Sequence[str],
-    *,
-    compact_placement: bool = False,
-    gke_version: str | None = None,
-) -> Iterator[PydanticCustomError]:
-    """What cannot work together in a pool; each says what to write instead."""
-    kind = CapacityKind(capacity.kind)
-    if kind not in machine.kinds:
-        yield NOT_OFFERED.refusal(kind=kind, machine=machine.name, offered=", ".join(sorted(machine.kinds)))
-    yield from _zone_refusals(capacity, machine, zones, compact_placement)
-    yield from _size_refusals(capacity, sizing)
-    if compact_placement:
-        yield from _compact_refusals(kind, machine)
-    floor = gke_floor(kind, machine)
-    if gke_version and floor and version_key(gke_version) < version_key(floor):
-        yield GKE_TOO_OLD.refusal(version=gke_version, what=f"{machine.name} by {kind}", floor=floor)
-
-
-def gke_floor(kind: CapacityKind, machine: MachineType) -> str | None:
-    """Oldest GKE version that has both the machine type and the capacity kind; None where any offered one does."""
-    floors = [machine.gke_floor or "", FLEX_START_FLOOR if kind is CapacityKind.FLEX_START else ""]
-    return max(floors, key=version_key) or None
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Orders GKE versions, whole (1.32.2-gke.1652000) or in part (1.35, which comes before all of 1.35)."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
-def _zone_refusals(
-    capacity: Capacity, machine: MachineType, zones: Sequence[str], compact_placement: bool
-) -> Iterator[PydanticCustomError]:
-    if not zones:
-        yield NO_ZONES.refusal(machine=machine.name, example=next(iter(machine.zones), "us-central1-b"))
-    if len(set(zones)) > 1 and (isinstance(capacity, _Reserved) or compact_placement):
-        reason = "a reservation" if isinstance(capacity, _Reserved) else "a compact placement"
-        yield ONE_ZONE.refusal(count=len(zones), zones=", ".join(zones), reason=reason)
-
-
-def _size(capacity: Capacity, sizing: Sizing | None) -> tuple[int, int, bool]:
-    """Fewest nodes, most nodes, and whether the number is static."""
-    match sizing:
-        case AutoscaledNodes():
-            return sizing.min_nodes, sizing.max_nodes, False
-        case StaticNodes():
-            return sizing.count, sizing.count, True
-        case None:
-            count = capacity.count if isinstance(capacity, _Reserved) else 0
-            return count, count, True
-
-
-def _size_refusals(capacity: Capacity, sizing: Sizing | None) -> Iterator[PydanticCustomError]:
-    low, high, _ = _size(capacity, sizing)
-    if isinstance(capacity, _Reserved):
-        if high > capacity.count:
-            yield BEYOND_RESERVATION.refusal(nodes=high, count=capacity.count)
-    elif sizing is None:
-        yield NO_SIZE.refusal(kind=capacity.kind)
-    elif low:
-        yield UNPROMISED.refusal(nodes=low, kind=capacity.kind)
-
-
-def _compact_refusals(kind: CapacityKind, machine: MachineType) -> Iterator[PydanticCustomError]:
-    if not machine.compact_placement:
-        reason = "its VMs gain nothing from being close together"
-        yield COMPACT.refusal(
-            machine=machine.name,
-            kind=kind,
-            reason=reason,
-            able="a3-highgpu-8g, a3-megagpu-8g, a3-ultragpu-8g or a4-highgpu-8g",
-        )
-    elif kind is CapacityKind.FLEX_START and not machine.rdma:
-        reason = "GKE places flex-start VMs close together only where they have RDMA"
-        yield COMPACT.refusal(machine=machine.name, kind=kind, reason=reason, able="a3-ultragpu-8g or a4-highgpu-8g")
-
-
-def _affinity(capacity: Capacity) -> ReservationAffinity:
-    """Other kinds leave every reservation alone, open ones too: what is reserved is used by pools that say so."""
-    if not isinstance(capacity, _Reserved):
-        return ReservationAffinity()
-    path = f"projects/{capacity.project}/reservations/{capacity.name}" if capacity.project else capacity.name
-    if isinstance(capacity, Reservation) and capacity.block:
-        path += f"/reservationBlocks/{capacity.block}"
-        path += f"/reservationSubBlocks/{capacity.sub_block}" if capacity.sub_block else ""
-    return ReservationAffinity("SPECIFIC_RESERVATION", RESERVATION_KEY, (path,))
-
-
-def _upgrade(kind: CapacityKind) -> Upgrade | None:
-    match kind:
-        case CapacityKind.FLEX_START:
-            return None
-        case CapacityKind.ON_DEMAND:
-            return WITH_A_SPARE
-        case _:
-            return WITHOUT_A_SPARE

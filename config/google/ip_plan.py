@@ -22,7 +22,8 @@ from types import MappingProxyType
 
 from pydantic_core import PydanticCustomError
 
-from config.base import Range, Rule, Settings
+from config.base import Range, Settings
+from config.issues import Rule
 
 BASE = IPv4Network("10.0.0.0/8")
 """Room for 64 regions."""

@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
-from config.base import Rule
+from config.issues import Rule
 
 
 class CapacityKind(StrEnum):

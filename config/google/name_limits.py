@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 from pydantic_core import PydanticCustomError
 
-from config.base import Rule
+from config.google.region_names import _CODE, _REGION, _region, region_code
+from config.issues import Rule
 
 
 class Kind(StrEnum):
@@ -103,12 +104,6 @@ ENVIRONMENT = Rule(
     why="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
     instead="call it {better}, and its file Pulumi.{better}.yaml",
 )
-REGION = Rule(
-    "names.region",
-    wrong="{region} does not look like a Google region",
-    why="a region is a continent, a direction and a number",
-    instead="write one such as us-central1, or add the new continent to config/google/name_limits.py",
-)
 ROLE = Rule(
     "names.role",
     wrong="`{role}` is to be the last part of a name",
@@ -121,62 +116,8 @@ COLLISION = Rule(
     why="only one of them can have it",
     instead="give one of them another name",
 )
-LABEL = Rule(
-    "names.label",
-    wrong="label {key} would be {value}",
-    why="labels are 1 to 63 lowercase letters, digits, hyphens and underscores, a letter or digit first and last",
-    instead="write one such as {better}",
-)
-
-CONTINENTS: Mapping[str, str] = MappingProxyType(
-    {
-        "africa": "af",
-        "asia": "as",
-        "australia": "au",
-        "europe": "eu",
-        "me": "me",
-        "northamerica": "na",
-        "southamerica": "sa",
-        "us": "us",
-    }
-)
-DIRECTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "central": "c",
-        "east": "e",
-        "north": "n",
-        "northeast": "ne",
-        "northwest": "nw",
-        "south": "s",
-        "southeast": "se",
-        "southwest": "sw",
-        "west": "w",
-    }
-)
-_REGIONS = """
-africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2
-asia-southeast1 asia-southeast2 asia-southeast3 australia-southeast1 australia-southeast2 europe-central2 europe-north1
-europe-north2 europe-southwest1 europe-west1 europe-west2 europe-west3 europe-west4 europe-west6 europe-west8
-europe-west9 europe-west10 europe-west12 me-central1 me-central2 me-west1 northamerica-northeast1
-northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west1 us-central1 us-east1 us-east4 us-east5
-us-south1 us-west1 us-west2 us-west3 us-west4 us-west8
-"""
-REGIONS = tuple(_REGIONS.split())
-"""Those that were known in November 2026; another one is a warning, as new ones come."""
-_REGION = re.compile(rf"({'|'.join(CONTINENTS)})-({'|'.join(DIRECTIONS)})([1-9][0-9]?)")
-_CODE = re.compile(rf"(?:{'|'.join(CONTINENTS.values())})(?:{'|'.join(DIRECTIONS.values())})[1-9][0-9]?")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*")
 _ROLE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-
-
-def region_code(region: str) -> str:
-    """A region in four to six characters, the same for ever: us-central1 is usc1, northamerica-northeast1 is nane1."""
-    found = _REGION.fullmatch(region)
-    if found is None:
-        raise REGION.refusal(region=region)
-    continent, direction, number = found.groups()
-    return CONTINENTS[continent] + DIRECTIONS[direction] + number
 
 
 def name(kind: Kind, environment: str, role: str, region: str | None = None, project: str | None = None) -> str:
@@ -227,25 +168,6 @@ def collisions(named: Iterable[Named]) -> Iterator[PydanticCustomError]:
         holder = first.setdefault((one.kind, one.within, one.name), one)
         if holder is not one:
             yield COLLISION.refusal(kind=one.kind, name=one.name, first=holder.asked_by, second=one.asked_by)
-
-
-def labels(environment: str, owner: str, stack_version: str) -> dict[str, str]:
-    """What every resource carries, in a form that both Google and Kubernetes take.
-
-    Labels hold no dots, so those of a version become underscores: 1.4.0 is 1_4_0.
-    """
-    made = {"environment": environment, "owner": owner, "stack-version": stack_version.replace(".", "_")}
-    for key, value in made.items():
-        if not _LABEL.fullmatch(value):
-            raise LABEL.refusal(
-                key=key, value=value or "empty", better=_plain(value, "-")[:63].strip("-") or "platform"
-            )
-    return made
-
-
-def _region(region: str) -> str:
-    region_code(region)
-    return region
 
 
 def _plain(text: str, gap: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from config.google import name_limits
-from config.google.infra import SYSTEM_POOL, GoogleSettings
+from config.google.infra import GoogleSettings
 from config.google.name_limits import Kind, Named
+from config.google.node_pools import SYSTEM_POOL
 
 
 @dataclass(frozen=True)

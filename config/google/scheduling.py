@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from config.google.infra import SYSTEM_POOL, GpuPool, SystemPool
-from infra.contract import GpuNodeGroup, NodeGroup, Toleration
+from config.google.node_pools import SYSTEM_POOL, GpuPool, SystemPool
+from config.node_pool_info import GpuNodeGroup, NodeGroup, Toleration
 
 POOL_LABEL = "rayllm/pool"
 """Node label with the name that the settings give to the pool."""

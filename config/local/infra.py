@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from config.base import Rule, Settings
+from config.base import Settings
+from config.issues import Rule
 from config.local import ports
 from paths import CHECKOUT
 

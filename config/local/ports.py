@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.contract import Ports
+from dataclasses import dataclass
 
 STEP = 200
 """Ports that one stack needs in its own block; `port_offset` moves by multiples of it."""
@@ -37,3 +37,30 @@ def plan(offset: int) -> Ports:
 def listening(ports: Ports) -> dict[str, int]:
     """The single ports by name: what must be free before a stack starts. Ranges are Ray's to pick from."""
     return {name: port for name, port in vars(ports).items() if isinstance(port, int)}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every TCP port that a machine site listens on, all on 127.0.0.1."""
+
+    serve: int
+    """OpenAI API: HAProxy, or Serve's Python proxy on the baseline path."""
+    dashboard: int
+    """Ray's dashboard and REST API."""
+    gcs: int
+    serve_fallback: int
+    """Serve's Python proxy beside HAProxy."""
+    haproxy_stats: int
+    haproxy_metrics: int
+    client_server: int
+    node_manager: int
+    object_manager: int
+    runtime_env_agent: int
+    dashboard_agent_http: int
+    dashboard_agent_grpc: int
+    metrics_export: int
+    replicas: range
+    """One for each replica, for the path straight to it."""
+    replicas_grpc: range
+    workers: range
+    """Ray's worker processes."""

@@ -11,16 +11,16 @@ import yaml
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
-from config.google.infra import (
+from config.google.cluster import (
     ApiAccess,
     ClusterOptions,
     ExistingCluster,
     Maintenance,
     MaintenanceExclusion,
     MaintenanceWindow,
-    Project,
     Weekday,
 )
+from config.google.project import Project
 from infra.google.network import NodeNetwork
 from infra.google.provider import given
 

@@ -9,7 +9,7 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import gkehub, projects
 
-from config.google.infra import Project
+from config.google.project import Project
 from infra.google.project_services import agent
 from infra.google.service_accounts import principal
 

@@ -10,7 +10,7 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_gcp import certificatemanager, compute, dns
 
-from config.google.infra import (
+from config.google.gateway import (
     CloudArmor,
     ExistingCertificate,
     ExistingZone,

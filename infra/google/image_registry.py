@@ -9,7 +9,8 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import artifactregistry
 
-from config.google.infra import ExistingImages, MirroredImages, Project
+from config.google.image_registry import ExistingImages, MirroredImages
+from config.google.project import Project
 from config.google.resource_names import Names
 
 

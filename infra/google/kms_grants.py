@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import kms
 
-from config.google.infra import Project
+from config.google.project import Project
 from infra.google.project_services import agent
 
 

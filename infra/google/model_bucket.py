@@ -9,7 +9,8 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import storage
 
-from config.google.infra import ExistingBucket, NewBucket, Project
+from config.google.model_bucket import ExistingBucket, NewBucket
+from config.google.project import Project
 from config.google.resource_names import Names
 from infra.google.service_accounts import SERVICE_ACCOUNTS, principal
 

@@ -9,8 +9,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import compute
 
-from config.google.infra import ExistingNetwork, Project, SharedNetwork
 from config.google.ip_plan import RegionRanges
+from config.google.network import ExistingNetwork, SharedNetwork
+from config.google.project import Project
 from config.google.resource_names import Names
 
 HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")

@@ -9,9 +9,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
-from config.google.capacity import PoolTerms
-from config.google.infra import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
 from config.google.machine_types import MachineShape
+from config.google.node_pool_spec import PoolTerms
+from config.google.node_pools import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
 from config.google.resource_names import Names
 from config.google.scheduling import GPU_TAINT, POOL_LABEL, gpu_nodes, head_nodes
 from infra.google.cluster import Cluster

@@ -9,7 +9,11 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import projects
 
-from config.google.infra import DirectImages, GoogleSettings, ManagedCertificate, Project, SharedNetwork
+from config.google.gateway import ManagedCertificate
+from config.google.image_registry import DirectImages
+from config.google.infra import GoogleSettings
+from config.google.network import SharedNetwork
+from config.google.project import Project
 
 API = "googleapis.com"
 AGENTS: Mapping[str, str] = {

@@ -9,16 +9,13 @@ import pulumi
 from pulumi import ResourceOptions
 
 import versions
-from config.google import name_limits
-from config.google.infra import (
-    DirectImages,
-    ExistingCluster,
-    GoogleSettings,
-    NewBucket,
-    NewNetwork,
-    Region,
-    SharedNetwork,
-)
+from config.google.cluster import ExistingCluster
+from config.google.image_registry import DirectImages
+from config.google.infra import GoogleSettings
+from config.google.labels import labels as resource_labels
+from config.google.model_bucket import NewBucket
+from config.google.network import NewNetwork, SharedNetwork
+from config.google.regions import Region
 from config.google.resource_names import Names
 from infra import contract
 from infra.google import cluster as clusters
@@ -40,7 +37,7 @@ from infra.google.shared_vpc import SharedVpc, SharedVpcArgs
 
 def provision(settings: GoogleSettings, environment: str) -> contract.Platform:
     """Declare everything. The names were checked on plain data before (`naming.refusals`)."""
-    labels = name_limits.labels(environment, settings.owner, versions.STACK)
+    labels = resource_labels(environment, settings.owner, versions.STACK)
     for warning in settings.warnings():
         pulumi.log.warn(warning)
     ground = _Ground(settings, environment, labels)

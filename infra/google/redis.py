@@ -10,7 +10,7 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import redis
 
-from config.google.infra import HeadState
+from config.google.redis import HeadState
 from config.google.resource_names import Names
 from infra import contract
 

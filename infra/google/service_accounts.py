@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import projects, serviceaccount
 
-from config.google.infra import Project
+from config.google.project import Project
 from config.google.resource_names import Names
 from infra.contract import ServiceAccounts
 

@@ -9,7 +9,8 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_gcp import compute, projects
 
-from config.google.infra import ExistingSubnetwork, Project
+from config.google.network import ExistingSubnetwork
+from config.google.project import Project
 from infra.google.project_services import agent
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paths import CHECKOUT
-from tools.bootstrap import pulumi_cli
+from tools.bootstrap.cache import alone, cache
 from tools.bootstrap.console import Stop, run, say
 
 MODULES = Path(__file__).resolve().parent / "modules"
@@ -45,7 +45,7 @@ class Bundle:
         """Where they are, or will be: another pin, or another file of ours, has another folder."""
         modules = sorted({program.module for program in self.programs})
         pins = b"".join(file.read_bytes() for module in modules for file in sorted(module.glob("*.*")))
-        return pulumi_cli.cache() / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:12]}"
+        return cache() / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:12]}"
 
     @property
     def built(self) -> bool:
@@ -57,7 +57,7 @@ class Bundle:
         """Build what is missing, once. Raises `Stop` without Go."""
         target = self.folder
         target.mkdir(parents=True, exist_ok=True)
-        with pulumi_cli.alone(target.name):
+        with alone(target.name):
             if not self.built:
                 go = shutil.which("go")
                 if go is None:

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from config.base import Rule
-from config.serving import FurtherService
+from config.issues import Rule
+from config.releases import FurtherService
 from rehearsal.control_plane import ray_dashboard
 from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import NAMESPACE, until

@@ -12,9 +12,11 @@ import pytest
 
 from rehearsal.control_plane.control_plane import Plane
 from workloads.dynamic_provider import Failure
-from workloads.kubernetes import kube_api
+from workloads.kubernetes.readiness import objects, ray_service_status, region_drain, wait
 from workloads.kubernetes.readiness import ray_service as readiness
-from workloads.kubernetes.readiness import ray_service_status
+from workloads.kubernetes.readiness.crds import NEEDED_IN_FLEET, _CrdsProvider
+from workloads.kubernetes.readiness.objects import EXPORTS
+from workloads.kubernetes.readiness.region_drain import _DrainedProvider
 
 NAMESPACE = "waits"
 LIMIT_S = 120.0
@@ -23,8 +25,8 @@ RAY = "http://127.0.0.1:8265/stand-in"
 Object = dict[str, Any]
 
 PROVIDER: Any = readiness._RayServiceProvider()
-CRDS: Any = readiness._CrdsProvider()
-DRAINED: Any = readiness._DrainedProvider()
+CRDS: Any = _CrdsProvider()
+DRAINED: Any = _DrainedProvider()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,8 +38,8 @@ def namespace(plane: Plane) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(kube_api, "EVERY_S", 0.2)
-    monkeypatch.setattr(readiness, "STREAMS_EVERY_S", 0.2)
+    monkeypatch.setattr(wait, "EVERY_S", 0.2)
+    monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.2)
     monkeypatch.setattr(readiness, "STEADY_S", 4)
     monkeypatch.setattr(ray_service_status, "UNDONE_AFTER_S", 4)
     yield
@@ -109,7 +111,7 @@ def run_once_seen(plane: Plane, name: str) -> None:
     """Let Serve's applications run as soon as the RayService says that they do not yet."""
 
     def follow() -> None:
-        while "DEPLOYING" not in json.dumps(plane.get(f"{readiness.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")):
+        while "DEPLOYING" not in json.dumps(plane.get(f"{objects.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")):
             time.sleep(0.2)
         time.sleep(1)  # several looks
         tell(status="RUNNING")
@@ -118,11 +120,11 @@ def run_once_seen(plane: Plane, name: str) -> None:
 
 
 def remove(plane: Plane, name: str) -> None:
-    plane.http.delete(f"{readiness.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")
+    plane.http.delete(f"{objects.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")
 
 
 def test_kinds_are_there_and_established(config: str) -> None:
-    made = CRDS.create({"kubeconfig": config, "crds": list(readiness.NEEDED_IN_FLEET)})
+    made = CRDS.create({"kubeconfig": config, "crds": list(NEEDED_IN_FLEET)})
     assert made.outs["status"] == "Established"
 
 
@@ -258,11 +260,11 @@ def test_draining_unexports_and_waits_for_the_streams_of_the_pods(
             tell(streams=0)
         return read[-1]
 
-    count = readiness.streams
-    monkeypatch.setattr(readiness, "streams", streams)
+    count = region_drain.streams
+    monkeypatch.setattr(region_drain, "streams", streams)
     drain = {"kubeconfig": config, "namespace": NAMESPACE, "services": ["leaving"], "limit_s": LIMIT_S, "settle_s": 1.0}
     made = DRAINED.create(drain)
     assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)
     assert "4 stream(s) open on 2 of 2 pod(s)" in capsys.readouterr().err
-    assert plane.get(f"{readiness.EXPORTS}/namespaces/{NAMESPACE}/serviceexports/leaving-serve-svc") is None
+    assert plane.get(f"{EXPORTS}/namespaces/{NAMESPACE}/serviceexports/leaving-serve-svc") is None
     remove(plane, "leaving")

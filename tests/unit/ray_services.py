@@ -8,11 +8,13 @@ import pulumi
 import yaml
 
 from config.google.infra import GoogleSettings
+from config.google.regions import Traffic
 from config.google.scheduling import gpu_nodes, head_nodes
-from config.loader import check
+from config.node_pool_info import GpuNodeGroup
 from config.sizing import workers_of
+from config.stack import check
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite, GpuNodeGroup, Traffic
+from infra.contract import ClusterSite
 from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.unit.case import blocks, edited
 from workloads.kubernetes.ray_service import RayServiceArgs, spec

@@ -17,9 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.base import Refused, Rule, Settings, parse
-from config.google.capacity import Capacity, PoolTerms, Sizing, gke_floor, pool_terms, refusals, version_key
+from config.base import Settings
+from config.google.capacity import Capacity, Sizing
 from config.google.machine_types import MACHINE_TYPES, CapacityKind, MachineType, machine_type
+from config.google.node_pool_spec import PoolTerms, gke_floor, pool_terms, refusals, version_key
+from config.issues import Refused, Rule
+from config.parsing import parse
 
 A4 = machine_type("a4-highgpu-8g")
 L4 = machine_type("g2-standard-8")

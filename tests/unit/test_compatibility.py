@@ -9,7 +9,7 @@ import pytest
 import versions
 from config import compatibility
 from config.compatibility import NOTES, PARSERS, ROWS, Row
-from config.serving import Engine, Model, Service
+from config.model_service import Engine, Model, Service
 from config.vllm_arguments import NAMES
 from paths import CHECKOUT
 from tools.compatibility import compat, lines

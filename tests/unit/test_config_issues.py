@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.base import Refused, Rule
-from config.loader import check
+from config.issues import Refused, Rule
+from config.stack import check
 from tests.unit.case import Case
 
 CASES: list[Case] = [

@@ -9,8 +9,9 @@ import pulumi
 import yaml
 
 from config.google.infra import GoogleSettings
-from config.loader import check
-from infra.contract import ClusterSite, Platform, Toleration
+from config.node_pool_info import Toleration
+from config.stack import check
+from infra.contract import ClusterSite, Platform
 from infra.google.provision import provision
 from tests.unit.case import blocks, edited
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.google.infra import GoogleSettings
-from config.loader import check
+from config.stack import check
 from paths import CHECKOUT
 from tests.unit.case import blocks, edited
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.base import Rule
 from config.google.ip_plan import (
     BASE,
     LAYOUT,
@@ -21,6 +20,7 @@ from config.google.ip_plan import (
     ranges,
     refusals,
 )
+from config.issues import Rule
 
 Net = IPv4Network
 

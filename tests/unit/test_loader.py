@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from config import loader
-from config.base import Refused
+from config.issues import Refused
 from tests.unit.case import blocks
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.google.name_limits import CONTINENTS, DIRECTIONS, LIMITS, Kind, Named, collisions, labels, name, region_code
+from config.google.labels import labels
+from config.google.name_limits import LIMITS, Kind, Named, collisions, name
+from config.google.region_names import CONTINENTS, DIRECTIONS, region_code
 
 REGIONS = re.findall(
     r"\S+",

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from config.base import Refused, Settings, parse
-from config.loader import check
+from config.base import Settings
+from config.issues import Refused
+from config.parsing import parse
+from config.stack import check
 from tests.unit.case import blocks, edited
 
 

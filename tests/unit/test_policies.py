@@ -17,25 +17,15 @@ from pulumi.runtime.mocks import MockMonitor
 import versions
 from config.google import pricing
 from config.google.machine_types import MACHINE_TYPES, CapacityKind
-from config.loader import check
+from config.stack import check
 from infra.google.provision import provision
 from paths import CHECKOUT
-from policies.base import (
-    BUCKET,
-    CLUSTER,
-    NODE_POOL,
-    PROTECT,
-    RAY_SERVICE,
-    REDIS,
-    SERVICE,
-    UNKNOWN,
-    Resource,
-    each,
-    plain,
-)
+from policies.base import PROTECT, Resource
+from policies.inputs import UNKNOWN, each, plain
 from policies.network import BACKEND_POLICY, EXPORT, FIREWALL, FIREWALL_RULES, GATEWAY, INGRESS, NETWORK_POLICY, ROUTES
 from policies.pack import POLICIES, STACK_POLICIES
 from policies.reliability import BUDGET, HEALTH_CHECK, SERVER_S
+from policies.resource_types import BUCKET, CLUSTER, NODE_POOL, RAY_SERVICE, REDIS, SERVICE
 from tests.golden.inventory import scenarios
 from tests.unit.case import blocks, edited
 from tests.unit.test_google_provision import Cloud

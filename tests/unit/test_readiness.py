@@ -17,14 +17,18 @@ import yaml
 from pulumi.dynamic.dynamic import serialize_provider
 
 from workloads.dynamic_provider import Failure
-from workloads.kubernetes import kube_api
-from workloads.kubernetes.kube_api import Done, Failed, Pending, State
-from workloads.kubernetes.readiness import ray_service
+from workloads.kubernetes.readiness import crds, objects, ray_service, ray_service_deletion, region_drain, wait
+from workloads.kubernetes.readiness.crds import _CrdsProvider
+from workloads.kubernetes.readiness.gateway import _EntranceProvider
+from workloads.kubernetes.readiness.objects import EXPORTS, RAY
+from workloads.kubernetes.readiness.ray_service_deletion import _GoneProvider
 from workloads.kubernetes.readiness.ray_service_status import difference, judge
+from workloads.kubernetes.readiness.region_drain import _DrainedProvider, streams
+from workloads.kubernetes.readiness.wait import Done, Failed, Pending, State
 
 RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "ray_service_states.json").read_text())
-SERVICE = f"{ray_service.RAY}/namespaces/serving/rayservices/svc"
-CLUSTERS = f"{ray_service.RAY}/namespaces/serving/rayclusters"
+SERVICE = f"{RAY}/namespaces/serving/rayservices/svc"
+CLUSTERS = f"{RAY}/namespaces/serving/rayclusters"
 PODS = "/api/v1/namespaces/serving/pods"
 EVENTS = "/api/v1/namespaces/serving/events"
 SERVE = "/api/v1/namespaces/serving/services/svc-serve-svc"
@@ -192,9 +196,9 @@ def test_what_is_there_besides_is_no_difference() -> None:
 
 
 def test_streams_are_the_sessions_of_back_ends() -> None:
-    assert (ray_service.streams(BUSY), ray_service.streams(IDLE)) == (3, 0)
+    assert (streams(BUSY), streams(IDLE)) == (3, 0)
     with pytest.raises(ValueError, match="not HAProxy's"):
-        ray_service.streams("<html>")
+        streams("<html>")
 
 
 # What follows talks to an API server of a few lines.
@@ -263,8 +267,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(kube_api, "EVERY_S", 0.01)
-    monkeypatch.setattr(ray_service, "STREAMS_EVERY_S", 0.01)
+    monkeypatch.setattr(wait, "EVERY_S", 0.01)
+    monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.01)
     monkeypatch.setattr(ray_service, "STEADY_S", 0.2)
     fake = FakeApi()
     yield fake
@@ -292,9 +296,9 @@ def provider(of: type) -> Any:
 
 
 RAY_SERVICE = ray_service._RayServiceProvider
-CRDS = ray_service._CrdsProvider
-DRAINED = ray_service._DrainedProvider
-ENTRANCE = ray_service._EntranceProvider
+CRDS = _CrdsProvider
+DRAINED = _DrainedProvider
+ENTRANCE = _EntranceProvider
 
 
 def test_a_change_that_looks_done_for_a_moment_is_waited_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -389,7 +393,7 @@ def crd(established: bool) -> dict[str, Any]:
 
 
 def test_kinds_are_waited_for_until_they_are_established(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    path = f"{ray_service.CRDS}/rayservices.ray.io"
+    path = f"{crds.CRDS}/rayservices.ray.io"
     api.put(path, (404, {}), crd(False), crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io"]}
     assert provider(CRDS).create(props).outs["status"] == "Established"
@@ -402,8 +406,8 @@ def test_kinds_are_waited_for_until_they_are_established(api: FakeApi, capsys: p
 
 
 def test_kinds_that_do_not_come_are_named_with_what_brings_them(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_service, "CRDS_LIMIT_S", 0.05)
-    api.put(f"{ray_service.CRDS}/rayservices.ray.io", crd(True))
+    monkeypatch.setattr(crds, "CRDS_LIMIT_S", 0.05)
+    api.put(f"{crds.CRDS}/rayservices.ray.io", crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io", "serviceexports.net.gke.io"]}
     with pytest.raises(Failure) as failed:
         provider(CRDS).create(props)
@@ -433,7 +437,7 @@ def exec_user(*command: str) -> dict[str, Any]:
 
 
 def test_a_credential_plugin_is_told_of_the_cluster(api: FakeApi) -> None:
-    api.put(f"{ray_service.CRDS}/a.ray.io", crd(True))
+    api.put(f"{crds.CRDS}/a.ray.io", crd(True))
     kubeconfig = api.kubeconfig(exec_user(sys.executable, "-c", PLUGIN))
     provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
     assert api.headers[-1]["Authorization"] == "Bearer of-v1beta1"
@@ -468,7 +472,7 @@ def test_clusters_are_connected_to_at_once(api: FakeApi) -> None:
     assert (done.returncode, done.stdout.count("connected")) == (0, 8), done.stderr
 
 
-EXPORT = f"{ray_service.EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"
+EXPORT = f"{EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"
 
 
 def drain_props(api: FakeApi, **more: Any) -> dict[str, Any]:
@@ -531,7 +535,7 @@ def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None
     assert provider(DRAINED).diff("i", found.outs, drain_props(api)).changes
 
 
-GONE = ray_service._GoneProvider
+GONE = _GoneProvider
 
 
 def gone_props(api: FakeApi) -> dict[str, Any]:
@@ -542,7 +546,7 @@ def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """KubeRay makes one more after the last has gone."""
-    monkeypatch.setattr(ray_service, "GONE_STEADY_S", 0.2)
+    monkeypatch.setattr(ray_service_deletion, "GONE_STEADY_S", 0.2)
     (cluster,) = RECORDED["ready"]["clusters"]
     there, nothing = {"items": [cluster]}, {"items": []}
     api.put(CLUSTERS, there, nothing, there, nothing)
@@ -556,7 +560,7 @@ def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
 def test_what_holds_a_service_that_goes_is_named_and_nothing_more_is_deleted(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_service, "GONE_LIMIT_S", 0.2)
+    monkeypatch.setattr(ray_service_deletion, "GONE_LIMIT_S", 0.2)
     api.put_state("ready")
     with pytest.raises(Failure, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"):
         provider(GONE).delete("i", gone_props(api))
@@ -568,8 +572,8 @@ def test_deleting_a_wait_does_nothing(api: FakeApi) -> None:
     assert api.asked == []
 
 
-GATEWAY = f"{ray_service.GATEWAY}/namespaces/serving/gateways/front"
-ROUTE = f"{ray_service.GATEWAY}/namespaces/serving/httproutes/llm"
+GATEWAY = f"{objects.GATEWAY}/namespaces/serving/gateways/front"
+ROUTE = f"{objects.GATEWAY}/namespaces/serving/httproutes/llm"
 
 
 def conditions(generation: int = 1, **states: str) -> list[dict[str, Any]]:

@@ -8,17 +8,15 @@ release page. Standard library only.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.bootstrap.cache import alone, cache
 from tools.bootstrap.console import Stop, run, say
 from versions import GO_FLOOR, PULUMI_CLI
 
@@ -53,20 +51,6 @@ class Engine:
         """What a process needs to find it."""
         found = {"PATH": os.pathsep.join([str(self.path), os.environ.get("PATH", "")])}
         return found if self.official else {**found, **NO_DOWNLOADS, "RAYLLM_LANGUAGE_HOST": str(HOST)}
-
-
-def cache() -> Path:
-    """Where builds are kept: `$XDG_CACHE_HOME/rayllm`, by default `~/.cache/rayllm`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rayllm"
-
-
-@contextlib.contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Make one entry of the cache while no other clone does: the second waits, and finds the first one's work."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def get() -> Engine:

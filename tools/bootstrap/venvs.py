@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paths import CHECKOUT
+from tools.bootstrap.cache import alone, cache
 from tools.bootstrap.console import Stop, run, say
-from tools.bootstrap.pulumi_cli import alone, cache
 from versions import PYTHON_CEILING, PYTHON_FLOOR, UV
 
 PROGRAM, RAY = CHECKOUT / ".venv", CHECKOUT / ".venv-ray"

@@ -15,10 +15,13 @@ from typing import Any
 import pulumi
 from pulumi import Input, Output, ResourceOptions
 
-from config.serving import FIRST, Clusters, FurtherService, Release, Service, ServingSettings, WaitFor
+from config.google.regions import Traffic
+from config.model_service import FIRST, Service
+from config.releases import Clusters, FurtherService, Release, WaitFor
+from config.serving import ServingSettings
 from config.sizing import workers_of
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite, Entrance, Platform, Traffic
+from infra.contract import ClusterSite, Entrance, Platform
 from workloads.kubernetes.disruption_budgets import budgets
 from workloads.kubernetes.gateway import Backend, EntranceArgs, GatewayEntrance, ServiceExports, ServiceExportsArgs
 from workloads.kubernetes.namespace import PRIORITY_CLASS, Ground, GroundArgs
@@ -26,6 +29,10 @@ from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNet
 from workloads.kubernetes.provider import provider
 from workloads.kubernetes.ray_service import RayService, RayServiceArgs
 from workloads.kubernetes.readiness import ray_service as readiness
+from workloads.kubernetes.readiness.crds import NEEDED, NEEDED_IN_FLEET, CrdsReady
+from workloads.kubernetes.readiness.gateway import EntranceReady
+from workloads.kubernetes.readiness.ray_service_deletion import RayServiceGone
+from workloads.kubernetes.readiness.region_drain import Drained
 from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, Key, secret
 
 
@@ -83,10 +90,10 @@ class _Site:
             each.name if isinstance(each, FurtherService) else FIRST: each for each in stack.serving.services(release)
         }
         self.namespace = site.service_accounts.namespace
-        self.crds = readiness.CrdsReady(
+        self.crds = CrdsReady(
             f"{site.name}-kinds",
             kubeconfig=site.kubeconfig,
-            crds=readiness.NEEDED_IN_FLEET if stack.entrance.multi_cluster else readiness.NEEDED,
+            crds=NEEDED_IN_FLEET if stack.entrance.multi_cluster else NEEDED,
             opts=ResourceOptions(depends_on=[*site.ready, *stack.entrance.ready], deleted_with=site.cluster),
         )
         self.provider = provider(site)
@@ -112,7 +119,7 @@ class _Site:
     def _drained(self) -> list[pulumi.Resource]:
         if self.site.traffic is Traffic.ACTIVE:
             return []
-        drained = readiness.Drained(
+        drained = Drained(
             f"{self.site.name}-drained",
             kubeconfig=self.site.kubeconfig,
             namespace=self.namespace,
@@ -139,7 +146,7 @@ class _Site:
             head_comes_back=site.head_state is not None,
             opts=self._inside(self.ground),
         )
-        gone = readiness.RayServiceGone(
+        gone = RayServiceGone(
             f"{resource}-gone",
             kubeconfig=site.kubeconfig,
             namespace=self.namespace,
@@ -208,7 +215,7 @@ def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]
         EntranceArgs(entrance, stack.backends, config.namespace, timeouts),
         ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *sends_to]),
     )
-    readiness.EntranceReady(
+    EntranceReady(
         f"{stack.platform.environment}-entrance-ready",
         kubeconfig=config.site.kubeconfig,
         namespace=config.namespace,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -19,10 +18,8 @@ from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from workloads.dynamic_provider import Failure, Waiting, say
+from workloads.dynamic_provider import Failure
 
-EVERY_S = 2.0
-"""How often a wait looks; KubeRay itself looks every two seconds."""
 REQUEST_LIMIT_S = 15
 
 Object = dict[str, Any]
@@ -30,36 +27,6 @@ Object = dict[str, Any]
 _ONE_READS = threading.Lock()
 """msgspec 0.22, below lightkube, crashes the process when two threads are the first to use one of its classes; Pulumi
 looks at all clusters at once."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What was waited for is there."""
-
-    text: str
-    outputs: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Pending:
-    """Not yet."""
-
-    text: str
-    remedy: str = ""
-    """What to do when it takes too long."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """It will not come by itself, if it still looks like this after `after_s`."""
-
-    text: str
-    message: str
-    """What is wrong, why, and what to do."""
-    after_s: float = 0
-
-
-State = Done | Pending | Failed
 
 
 class Unreachable(Exception):
@@ -121,46 +88,6 @@ def connected(kubeconfig: str) -> Iterator[Api]:
         yield Api(http)
 
 
-def wait_for(
-    what: str, limit_s: float, look: Callable[[], State], *, steady_s: float = 0, every_s: float | None = None
-) -> Done | Pending:
-    """Look until it has been Done for `steady_s`; what it is like at the limit otherwise. Raises Failure when it has
-    been Failed for as long as that says."""
-    wait = Waiting(what, limit_s, EVERY_S if every_s is None else every_s)
-    held: type[State] | None = None
-    since = 0.0
-    while True:
-        state = _looked(look)
-        if type(state) is not held:
-            held, since = type(state), wait.seconds
-        lasted = wait.seconds - since
-        if isinstance(state, Done) and lasted >= steady_s:
-            say(f"{what}: {state.text} ({wait.seconds:.0f} s)")
-            return state
-        if isinstance(state, Failed) and lasted >= state.after_s:
-            raise Failure(state.message)
-        if not wait.pause(state.text):
-            if isinstance(state, Failed):
-                raise Failure(state.message)
-            return Pending(state.text, "" if isinstance(state, Done) else state.remedy)
-
-
-class Warnings:
-    """Warning events, each shown once."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown: set[tuple[str, str, str]] = set()
-
-    def show(self, events: Iterable[Object]) -> None:
-        for event in events:
-            about = event["involvedObject"]
-            key = (about["name"], event.get("reason", ""), event.get("message", ""))
-            if key not in self._shown:
-                self._shown.add(key)
-                say(f"{self._what}: {about['kind']} {key[0]}: {key[1]}: {' '.join(key[2].split())}")
-
-
 def condition(conditions: Iterable[Object], kind: str) -> Object:
     """The one of this type; empty where there is none."""
     return next((each for each in conditions if each.get("type") == kind), {})
@@ -171,13 +98,6 @@ def last_seen(event: Object) -> str:
     series = event.get("series") or {}
     seen = event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime") or ""
     return f"{seen[:19]}Z" if seen else ""
-
-
-def _looked(look: Callable[[], State]) -> State:
-    try:
-        return look()
-    except Unreachable as error:
-        return Pending(f"the API server does not answer ({error})", "See whether the cluster is up, and reachable.")
 
 
 def _with_exec_info(config: Object) -> Object:

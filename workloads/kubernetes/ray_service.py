@@ -18,10 +18,13 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from config.data_path import TERMS
-from config.serving import STORE, Autoscaling, Release, Service
+from config.google.regions import Traffic
+from config.model_service import STORE, Autoscaling, Service
+from config.node_pool_info import NodeGroup
+from config.releases import Release
 from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, Workers, fits_twice
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite, NodeGroup, Traffic
+from infra.contract import ClusterSite
 from workloads import serve_config
 from workloads.kubernetes.secrets import Key
 

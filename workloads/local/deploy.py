@@ -6,7 +6,8 @@ from typing import Any
 
 import pulumi
 
-from config.serving import TINY, ServingSettings
+from config.model_service import TINY
+from config.serving import ServingSettings
 from infra.contract import MachineSite
 from workloads import serve_config
 from workloads.local import tiny_model

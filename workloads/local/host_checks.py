@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 
 from config.local import ports as port_plan
-from infra.contract import MachineSite, Ports
+from config.local.ports import Ports
+from infra.contract import MachineSite
 from workloads.local import processes
 
 REPLICA_GIB = 4.2

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tools.bootstrap import pulumi_cli
+from tools.bootstrap.cache import cache
 from tools.bootstrap.console import run
 
 NEEDED = {
@@ -26,7 +26,7 @@ NEEDED = {
 
 def root() -> Path:
     """Where they are unpacked."""
-    return pulumi_cli.cache() / "node-debian"
+    return cache() / "node-debian"
 
 
 def search_path() -> str:

@@ -13,10 +13,12 @@ from pathlib import Path
 import pulumi
 from pulumi import Output
 
-from config.base import parse
+from config.google.regions import Traffic
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
+from config.node_pool_info import GpuNodeGroup, NodeGroup
+from config.parsing import parse
 from config.serving import ServingSettings
-from infra.contract import Address, ClusterSite, Entrance, GpuNodeGroup, HeadState, NodeGroup, Platform, Traffic
+from infra.contract import Address, ClusterSite, Entrance, HeadState, Platform
 from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.harness.node import host, node
 from workloads.kubernetes.deploy import deploy

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from workloads.kubernetes.kube_api import Done, Failed, Object, Pending, State, condition, last_seen
+from workloads.kubernetes.kube_api import Object, condition, last_seen
+from workloads.kubernetes.readiness.wait import Done, Failed, Pending, State
 
 GPU = "nvidia.com/gpu"
 OF_SERVICE = "ray.io/originated-from-cr-name"

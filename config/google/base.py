@@ -1,0 +1,40 @@
+"""Field types that several Google settings share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from config.base import HOSTNAME, HOSTNAME_WORDS, Settings, form
+
+NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+NAME_WORDS = "its name alone: up to 63 lowercase letters, digits and hyphens, a letter first and no hyphen last"
+PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+PROJECT_WORDS = "a project's id: 6 to 30 lowercase letters, digits and hyphens, a letter first and no hyphen last"
+Found = tuple[tuple[str | int, ...], PydanticCustomError]
+"""Where in the block, and what is refused there."""
+
+ResourceName = Annotated[str, form(NAME, NAME_WORDS)]
+ProjectId = Annotated[str, form(PROJECT, PROJECT_WORDS)]
+KeyName = Annotated[
+    str,
+    form(
+        r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+        "projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version",
+    ),
+]
+Hostname = Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
+
+
+M = TypeVar("M", bound=Settings)
+
+
+def _all_or_itself(model: M, found: Iterator[Found]) -> M:
+    """`model`, or every refusal at once, each at its place in the block."""
+    errors = [InitErrorDetails(type=refusal, loc=loc, input=None) for loc, refusal in found]
+    if errors:
+        raise ValidationError.from_exception_data(type(model).__name__, errors)
+    return model

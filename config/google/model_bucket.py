@@ -1,0 +1,39 @@
+"""`infra.model_bucket`: the Cloud Storage bucket that holds model weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.base import Settings, form
+
+
+class NewBucket(Settings):
+    """A bucket made here."""
+
+    kind: Literal["new"] = "new"
+    """Make one."""
+    location: Annotated[
+        str,
+        form(
+            r"US|EU|ASIA|ASIA1|EUR[4578]|NAM4|[A-Z]+-[A-Z]+[0-9]+",
+            "a location in capitals: US, EU or ASIA, a dual-region such as NAM4, or a region such as US-CENTRAL1",
+        ),
+    ] = "US"
+    """In capitals, as Cloud Storage writes it: a multi-region (US), a dual-region (NAM4) or a region (US-CENTRAL1).
+    Changing it replaces the bucket."""
+
+
+class ExistingBucket(Settings):
+    """A bucket made elsewhere; the workers get the right to read it."""
+
+    kind: Literal["existing"]
+    """Use one."""
+    name: Annotated[
+        str, form(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the bucket's name alone, without gs:// and without a folder")
+    ]
+    """Its name, without gs://."""
+
+
+ModelStore = Annotated[NewBucket | ExistingBucket, Field(discriminator="kind")]
