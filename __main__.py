@@ -10,7 +10,7 @@ import sys
 import pulumi
 
 from config import loader
-from config.issues import Refused
+from config.issues import ConfigError
 from infra.provision import provision
 from workloads.deploy import deploy
 
@@ -20,7 +20,7 @@ ALREADY_SHOWN = 32
 try:
     settings = loader.read()
     platform = provision(settings.infra, settings.name, settings.demand)
-except Refused as refused:
+except ConfigError as refused:
     pulumi.log.error("\n".join(["Nothing was touched, because this cannot work as written:", *refused.sentences]))
     sys.exit(ALREADY_SHOWN)
 for name, value in deploy(settings.serving, platform, settings.hugging_face_token).items():

@@ -24,13 +24,13 @@ class Settings(BaseModel):
     )
 
 
-def form(pattern: str, instead: str) -> AfterValidator:
+def matches(pattern: str, instead: str) -> AfterValidator:
     """For text that must match `pattern` whole; whoever writes another is told `write {instead}`."""
     whole = re.compile(pattern)
 
     def fits(text: str) -> str:
         if not whole.fullmatch(text):
-            raise wanted(instead)
+            raise format_error(instead)
         return text
 
     return AfterValidator(fits)
@@ -40,7 +40,7 @@ HOSTNAME = r"(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]
 HOSTNAME_WORDS = "a host name such as llm.example.com: small letters, no scheme, no port, no * and no dot at the end"
 
 
-def wanted(instead: str) -> PydanticCustomError:
+def format_error(instead: str) -> PydanticCustomError:
     """The error to raise for a value whose place says what is wrong with it."""
     return PydanticCustomError("form", "{instead}", {"instead": instead})
 
@@ -52,7 +52,7 @@ def _day(value: object, _: object) -> date:
     try:
         return date.fromisoformat(str(value).removesuffix("T00:00:00Z"))
     except ValueError:
-        raise wanted('a day, such as "2027-06-30"') from None
+        raise format_error('a day, such as "2027-06-30"') from None
 
 
 def _range(value: object, _: object) -> IPv4Network:
@@ -61,8 +61,8 @@ def _range(value: object, _: object) -> IPv4Network:
             return IPv4Network(value)
     except ValueError:
         pass
-    raise wanted("an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix")
+    raise format_error("an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix")
 
 
 Day = Annotated[date, WrapValidator(_day)]
-Range = Annotated[IPv4Network, WrapValidator(_range)]
+Cidr = Annotated[IPv4Network, WrapValidator(_range)]

@@ -17,10 +17,10 @@ from types import MappingProxyType
 from typing import Any
 
 import versions
-from config.data_path import TERMS
+from config.data_path import DATA_PATHS
 from config.issues import Rule
-from config.model_service import RequestRouter, Service
-from config.vllm_arguments import NAMES
+from config.model_service import ModelService, RequestRouter
+from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
 
 
 def _names(text: str) -> frozenset[str]:
@@ -61,31 +61,31 @@ Facts = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Row:
+class Incompatibility:
     """`facts` gives what the rule's sentence needs, once for each time that it is broken. It holds from Ray `since` on,
     and no longer in `until`; empty: no such end is known."""
 
     rule: Rule
-    facts: Callable[[Service], Iterator[Facts]] = field(repr=False)
+    facts: Callable[[ModelService], Iterator[Facts]] = field(repr=False)
     since: str = ""
     until: str = ""
 
-    def holds(self, ray: str) -> bool:
+    def applies_to(self, ray: str) -> bool:
         """Whether Ray `ray` has it."""
-        return not (self.since and older(ray, self.since)) and not self.is_over(ray)
+        return not (self.since and older(ray, self.since)) and not self.is_fixed(ray)
 
-    def is_over(self, ray: str) -> bool:
+    def is_fixed(self, ray: str) -> bool:
         """Whether Ray `ray` is too new to have it."""
         return bool(self.until) and not older(ray, self.until)
 
     @property
-    def span(self) -> str:
+    def ray_versions(self) -> str:
         """The versions, for a person."""
         bounds = [f"from {self.since}" if self.since else "", f"before {self.until}" if self.until else ""]
         return " and ".join(filter(None, bounds)) or "every one"
 
 
-class Part(StrEnum):
+class Component(StrEnum):
     """What a note is about."""
 
     RAY = "Ray"
@@ -94,13 +94,13 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Note:
+class UpstreamLimit:
     """Something that does not work, and what the stack does so that nobody meets it."""
 
-    part: Part
-    what: str
+    component: Component
+    behaviour: str
     symptom: str
-    here: str
+    workaround: str
     """What the stack does instead."""
     source: str
 
@@ -111,170 +111,174 @@ def older(version: str, than: str) -> bool:
     return one < other
 
 
-def _if(applies: Callable[[Service], bool]) -> Callable[[Service], Iterator[Facts]]:
+def _if(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Iterator[Facts]]:
     """As a row's `facts`, where only the data path is to be told."""
 
-    def facts(service: Service) -> Iterator[Facts]:
+    def facts(service: ModelService) -> Iterator[Facts]:
         if applies(service):
             yield {"data_path": service.data_path.value}
 
     return facts
 
 
-def _direct(service: Service) -> bool:
-    return TERMS[service.data_path].direct
+def _direct(service: ModelService) -> bool:
+    return DATA_PATHS[service.data_path].direct
 
 
-def _more_than_one(argument: str) -> Callable[[Service], Iterator[Facts]]:
-    def facts(service: Service) -> Iterator[Facts]:
-        value = service.engine.arguments.get(argument, 1)
+def _more_than_one(argument: str) -> Callable[[ModelService], Iterator[Facts]]:
+    def facts(service: ModelService) -> Iterator[Facts]:
+        value = service.engine.engine_kwargs.get(argument, 1)
         if value != 1:
             yield {"value": value}
 
     return facts
 
 
-def _unknown_arguments(service: Service) -> Iterator[Facts]:
-    for name in service.engine.arguments.keys() - NAMES:
-        close = difflib.get_close_matches(name.strip("- ").replace("-", "_").lower(), NAMES, n=1)
+def _unknown_arguments(service: ModelService) -> Iterator[Facts]:
+    for name in service.engine.engine_kwargs.keys() - ENGINE_ARGUMENT_NAMES:
+        close = difflib.get_close_matches(name.strip("- ").replace("-", "_").lower(), ENGINE_ARGUMENT_NAMES, n=1)
         yield {"name": name, "instead": close[0] if close else "one of its names (vllm/engine/arg_utils.py) instead"}
 
 
-def _impossible_values(service: Service) -> Iterator[Facts]:
+def _impossible_values(service: ModelService) -> Iterator[Facts]:
     for name, (low, high) in BOUNDS.items():
-        value = service.engine.arguments.get(name)
+        value = service.engine.engine_kwargs.get(name)
         if value is not None and (isinstance(value, bool | str) or not low <= value <= high):
             yield {"name": name, "value": value, "low": low, "high": "any number" if high == math.inf else high}
 
 
-def _half_of_tools(service: Service) -> Iterator[Facts]:
-    arguments = service.engine.arguments
+def _half_of_tools(service: ModelService) -> Iterator[Facts]:
+    arguments = service.engine.engine_kwargs
     choice, parser = (bool(arguments.get(name)) for name in ("enable_auto_tool_choice", "tool_call_parser"))
     if choice != parser:
         there, missing = "enable_auto_tool_choice", "tool_call_parser"
         yield {"there": there if choice else missing, "missing": missing if choice else there}
 
 
-def _unknown_parsers(service: Service) -> Iterator[Facts]:
-    arguments: Mapping[str, Any] = service.engine.arguments
+def _unknown_parsers(service: ModelService) -> Iterator[Facts]:
+    arguments: Mapping[str, Any] = service.engine.engine_kwargs
     for name, known in PARSERS.items():
         if (value := arguments.get(name)) and value not in known and not arguments.get(PLUGINS[name]):
             yield {"name": name, "value": value, "plugin": PLUGINS[name], "known": ", ".join(sorted(known))}
 
 
-ROWS: tuple[Row, ...] = (
-    Row(
+INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
+    Incompatibility(
         Rule(
             "compatibility.direct-lora",
-            wrong="serving.model.lora is set on data path {data_path}",
-            why="Ray 2.60 refuses the application unless the router is given a copy of every request body, and older "
+            problem="serving.model.lora is set on data path {data_path}",
+            reason="Ray 2.60 refuses the application unless the router is given a copy of every request body, and "
+            "older "
             "ones ignore the adapter that a request names",
-            instead="write data_path: python_proxy, or merge the adapter into the weights",
+            fix="write data_path: python_proxy, or merge the adapter into the weights",
             source="ray/llm/_internal/serve/core/ingress/builder.py, ray-project/ray#65976",
         ),
         _if(lambda s: _direct(s) and s.model.lora is not None),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.direct-ingress",
-            wrong="serving.ingress is set on data path {data_path}",
-            why="there the replica is its own ingress and Ray refuses options for another one",
-            instead="take `ingress` out, or write data_path: python_proxy",
+            problem="serving.ingress is set on data path {data_path}",
+            reason="there the replica is its own ingress and Ray refuses options for another one",
+            fix="take `ingress` out, or write data_path: python_proxy",
             source="ray/llm/_internal/serve/core/ingress/builder.py",
         ),
         _if(lambda s: _direct(s) and s.ingress is not None),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.direct-prefix-cache",
-            wrong="request_router prefix_cache_affinity is set on data path {data_path}",
-            why="there the router is not shown the prompt, so it spreads requests as if nothing were cached, and says "
+            problem="request_router prefix_cache_affinity is set on data path {data_path}",
+            reason="there the router is not shown the prompt, so it spreads requests as if nothing were cached, and "
+            "says "
             "so once in a log (in Ray 2.56.0 requests hang)",
-            instead="write request_router: default, or data_path: python_proxy",
+            fix="write request_router: default, or data_path: python_proxy",
             source="ray-project/ray#64326, ray-project/ray#64328",
         ),
         _if(lambda s: _direct(s) and s.request_router is RequestRouter.PREFIX_CACHE_AFFINITY),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.data-parallel",
-            wrong="engine.arguments has data_parallel_size {value}",
-            why="the ranks need Ray's own builder for them, and the one used here gives a replica the GPUs of one rank",
-            instead="take it out; for more copies of the model write more replicas",
+            problem="engine.engine_kwargs has data_parallel_size {value}",
+            reason="the ranks need Ray's own builder for them, and the one used here gives a replica "
+            "the GPUs of one rank",
+            fix="take it out; for more copies of the model write more replicas",
             source="ray-project/ray#58301",
         ),
         _more_than_one("data_parallel_size"),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.pipeline-parallel",
-            wrong="engine.arguments has pipeline_parallel_size {value}",
-            why="Ray would ask for that many times the GPUs that pods, pools and quota are counted with",
-            instead="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
+            problem="engine.engine_kwargs has pipeline_parallel_size {value}",
+            reason="Ray would ask for that many times the GPUs that pods, pools and quota are counted with",
+            fix="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
             source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
         _more_than_one("pipeline_parallel_size"),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.context-parallel",
-            wrong="engine.arguments has prefill_context_parallel_size {value}",
-            why="vLLM would start that many times the workers that Ray reserves GPUs for",
-            instead="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
+            problem="engine.engine_kwargs has prefill_context_parallel_size {value}",
+            reason="vLLM would start that many times the workers that Ray reserves GPUs for",
+            fix="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
             source="vllm/config/parallel.py, ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
         _more_than_one("prefill_context_parallel_size"),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.unknown-argument",
-            wrong="engine.arguments has {name}",
-            why="the vLLM of this Ray has no argument of that name, and Ray would refuse the model when the GPUs are "
+            problem="engine.engine_kwargs has {name}",
+            reason="the vLLM of this Ray has no argument of that name, and Ray would refuse the model when the "
+            "GPUs are "
             "up and paid for",
-            instead="write {instead}",
+            fix="write {instead}",
             source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
         _unknown_arguments,
         since="2.60.0",
         until="2.61.0",  # another Ray has another vLLM: read its names again
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.impossible-value",
-            wrong="engine.arguments has {name}: {value}",
-            why="vLLM would refuse it when the GPUs are up and paid for",
-            instead="write a number from {low} to {high}",
+            problem="engine.engine_kwargs has {name}: {value}",
+            reason="vLLM would refuse it when the GPUs are up and paid for",
+            fix="write a number from {low} to {high}",
             source="vllm/config/cache.py, vllm/config/scheduler.py",
         ),
         _impossible_values,
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.log-stats",
-            wrong="engine.arguments has disable_log_stats: true",
-            why="Ray takes the engine's metrics from these statistics and refuses the model without them",
-            instead="take it out",
+            problem="engine.engine_kwargs has disable_log_stats: true",
+            reason="Ray takes the engine's metrics from these statistics and refuses the model without them",
+            fix="take it out",
             source="ray/llm/_internal/serve/core/configs/llm_config.py",
         ),
-        _if(lambda s: bool(s.engine.arguments.get("disable_log_stats"))),
+        _if(lambda s: bool(s.engine.engine_kwargs.get("disable_log_stats"))),
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.half-of-tool-calls",
-            wrong="engine.arguments has {there} and not {missing}",
-            why="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is "
+            problem="engine.engine_kwargs has {there} and not {missing}",
+            reason="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is "
             "on a command line that Ray does not use",
-            instead="write both, or neither",
+            fix="write both, or neither",
             source="vllm/parser/parser_manager.py, vllm/entrypoints/launchers/cli_args.py",
         ),
         _half_of_tools,
     ),
-    Row(
+    Incompatibility(
         Rule(
             "compatibility.unknown-parser",
-            wrong="engine.arguments has {name} {value}",
-            why="the vLLM of this Ray has none of that name, and would say so when the GPUs are up and paid for",
-            instead="write one of {known}; or {plugin} for one of your own",
+            problem="engine.engine_kwargs has {name} {value}",
+            reason="the vLLM of this Ray has none of that name, and would say so when the GPUs are up and paid for",
+            fix="write one of {known}; or {plugin} for one of your own",
             source="vllm/parser/parser_manager.py",
         ),
         _unknown_parsers,
@@ -283,86 +287,86 @@ ROWS: tuple[Row, ...] = (
     ),
 )
 
-NOTES: tuple[Note, ...] = (
-    Note(
-        Part.RAY,
+UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (
+    UpstreamLimit(
+        Component.RAY,
         "direct streaming without HAProxy",
         "Ray refuses the application, as only HAProxy can ask the router for a replica",
         "a data path is one set of variables, the same on head and workers",
         "ray/serve/_private/build_app.py",
     ),
-    Note(
-        Part.RAY,
+    UpstreamLimit(
+        Component.RAY,
         "a request router of one's own behind HAProxy, without direct streaming",
         "ignored in silence at first, later refused",
         "there is no such data path",
         "ray-project/ray#64211",
     ),
-    Note(
-        Part.RAY,
+    UpstreamLimit(
+        Component.RAY,
         "Ray 2.56.0 with direct streaming",
         "body-aware routers hang; one router replica takes all requests of a cluster",
         f"refused: Ray is {versions.RAY_FLOOR} or later",
         "ray-project/ray#64326, ray-project/ray#64724",
     ),
-    Note(
-        Part.RAY,
+    UpstreamLimit(
+        Component.RAY,
         "http_options.num_cpus other than 0",
         "the Serve configuration is refused",
         "not written",
         "ray/serve/config.py",
     ),
-    Note(
-        Part.RAY,
+    UpstreamLimit(
+        Component.RAY,
         "an executor other than Ray's under vLLM on GPUs",
         "the model is refused",
         "distributed_executor_backend is not a setting",
         "ray/llm/_internal/serve/engines/vllm/vllm_models.py",
     ),
-    Note(
-        Part.HAPROXY,
+    UpstreamLimit(
+        Component.HAPROXY,
         "answers longer than hard-stop-after, while replicas come and go",
         "every such change reloads HAProxy; the old process cuts what is left after 120 s",
-        "on clusters the limit follows from longest_answer_s",
+        "on clusters the limit follows from request_timeout_s",
         "ray-project/ray#66056",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "upgradeStrategy NewClusterWithIncrementalUpgrade",
         "needs an alpha feature gate, off by default up to 1.6.1",
         "NewCluster where a second RayCluster fits, else None",
         "ray-operator/pkg/features/features.go",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "gcsFaultToleranceOptions.externalStorageNamespace on a RayService",
         "the new RayCluster of an upgrade loads the state of the old one",
         "not written: it is then the RayCluster's own id",
         "ray-project/kuberay#1296, ray-project/kuberay#5052",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "authOptions.mode token with Ray before 2.52.0, or without rayVersion",
         "the RayService is refused by the operator, after the API server took it",
         "rayVersion is always written, and is later than that",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "authOptions.enableK8sTokenAuth on a RayService",
         "refused by the operator in 1.6.1",
-        "not written; `ray_tokens` is a token in a Secret",
+        "not written; `ray_auth_mode: token` is a token in a Secret",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "autoscaler v2 with a pod's restartPolicy other than Never",
         "refused by the operator",
         "restartPolicy is not written",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
-    Note(
-        Part.KUBERAY,
+    UpstreamLimit(
+        Component.KUBERAY,
         "GCS fault tolerance twice: gcsFaultToleranceOptions beside its annotations or RAY_REDIS_ADDRESS",
         "refused by the operator",
         "only gcsFaultToleranceOptions is written",
@@ -371,14 +375,14 @@ NOTES: tuple[Note, ...] = (
 )
 
 
-def refusals(service: Service, ray: str = versions.RAY) -> Iterator[tuple[str, str]]:
+def find_issues(service: ModelService, ray: str = versions.RAY) -> Iterator[tuple[str, str]]:
     """(rule id, sentence) of every row that `service` runs into on Ray `ray`."""
-    for row in ROWS:
-        if row.holds(ray):
+    for row in INCOMPATIBILITIES:
+        if row.applies_to(ray):
             for facts in row.facts(service):
-                yield row.rule.id, row.rule.sentence(**facts)
+                yield row.rule.id, row.rule.format(**facts)
 
 
-def obsolete(rows: Sequence[Row] = ROWS, ray: str = versions.RAY) -> list[Row]:
+def expired(rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versions.RAY) -> list[Incompatibility]:
     """Rows that Ray `ray` is too new for: to be taken out, or read again."""
-    return [row for row in rows if row.is_over(ray)]
+    return [row for row in rows if row.is_fixed(ray)]

@@ -22,7 +22,7 @@ class DataPath(StrEnum):
 
 
 @dataclass(frozen=True)
-class Terms:
+class DataPathSpec:
     """What a data path asks of every Ray process, and what shows from outside that it is in use."""
 
     haproxy: bool
@@ -30,7 +30,7 @@ class Terms:
     """The replica is its own ingress: no OpenAiIngress deployment between it and the proxy."""
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def env_vars(self) -> Mapping[str, str]:
         """The variables of this path, all of them in both directions: an inherited value can never decide."""
         return MappingProxyType(
             {
@@ -43,10 +43,10 @@ class Terms:
         )
 
 
-TERMS: Mapping[DataPath, Terms] = MappingProxyType(
+DATA_PATHS: Mapping[DataPath, DataPathSpec] = MappingProxyType(
     {
-        DataPath.PYTHON_PROXY: Terms(haproxy=False, direct=False),
-        DataPath.DIRECT_STREAMING: Terms(haproxy=True, direct=True),
+        DataPath.PYTHON_PROXY: DataPathSpec(haproxy=False, direct=False),
+        DataPath.DIRECT_STREAMING: DataPathSpec(haproxy=True, direct=True),
     }
 )
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from config.google.infra import GoogleSettings
-from config.local.infra import MachineSettings
+from config.google.infra import GoogleInfra
+from config.local.infra import LocalInfra
 
-InfraSettings = Annotated[MachineSettings | GoogleSettings, Field(discriminator="kind")]
-"""`kind: machine` for this computer, `kind: google` for GKE."""
+InfraSettings = Annotated[LocalInfra | GoogleInfra, Field(discriminator="kind")]
+"""`kind: local` for this computer, `kind: google` for GKE."""

@@ -17,9 +17,9 @@ class Rule:
     """
 
     id: str
-    wrong: str
-    why: str
-    instead: str
+    problem: str
+    reason: str
+    fix: str
     source: str = ""
 
     registry: ClassVar[dict[str, Rule]] = {}
@@ -29,17 +29,17 @@ class Rule:
             raise ValueError(f"two rules are called {self.id}")
         Rule.registry[self.id] = self
 
-    def sentence(self, **facts: object) -> str:
+    def format(self, **facts: object) -> str:
         """What a person reads: wrong, why, what to write instead, and where that is known from."""
         source = f" ({self.source})" if self.source else ""
-        return f"{self.wrong}: {self.why}; {self.instead}{source}.".format(**facts)
+        return f"{self.problem}: {self.reason}; {self.fix}{source}.".format(**facts)
 
-    def refusal(self, **facts: object) -> PydanticCustomError:
+    def error(self, **facts: object) -> PydanticCustomError:
         """The error to raise from a validator, with this rule's id as its type."""
-        return PydanticCustomError(self.id, "{sentence}", {"sentence": self.sentence(**facts)})  # type: ignore[arg-type]
+        return PydanticCustomError(self.id, "{sentence}", {"sentence": self.format(**facts)})  # type: ignore[arg-type]
 
 
-class Refused(Exception):
+class ConfigError(Exception):
     """Settings that cannot work. `sentences` has one line for each thing to change, `rules` the ids behind them."""
 
     def __init__(self, sentences: Sequence[str], rules: Sequence[str] = ()) -> None:

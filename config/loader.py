@@ -11,18 +11,18 @@ import json
 import pulumi
 from pulumi.runtime import config as runtime_config
 
-from config.secret_scan import TOKEN
-from config.stack import Environment, check
+from config.secret_scan import HUGGING_FACE_TOKEN_KEY
+from config.stack import StackConfig, check
 
 
-def read() -> Environment:
+def read() -> StackConfig:
     """The environment of the stack that Pulumi is running."""
     config = pulumi.Config()
     names = {key.removeprefix(f"{config.name}:") for key in _keys() if key.startswith(f"{config.name}:")}
-    if _is_secret(f"{config.name}:{TOKEN}"):
-        names.discard(TOKEN)
+    if _is_secret(f"{config.name}:{HUGGING_FACE_TOKEN_KEY}"):
+        names.discard(HUGGING_FACE_TOKEN_KEY)
     blocks = {name: _plain(config.get(name)) for name in names | {"infra", "serving"}}
-    return check(pulumi.get_stack(), blocks, config.get_secret(TOKEN))
+    return check(pulumi.get_stack(), blocks, config.get_secret(HUGGING_FACE_TOKEN_KEY))
 
 
 def _keys() -> set[str]:

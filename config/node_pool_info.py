@@ -15,7 +15,7 @@ class Toleration:
 
 
 @dataclass(frozen=True)
-class NodeGroup:
+class NodePoolInfo:
     """A set of equal nodes, and what a pod must say to land on one."""
 
     name: str
@@ -29,14 +29,14 @@ class NodeGroup:
 
 
 @dataclass(frozen=True)
-class GpuNodeGroup(NodeGroup):
+class GpuNodePoolInfo(NodePoolInfo):
     """Nodes with GPUs. `fixed`: no node beyond `max_nodes` can be had, so two RayClusters never fit side by side."""
 
-    accelerator: str | None = None
+    ray_accelerator_type: str | None = None
     """Ray's name for it (`B200`), as in LLMConfig's accelerator_type; None where Ray knows none."""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
     local_ssd_gib: int = 0
-    fixed: bool = True
-    may_wait: bool = False
+    reservation_bound: bool = True
+    waits_for_capacity: bool = False
     """Nodes can take hours to days to come (flex-start): nothing waits for Ready."""

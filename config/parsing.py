@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.base import Settings
-from config.issues import Refused, Rule
+from config.issues import ConfigError, Rule
 
 M = TypeVar("M", bound=Settings)
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Settings)
 def parse(model: type[M], block: str, raw: object) -> M:
     """Read `raw` (plain data from YAML) as `model`, or raise `Refused` with paths that start at `block`."""
     if not isinstance(raw, Mapping):
-        raise Refused(
+        raise ConfigError(
             [
                 f"{block or 'the configuration'} must be a mapping of settings, not {raw!r}. See"
                 " docs/reference/settings.md."
@@ -34,7 +34,7 @@ def parse(model: type[M], block: str, raw: object) -> M:
         return model.model_validate_json(json.dumps(dict(raw), default=str), strict=True)
     except ValidationError as error:
         details = _told_once(error.errors(include_url=False))
-        raise Refused([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
+        raise ConfigError([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
 
 
 def _told_once(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -98,7 +98,7 @@ def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
 
 
 def _path(block: str, loc: Sequence[int | str], model: type[BaseModel]) -> str:
-    """`infra.regions[0].pools[1].capacity`: a discriminator's value in pydantic's location is left out."""
+    """`infra.regions[0].node_pools[1].capacity`: a discriminator's value in pydantic's location is left out."""
     out, here = block, [model]
     for step in loc:
         if isinstance(step, int):

@@ -9,55 +9,55 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 import versions
-from config.base import Settings, form
+from config.base import Settings, matches
 from config.data_path import DataPath
 from config.issues import Rule
-from config.model_service import Autoscaling, Engine, FixedReplicas, Model, Service
+from config.model_service import Autoscaling, Engine, FixedReplicas, Model, ModelService
 from config.routes import Route
-from config.timeouts import GATEWAY_DRAINING_LIMIT_S
+from config.timeouts import MAX_CONNECTION_DRAINING_S
 
-LONGEST_ANSWER_S = 3400
+MAX_REQUEST_TIMEOUT_S = 3400
 
-IMAGE = (
+IMAGE_PATTERN = (
     r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w.-]+)?@sha256:[0-9a-f]{64}"
 )
-IMAGE_WORDS = "REPOSITORY@sha256:DIGEST in small letters, without a scheme"
+IMAGE_FORMAT = "REPOSITORY@sha256:DIGEST in small letters, without a scheme"
 
 
 NO_DIGEST = Rule(
     "serving.image-without-digest",
-    wrong="image {image} has no digest",
-    why="a tag can come to mean another image, and two nodes would run two programs under one name",
-    instead="write REPOSITORY@sha256:DIGEST (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
+    problem="image {image} has no digest",
+    reason="a tag can come to mean another image, and two nodes would run two programs under one name",
+    fix="write REPOSITORY@sha256:DIGEST (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
 )
 OTHER_RAY = Rule(
     "serving.image-of-another-ray",
-    wrong="the image's tag says Ray {tag} and ray_version is {version}",
-    why="KubeRay and this stack's checks go by ray_version",
-    instead="write ray_version: {tag}, or the image of Ray {version}",
+    problem="the image's tag says Ray {tag} and ray_version is {version}",
+    reason="KubeRay and this stack's checks go by ray_version",
+    fix="write ray_version: {tag}, or the image of Ray {version}",
 )
 LONGEST_ANSWER = Rule(
     "serving.longest-answer",
-    wrong="longest_answer_s is {seconds}",
-    why="Google's load balancer drains a back end for {limit} s at most, and what is behind it gives up sooner",
-    instead="write 30 to {most}",
+    problem="request_timeout_s is {seconds}",
+    reason="Google's load balancer drains a back end for {limit} s at most, and what is behind it gives up sooner",
+    fix="write 30 to {most}",
     source="gke-gateway-api, GCPBackendPolicy",
 )
 RAY_TOO_OLD = Rule(
     "serving.ray-too-old",
-    wrong="ray_version is {version}",
-    why="direct streaming came with 2.56.0, whose router hangs and does not grow with the proxies",
-    instead="use an image with Ray {floor} or later",
+    problem="ray_version is {version}",
+    reason="direct streaming came with 2.56.0, whose router hangs and does not grow with the proxies",
+    fix="use an image with Ray {floor} or later",
     source="ray-project/ray#64488, ray-project/ray#64724",
 )
 
 
-class FurtherService(Service):
+class AdditionalModel(ModelService):
     """A model beside the first one, as a RayService of its own: Ray's direct path has one model an application."""
 
     name: Annotated[
         str,
-        form(
+        matches(
             r"[a-z]([a-z0-9-]{0,45}[a-z0-9])?",
             "up to 47 lowercase letters, digits and hyphens, a letter first and no hyphen last",
         ),
@@ -65,22 +65,29 @@ class FurtherService(Service):
     """Its RayService. Changing it makes another."""
     route: Route
     """Which requests are its own; all others go to the first model."""
-    requests_per_second_per_worker: int = Field(ge=1, le=100_000)
+    max_rate_per_endpoint: int = Field(ge=1, le=100_000)
     """As in `clusters`."""
+
+
+class RayAuthMode(StrEnum):
+    """KubeRay's `authOptions.mode`."""
+
+    DISABLED = "disabled"
+    TOKEN = "token"
 
 
 class Release(Settings):
     """What a region's `release` chooses: what pods are made from, and what else is raised region by region."""
 
-    image: Annotated[str, form(IMAGE, IMAGE_WORDS)]
-    """Of Ray's LLM image or one made from it, by digest; without a registry where infra.images has one."""
-    ray_version: Annotated[str, form(r"\d+\.\d+\.\d+", f'a whole version, such as "{versions.RAY}"')] = versions.RAY
+    image: Annotated[str, matches(IMAGE_PATTERN, IMAGE_FORMAT)]
+    """Of Ray's LLM image or one made from it, by digest; without a registry where infra.image_registry has one."""
+    ray_version: Annotated[str, matches(r"\d+\.\d+\.\d+", f'a whole version, such as "{versions.RAY}"')] = versions.RAY
     """The Ray in that image."""
-    longest_answer_s: int = 600
+    request_timeout_s: int = 600
     """Seconds from a request to the last token of its answer; every time-out follows from it
     (config/timeouts.py)."""
-    ray_tokens: bool = False
-    """Whether Ray's dashboard, jobs and client ask for a token (KubeRay 1.5.1 and later make one)."""
+    ray_auth_mode: RayAuthMode = RayAuthMode.DISABLED
+    """`token`: Ray's dashboard, jobs and client ask for a token, which KubeRay 1.5.1 and later create."""
     data_path: DataPath | None = None
     """Instead of serving.data_path, as all that follow: for the first model; null for what `serving` says."""
     model: Model | None = None
@@ -94,28 +101,28 @@ class Release(Settings):
     @classmethod
     def _by_digest(cls, image: object) -> object:
         if isinstance(image, str) and image and "@" not in image:
-            raise NO_DIGEST.refusal(image=image)
+            raise NO_DIGEST.error(image=image)
         return image
 
     @field_validator("ray_version")
     @classmethod
     def _new_enough(cls, version: str) -> str:
         if _numbers(version) < _numbers(versions.RAY_FLOOR):
-            raise RAY_TOO_OLD.refusal(version=version, floor=versions.RAY_FLOOR)
+            raise RAY_TOO_OLD.error(version=version, floor=versions.RAY_FLOOR)
         return version
 
-    @field_validator("longest_answer_s")
+    @field_validator("request_timeout_s")
     @classmethod
     def _within_googles(cls, seconds: int) -> int:
-        if not 30 <= seconds <= LONGEST_ANSWER_S:
-            raise LONGEST_ANSWER.refusal(seconds=seconds, limit=GATEWAY_DRAINING_LIMIT_S, most=LONGEST_ANSWER_S)
+        if not 30 <= seconds <= MAX_REQUEST_TIMEOUT_S:
+            raise LONGEST_ANSWER.error(seconds=seconds, limit=MAX_CONNECTION_DRAINING_S, most=MAX_REQUEST_TIMEOUT_S)
         return seconds
 
     @model_validator(mode="after")
     def _ray_of_the_image(self) -> Release:
         tagged = re.search(r":(\d+\.\d+\.\d+)\b", self.image)
         if tagged and tagged[1] != self.ray_version:
-            raise OTHER_RAY.refusal(tag=tagged[1], version=self.ray_version)
+            raise OTHER_RAY.error(tag=tagged[1], version=self.ray_version)
         return self
 
     @property
@@ -124,7 +131,7 @@ class Release(Settings):
         return self.image.endswith("@sha256:" + 64 * "0")
 
 
-INSTEAD = ("data_path", "model", "replicas", "engine")
+RELEASE_OVERRIDES = ("data_path", "model", "replicas", "engine")
 """What a release may say in place of `serving`."""
 
 
@@ -137,27 +144,28 @@ class WaitFor(StrEnum):
 
 
 ReleaseName = Annotated[
-    str, form(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of small letters, digits, dots and hyphens, such as r2")
+    str,
+    matches(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of small letters, digits, dots and hyphens, such as r2"),
 ]
 
 
-class Clusters(Settings):
+class KubernetesServing(Settings):
     """What only clusters need."""
 
     releases: dict[ReleaseName, Release] = Field(min_length=1)
     """Name -> release. With several, every region says which one is its own (infra.regions[].release)."""
-    requests_per_second_per_worker: int = Field(ge=1, le=100_000)
+    max_rate_per_endpoint: int = Field(ge=1, le=100_000)
     """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
     default is a hundred million, so that a full region never gives any away."""
-    detach_s: int = Field(default=120, ge=0, le=1800)
+    load_balancer_propagation_s: int = Field(default=120, ge=0, le=1800)
     """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance, or to
     a worker that leaves."""
     wait_for: WaitFor = WaitFor.READY
     """`ready`: until the model answers. `infrastructure`: until everything is declared. Where nodes may take days to
     come (flex-start) nothing waits for a model."""
-    ready_limit_s: int = Field(default=3600, ge=60, le=86_400)
+    ready_timeout_s: int = Field(default=3600, ge=60, le=86_400)
     """Seconds after which an `up` that waits for a model gives up. What it made is kept."""
-    services: tuple[FurtherService, ...] = ()
+    additional_models: tuple[AdditionalModel, ...] = ()
     """Further models, each a RayService of its own behind the same entrance."""
 
     def release(self, name: str) -> Release | None:

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.base import HOSTNAME, HOSTNAME_WORDS, Settings, form
+from config.base import HOSTNAME, HOSTNAME_WORDS, Settings, matches
 
-FIRST_ANSWERS = ("v1", "-")
+PRIMARY_PATH_PREFIXES = ("v1", "-")
 """How the paths begin that the first model answers: its API, and the health check."""
 
 
@@ -22,12 +22,12 @@ class PathRoute(Settings):
     kind: Literal["path"]
     """A path."""
     prefix: Annotated[
-        str, form(r"(?=.{2,256}$)(/[A-Za-z0-9._-]+)+", "a path such as /qwen, without a slash at the end")
+        str, matches(r"(?=.{2,256}$)(/[A-Za-z0-9._-]+)+", "a path such as /qwen, without a slash at the end")
     ]
     """Such as /qwen: clients use https://…/qwen/v1 as their base URL."""
 
     @property
-    def told(self) -> str:
+    def match_key(self) -> str:
         """What requests are told by; two services cannot share it."""
         return f"path {self.prefix}"
 
@@ -37,11 +37,11 @@ class HostRoute(Settings):
 
     kind: Literal["host"]
     """A name."""
-    hostname: Annotated[str, form(HOSTNAME, HOSTNAME_WORDS)]
+    hostname: Annotated[str, matches(HOSTNAME, HOSTNAME_WORDS)]
     """The certificate and DNS must know it, too."""
 
     @property
-    def told(self) -> str:
+    def match_key(self) -> str:
         """As of a path."""
         return f"host {self.hostname}"
 
@@ -51,17 +51,17 @@ class HeaderRoute(Settings):
 
     kind: Literal["header"]
     """A header."""
-    name: Annotated[str, form(r"[A-Za-z0-9-]{1,64}", "the header's name: up to 64 letters, digits and hyphens")] = (
+    name: Annotated[str, matches(r"[A-Za-z0-9-]{1,64}", "the header's name: up to 64 letters, digits and hyphens")] = (
         "x-model"
     )
     """Of the header."""
     value: Annotated[
-        str, form(r"[A-Za-z0-9._/-]{1,128}", "up to 128 letters, digits, dots, hyphens, underscores and slashes")
+        str, matches(r"[A-Za-z0-9._/-]{1,128}", "up to 128 letters, digits, dots, hyphens, underscores and slashes")
     ]
     """Exactly."""
 
     @property
-    def told(self) -> str:
+    def match_key(self) -> str:
         """As of a path; a header's name means the same in any case."""
         return f"header {self.name.lower()}: {self.value}"
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from config.issues import Refused, Rule
-from config.model_service import Service
-from config.releases import INSTEAD, Clusters, Release
+from config.issues import ConfigError, Rule
+from config.model_service import ModelService
+from config.releases import RELEASE_OVERRIDES, KubernetesServing, Release
 
 ONE_MODEL = Rule(
     "serving.one-model",
-    wrong="`serving` lists {count} models",
-    why="the direct data path serves one model an application, and Ray refuses more",
-    instead="write one `model`; on clusters each further model goes into serving.clusters.services",
+    problem="`serving` lists {count} models",
+    reason="the direct data path serves one model an application, and Ray refuses more",
+    fix="write one `model`; on clusters each further model goes into serving.kubernetes.additional_models",
     source="ray/llm/_internal/serve/core/ingress/builder.py",
 )
 
 
-class ServingSettings(Service):
+class ServingSettings(ModelService):
     """The `serving` block."""
 
-    clusters: Clusters | None = None
+    kubernetes: KubernetesServing | None = None
     """Required with infra.kind google, and only there."""
 
-    def services(self, release: Release | None = None) -> tuple[Service, ...]:
+    def services(self, release: Release | None = None) -> tuple[ModelService, ...]:
         """All models of a region at `release`, the first one first."""
-        instead = {} if release is None else {name: getattr(release, name) for name in INSTEAD}
+        instead = {} if release is None else {name: getattr(release, name) for name in RELEASE_OVERRIDES}
         first = self.model_copy(update={name: value for name, value in instead.items() if value is not None})
-        return (first, *(self.clusters.services if self.clusters else ()))
+        return (first, *(self.kubernetes.additional_models if self.kubernetes else ()))
 
 
-def several_models(serving: object) -> Refused | None:
+def reject_model_list(serving: object) -> ConfigError | None:
     """What to tell whoever writes a list of models. Looked for in what was written: a validator that saw it first would
     make pydantic take the rest of the block for Python's own data, which it reads less strictly."""
     found = (serving.get("models") or serving.get("model")) if isinstance(serving, Mapping) else None
-    return Refused([ONE_MODEL.sentence(count=len(found))], [ONE_MODEL.id]) if isinstance(found, list) else None
+    return ConfigError([ONE_MODEL.format(count=len(found))], [ONE_MODEL.id]) if isinstance(found, list) else None

@@ -10,67 +10,67 @@ from dataclasses import dataclass
 
 STEP_S = 10
 """Between one link and the next: more than a retry, a probe or a clock can be off."""
-DETACH_S = 120
+LOAD_BALANCER_PROPAGATION_S = 120
 """Until Google's load balancer has surely taken a back end out everywhere, and no new request arrives."""
-GATEWAY_DRAINING_LIMIT_S = 3600
+MAX_CONNECTION_DRAINING_S = 3600
 """GCPBackendPolicy's drainingTimeoutSec goes no higher."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """`longest_answer_s`: from the request's first byte to the answer's last one."""
+    """`request_timeout_s`: from the request's first byte to the answer's last one."""
 
-    longest_answer_s: int
-    detach_s: int = DETACH_S
+    request_timeout_s: int
+    load_balancer_propagation_s: int = LOAD_BALANCER_PROPAGATION_S
 
     @property
-    def haproxy_s(self) -> int:
+    def haproxy_timeout_s(self) -> int:
         """Silence that HAProxy bears from a replica or a client."""
-        return self.longest_answer_s + STEP_S
+        return self.request_timeout_s + STEP_S
 
     @property
-    def gateway_s(self) -> int:
+    def backend_timeout_s(self) -> int:
         """GCPBackendPolicy.timeoutSec: the whole answer, not the gaps in it."""
-        return self.haproxy_s + STEP_S
+        return self.haproxy_timeout_s + STEP_S
 
     @property
-    def client_s(self) -> int:
+    def client_timeout_s(self) -> int:
         """What clients should allow; an output of the stack."""
-        return self.gateway_s + STEP_S
+        return self.backend_timeout_s + STEP_S
 
     @property
-    def replica_drain_s(self) -> int:
+    def graceful_shutdown_timeout_s(self) -> int:
         """Serve's graceful_shutdown_timeout_s: a replica that leaves finishes what it has."""
-        return self.longest_answer_s + STEP_S
+        return self.request_timeout_s + STEP_S
 
     @property
-    def haproxy_drain_s(self) -> int:
+    def haproxy_hard_stop_after_s(self) -> int:
         """RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S: after a reload the old process finishes what it has; by default it is
         cut after 120 s."""
-        return self.haproxy_s + STEP_S
+        return self.haproxy_timeout_s + STEP_S
 
     @property
-    def gateway_draining_s(self) -> int:
+    def connection_draining_s(self) -> int:
         """GCPBackendPolicy's drainingTimeoutSec: a back end that leaves finishes what it has; by default 0."""
-        return min(self.gateway_s, GATEWAY_DRAINING_LIMIT_S)
+        return min(self.backend_timeout_s, MAX_CONNECTION_DRAINING_S)
 
     @property
-    def proxy_drain_s(self) -> int:
+    def proxy_min_draining_period_s(self) -> int:
         """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a proxy that leaves, with its worker or because the last replica there
         does, still takes what the load balancer still sends, from when a probe has seen it; by default for 30 s."""
-        return self.detach_s + STEP_S
+        return self.load_balancer_propagation_s + STEP_S
 
     @property
-    def leave_s(self) -> int:
+    def prestop_timeout_s(self) -> int:
         """How long a worker that leaves has for all of it."""
-        return max(self.longest_answer_s, self.proxy_drain_s)
+        return max(self.request_timeout_s, self.proxy_min_draining_period_s)
 
     @property
-    def termination_s(self) -> int:
+    def termination_grace_period_s(self) -> int:
         """A pod's terminationGracePeriodSeconds."""
-        return max(self.leave_s, self.replica_drain_s, self.haproxy_drain_s) + STEP_S
+        return max(self.prestop_timeout_s, self.graceful_shutdown_timeout_s, self.haproxy_hard_stop_after_s) + STEP_S
 
     @property
-    def cluster_deletion_delay_s(self) -> int:
+    def ray_cluster_deletion_delay_s(self) -> int:
         """How long the old RayCluster stays after the Service has moved on to the new one."""
-        return self.detach_s + self.gateway_draining_s + STEP_S
+        return self.load_balancer_propagation_s + self.connection_draining_s + STEP_S

@@ -61,6 +61,6 @@ tokens_only tool_call_parser tool_parser_plugin tool_server trust_remote_code tr
 ubatch_size uds use_fp64_gumbel use_replayssm use_tqdm_on_load uvicorn_log_level video_pruning_method
 video_pruning_rate watermark weight_transfer_config worker_cls worker_extension_cls
 """
-NAMES = frozenset(_TEXT.split())
+ENGINE_ARGUMENT_NAMES = frozenset(_TEXT.split())
 """Of vLLM 0.29, the one in Ray 2.60's images: the fields of AsyncEngineArgs (vllm/engine/arg_utils.py) and FrontendArgs
 (vllm/entrypoints/launchers/cli_args.py), from which Ray takes them; it refuses a model with any other."""

@@ -13,19 +13,19 @@ import pulumi
 
 from config.google.regions import Traffic
 from config.local.ports import Ports
-from config.node_pool_info import GpuNodeGroup, NodeGroup
+from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo
 
 
 @dataclass(frozen=True)
-class MachineSite:
+class LocalHost:
     """This computer."""
 
     name: str
-    mark: str
+    process_tag: str
     """What the stack's processes carry, so that they are told from any others: one for a checkout and stack."""
-    folder: Path
+    data_dir: Path
     """Where everything that runs keeps its files; gone after `destroy`. Short: Unix sockets lie under it."""
-    environment: Path
+    venv: Path
     """The virtual environment that holds Ray and vLLM."""
     ports: Ports
     logical_gpus: int
@@ -46,7 +46,7 @@ class ServiceAccounts:
 
 
 @dataclass(frozen=True)
-class HeadState:
+class RedisEndpoint:
     """Redis that keeps Ray's GCS across a head restart (fault tolerance)."""
 
     address: pulumi.Output[str]
@@ -56,7 +56,7 @@ class HeadState:
 
 
 @dataclass(frozen=True)
-class ClusterSite:
+class ServingCluster:
     """One GKE cluster."""
 
     name: str
@@ -65,27 +65,27 @@ class ClusterSite:
     """`projects/P/locations/L/clusters/N`: the Kubernetes provider's cluster_identifier."""
     kubeconfig: pulumi.Output[str]
     """Exec plugin and DNS endpoint; holds no credential."""
-    head_nodes: NodeGroup
-    gpu_nodes: tuple[GpuNodeGroup, ...]
+    system_pool: NodePoolInfo
+    gpu_pools: tuple[GpuNodePoolInfo, ...]
     service_accounts: ServiceAccounts
-    weights_bucket: pulumi.Output[str] | None
+    model_bucket_url: pulumi.Output[str] | None
     """`gs://…` without a trailing slash."""
-    head_state: HeadState | None
+    redis: RedisEndpoint | None
     image_repository: pulumi.Output[str] | None
     """Artifact Registry path that image references start with."""
     traffic: Traffic = Traffic.ACTIVE
     release: str = ""
     cluster: pulumi.Resource | None = None
     """In-cluster resources are `deleted_with` this."""
-    ready: tuple[pulumi.Resource, ...] = field(default=())
+    depends_on: tuple[pulumi.Resource, ...] = field(default=())
     """Wait for these before anything is put into the cluster (node pools, IAM)."""
 
 
-Site = MachineSite | ClusterSite
+Site = LocalHost | ServingCluster
 
 
 @dataclass(frozen=True)
-class Address:
+class RegionalAddress:
     """A reserved front-end address in one region."""
 
     region: str
@@ -94,22 +94,22 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Entrance:
+class GatewayFrontend:
     """Where traffic comes in. None of it exists on a machine site: there it is the loopback port."""
 
-    config_site: str
+    config_cluster: str
     """Name of the site whose cluster holds Gateway and HTTPRoute."""
     gateway_class: str
     proxy_ranges: tuple[str, ...]
     """CIDRs that the load balancer's proxies and health checks dial from."""
-    addresses: tuple[Address, ...]
+    addresses: tuple[RegionalAddress, ...]
     hostname: str | None
     certificate: pulumi.Output[str] | None
     """Its name in Certificate Manager; of the certificate map where the entrance is public."""
     security_policy: pulumi.Output[str] | None
     """Cloud Armor; only in front of a public entrance."""
     dns_zone: pulumi.Output[str] | None
-    ready: tuple[pulumi.Resource, ...] = ()
+    depends_on: tuple[pulumi.Resource, ...] = ()
     """Addresses, fleet features and their IAM: the multi-cluster classes appear after these."""
 
     @property
@@ -124,7 +124,7 @@ class Platform:
 
     environment: str
     sites: tuple[Site, ...]
-    entrance: Entrance | None
+    gateway_frontend: GatewayFrontend | None
     labels: dict[str, str] = field(default_factory=dict)
     protect: bool = False
     """What serves or holds data refuses to be deleted or replaced."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 from config.infra import InfraSettings
-from config.issues import Refused
-from config.local.infra import MachineSettings
-from infra.contract import MachineSite, Platform
+from config.issues import ConfigError
+from config.local.infra import LocalInfra
+from infra.contract import LocalHost, Platform
 from infra.local import provision as machine
 from paths import CHECKOUT
 from workloads.local import host_checks
@@ -16,13 +16,13 @@ def provision(settings: InfraSettings, environment: str, demand: host_checks.Dem
     """Declare the infrastructure; returns the contract for `workloads`. Raises `Refused`, before anything is declared,
     when this computer cannot do what `demand` asks of it."""
     match settings:
-        case MachineSettings():
+        case LocalInfra():
             platform = machine.provision(settings, environment, CHECKOUT)
             for site in platform.sites:
-                if isinstance(site, MachineSite) and (found := list(host_checks.obstacles(site, demand))):
-                    raise Refused(found)
+                if isinstance(site, LocalHost) and (found := list(host_checks.check_host(site, demand))):
+                    raise ConfigError(found)
             return platform
-        case GoogleSettings():
+        case GoogleInfra():
             from infra.google.provision import provision as provision_google  # its SDK takes two seconds to import
 
             return provision_google(settings, environment)

@@ -36,10 +36,10 @@ def _made(policy: Policy) -> ResourceValidationPolicy:
         if args.resource_type in OF_STACKS:
             seen[args.urn] = plain(args.props)
         if args.resource_type in policy.types:
-            for sentence in policy.broken({**plain(args.props), PROTECT: args.opts.protect}):
+            for sentence in policy.violations({**plain(args.props), PROTECT: args.opts.protect}):
                 report(sentence, None)
 
-    return ResourceValidationPolicy(policy.name, policy.risk, validate, severity=Severity(policy.severity))
+    return ResourceValidationPolicy(policy.name, policy.description, validate, severity=Severity(policy.severity))
 
 
 def _made_of_all(policy: StackPolicy) -> StackValidationPolicy:
@@ -55,15 +55,15 @@ def _made_of_all(policy: StackPolicy) -> StackValidationPolicy:
             for one in args.resources
             if one.resource_type in policy.types
         ]
-        for sentence, about in policy.broken(resources, args.get_config()):
+        for sentence, about in policy.violations(resources, args.get_config()):
             report(sentence, about.urn if about else None)
 
     return StackValidationPolicy(
         policy.name,
-        policy.risk,
+        policy.description,
         validate,
-        enforcement_level=EnforcementLevel.ADVISORY if policy.advises else None,
-        config_schema=PolicyConfigSchema({name: dict(schema) for name, schema in (policy.settings or {}).items()}),
+        enforcement_level=EnforcementLevel.ADVISORY if policy.advisory else None,
+        config_schema=PolicyConfigSchema({name: dict(schema) for name, schema in (policy.config_schema or {}).items()}),
         severity=Severity(policy.severity),
     )
 

@@ -28,9 +28,9 @@ class Policy:
 
     name: str
     severity: Severity
-    risk: str
+    description: str
     types: Sequence[str]
-    broken: Callable[[Mapping[str, Any]], Iterator[str]]
+    violations: Callable[[Mapping[str, Any]], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Resource:
         return at(self.inputs, "metadata.namespace")
 
     @property
-    def called(self) -> Any:
+    def k8s_name(self) -> Any:
         """A Kubernetes object's name in its cluster."""
         return at(self.inputs, "metadata.name")
 
-    def beside(self, other: Resource) -> bool:
+    def same_namespace(self, other: Resource) -> bool:
         """In the same namespace of the same cluster."""
         return (self.provider, self.namespace) == (other.provider, other.namespace)
 
 
-Finding = tuple[str, Resource | None]
+Violation = tuple[str, Resource | None]
 """A sentence, and the resource that it is about; None: the stack."""
 
 
@@ -70,9 +70,9 @@ class StackPolicy:
 
     name: str
     severity: Severity
-    risk: str
+    description: str
     types: Sequence[str]
-    broken: Callable[[Sequence[Resource], Mapping[str, Any]], Iterator[Finding]]
-    settings: Mapping[str, Mapping[str, Any]] | None = None
-    advises: bool = False
+    violations: Callable[[Sequence[Resource], Mapping[str, Any]], Iterator[Violation]]
+    config_schema: Mapping[str, Mapping[str, Any]] | None = None
+    advisory: bool = False
     """It says something and never stops anything."""

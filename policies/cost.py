@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config.google import pricing
-from policies.base import Finding, Resource, StackPolicy
+from policies.base import Resource, StackPolicy, Violation
 from policies.inputs import number
 from policies.resource_types import NODE_POOL
 
@@ -19,7 +19,7 @@ def _unknown(month: pricing.Month) -> str:
     return ", ".join(f"{pool.name} ({pool.machine} by {pool.had_by})" for pool in month.unknown)
 
 
-def _above(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Finding]:
+def _above(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
     """What is known is a part of what it costs, so whatever is above the ceiling is above it for sure."""
     month, ceiling = _month(resources), number(settings, "usd")
     most = month.known.high
@@ -32,7 +32,7 @@ def _above(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterat
         )
 
 
-def _unpriced(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Finding]:
+def _unpriced(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
     month = _month(resources)
     if month.unknown:
         yield f"The ceiling does not count what has no known price: {_unknown(month)}.", None
@@ -45,9 +45,11 @@ STACK_POLICIES = (
         "A bill that nobody agreed to.",
         [NODE_POOL],
         _above,
-        settings={"usd": {"type": "number", "description": "most that GPU nodes may cost in a month, at list prices"}},
+        config_schema={
+            "usd": {"type": "number", "description": "most that GPU nodes may cost in a month, at list prices"}
+        },
     ),
     StackPolicy(
-        "price-unknown", "low", "The bill is higher than what is counted.", [NODE_POOL], _unpriced, advises=True
+        "price-unknown", "low", "The bill is higher than what is counted.", [NODE_POOL], _unpriced, advisory=True
     ),
 )

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.base import PROTECT, Policy
-from policies.inputs import UNKNOWN, at, must_be
+from policies.inputs import UNKNOWN, at, require
 from policies.resource_types import BUCKET, CLUSTER, REDIS
 
 KEPT = (CLUSTER, BUCKET, REDIS)
 
 
 def _deletable(inputs: Mapping[str, Any]) -> Iterator[str]:
-    yield from must_be(
+    yield from require(
         "deletionPolicy",
         right="PREVENT",
         sentence="Nothing keeps it from being deleted: write deletionPolicy: PREVENT (infra.protect: true).",
@@ -49,7 +49,7 @@ POLICIES = (
         "high",
         "Pulumi deletes a cluster, its heads' state or the weights, and asks nobody.",
         KEPT,
-        must_be(
+        require(
             PROTECT,
             right=True,
             sentence="Pulumi may delete or replace it: write protect=True in its options (infra.protect: true).",
@@ -62,13 +62,13 @@ POLICIES = (
         "high",
         "Whoever reaches the network reads and changes the state of Ray's heads.",
         [REDIS],
-        must_be("authEnabled", right=True, sentence="Redis asks for no password: write authEnabled: true."),
+        require("authEnabled", right=True, sentence="Redis asks for no password: write authEnabled: true."),
     ),
     Policy(
         "redis-without-replica",
         "high",
         "One failed node or one update loses the state of Ray's heads.",
         [REDIS],
-        must_be("tier", right="STANDARD_HA", sentence="Redis has one node: write tier: STANDARD_HA."),
+        require("tier", right="STANDARD_HA", sentence="Redis has one node: write tier: STANDARD_HA."),
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.base import Policy
-from policies.inputs import UNKNOWN, at, containers, each, must_be, pods, ray_cluster
+from policies.inputs import UNKNOWN, at, containers, each, pods, ray_cluster, require
 from policies.resource_types import CLUSTER, NODE_POOL, RAY, WITH_PODS
 
 BROAD = ("roles/owner", "roles/editor", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser")
@@ -161,7 +161,7 @@ POLICIES = (
         "high",
         "Model code reads the node's token from its metadata server.",
         [NODE_POOL],
-        must_be(
+        require(
             "nodeConfig.workloadMetadataConfig.mode",
             right="GKE_METADATA",
             sentence="Pods reach the node's metadata: write nodeConfig.workloadMetadataConfig.mode: GKE_METADATA.",

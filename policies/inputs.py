@@ -46,7 +46,7 @@ def number(inputs: Any, path: str) -> float | None:
         return None
 
 
-def must_be(path: str, right: Any, sentence: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:
+def require(path: str, right: Any, sentence: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:
     """Broken where something else, or nothing, is at `path`."""
 
     def broken(inputs: Mapping[str, Any]) -> Iterator[str]:

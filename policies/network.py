@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from policies.base import Finding, Policy, Resource, StackPolicy
-from policies.inputs import UNKNOWN, at, each, must_be
+from policies.base import Policy, Resource, StackPolicy, Violation
+from policies.inputs import UNKNOWN, at, each, require
 from policies.resource_types import CLUSTER, NODE_POOL, RAY, SERVICE
 
 FIREWALL = "gcp:compute/firewall:Firewall"
@@ -51,7 +51,7 @@ def _authorized(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 def _by_address(inputs: Mapping[str, Any]) -> Iterator[str]:
     if at(inputs, "privateClusterConfig.enablePrivateEndpoint") is not True:
-        yield from must_be(
+        yield from require(
             "controlPlaneEndpointsConfig.ipEndpointsConfig.enabled",
             right=False,
             sentence="The API has an address: write controlPlaneEndpointsConfig.ipEndpointsConfig.enabled: false.",
@@ -133,9 +133,9 @@ def _in_clear(inputs: Mapping[str, Any]) -> Iterator[str]:
             yield "A public listener speaks without TLS: write protocol HTTPS and a certificate."
 
 
-def _without_armor(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Finding]:
+def _without_armor(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
     for gateway in (one for one in resources if one.type == GATEWAY and _public(one.inputs)):
-        here = [one for one in resources if one.type == BACKEND_POLICY and one.beside(gateway)]
+        here = [one for one in resources if one.type == BACKEND_POLICY and one.same_namespace(gateway)]
         for policy in here:
             if not at(policy.inputs, "spec.default.securityPolicy"):
                 yield "The gateway is public: write spec.default.securityPolicy, a Cloud Armor policy.", policy
@@ -167,7 +167,7 @@ POLICIES = (
         "high",
         "Nodes can be dialled from the internet.",
         [CLUSTER],
-        must_be(
+        require(
             "privateClusterConfig.enablePrivateNodes",
             right=True,
             sentence="Nodes have public addresses: write privateClusterConfig.enablePrivateNodes: true.",
@@ -178,7 +178,7 @@ POLICIES = (
         "high",
         "This pool's nodes can be dialled from the internet.",
         [NODE_POOL],
-        must_be(
+        require(
             "networkConfig.enablePrivateNodes",
             right=True,
             sentence="The pool's nodes have public addresses: write networkConfig.enablePrivateNodes: true.",

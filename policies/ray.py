@@ -8,7 +8,7 @@ from typing import Any
 import versions
 from policies.base import Policy
 from policies.identity import SECRET_NAME
-from policies.inputs import UNKNOWN, at, containers, each, must_be, pods, ray_cluster
+from policies.inputs import UNKNOWN, at, containers, each, pods, ray_cluster, require
 from policies.resource_types import RAY, RAY_SERVICE, WITH_PODS
 
 PREFIXES = ("RAY_", "VLLM_")
@@ -126,7 +126,7 @@ POLICIES = (
         "high",
         "The head answers health checks and has no replica behind it.",
         [RAY_SERVICE],
-        must_be(
+        require(
             "spec.excludeHeadPodFromServeSvc",
             right=True,
             sentence="The gateway sends requests to the head: write excludeHeadPodFromServeSvc: true.",

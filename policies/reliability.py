@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.base import Finding, Policy, Resource, StackPolicy
+from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.gpu_node_pools import has_gpus
 from policies.inputs import UNKNOWN, at, each, number, pods, ray_cluster
 from policies.network import BACKEND_POLICY, NETWORK_POLICY, ROUTES, SERVE, SERVE_PORT
@@ -63,11 +63,11 @@ def _cut(inputs: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _chain(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Finding]:
+def _chain(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
     """From the gateway to the pod: whoever is nearer to the tokens gives up first."""
     services = [one for one in resources if one.type == RAY_SERVICE]
     for policy in (one for one in resources if one.type == BACKEND_POLICY):
-        named = [one for one in services if f"{one.called}{SERVE}" == at(policy.inputs, "spec.targetRef.name")]
+        named = [one for one in services if f"{one.k8s_name}{SERVE}" == at(policy.inputs, "spec.targetRef.name")]
         waits = number(policy.inputs, "spec.default.timeoutSec")
         drains = number(policy.inputs, "spec.default.connectionDraining.drainingTimeoutSec")
         silence = [_flag(pod, SERVER_S) for one in named for _, pod in pods(ray_cluster(one.inputs))]
@@ -112,7 +112,7 @@ def _chosen(selector: Any, labels: Mapping[str, Any]) -> bool:
     return all(value in (labels.get(key), UNKNOWN) for key, value in wanted.items())
 
 
-def _without_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Finding]:
+def _without_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
     """Whole numbers alone: a percentage, and maxUnavailable, need a controller with a scale, which a RayCluster is
     not (kubernetes/kubernetes, disruption controller)."""
     for service in (one for one in resources if one.type == RAY_SERVICE):
@@ -120,7 +120,9 @@ def _without_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iter
             budgets = [
                 one
                 for one in resources
-                if one.type == BUDGET and one.beside(service) and _chosen(at(one.inputs, "spec.selector"), labels)
+                if one.type == BUDGET
+                and one.same_namespace(service)
+                and _chosen(at(one.inputs, "spec.selector"), labels)
             ]
             if not budgets:
                 yield "Nothing keeps its workers: write a PodDisruptionBudget with minAvailable.", service
@@ -132,12 +134,12 @@ def _without_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iter
                     yield "maxUnavailable holds for no RayCluster: write minAvailable, a whole number.", budget
 
 
-def _without_network_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Finding]:
+def _without_network_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
     for service in (one for one in resources if one.type == RAY_SERVICE):
         for labels in (*_labels(service, "head"), *_labels(service, "worker")):
             if not any(
                 one.type == NETWORK_POLICY
-                and one.beside(service)
+                and one.same_namespace(service)
                 and any(kind in (at(one.inputs, "spec.policyTypes") or ()) for kind in ("Ingress", UNKNOWN))
                 and _chosen(at(one.inputs, "spec.podSelector"), labels)
                 for one in resources
@@ -146,21 +148,21 @@ def _without_network_policy(resources: Sequence[Resource], _: Mapping[str, Any])
                 yield f"Every pod reaches its {kind}: write a NetworkPolicy with Ingress for its pods.", service
 
 
-def _without_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Finding]:
+def _without_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
     for route in (one for one in resources if one.type in ROUTES):
         for rule in each(route.inputs, "spec.rules"):
             for name in {at(back, "name") for back in each(rule, "backendRefs")} - {UNKNOWN}:
                 for kind in (BACKEND_POLICY, HEALTH_CHECK):
                     if not any(
                         one.type == kind
-                        and one.beside(route)
+                        and one.same_namespace(route)
                         and at(one.inputs, "spec.targetRef.name") in (name, UNKNOWN)
                         for one in resources
                     ):
                         yield f"{name} has Google's defaults: write a {kind.split(':')[-1]} for it.", route
 
 
-def _few_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Finding]:
+def _few_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
     least = number(settings, "regions") or 0
     pools = [one.inputs for one in resources if one.type == NODE_POOL]
     places = {at(pool, "location") for pool in pools if has_gpus(pool)}
@@ -224,6 +226,6 @@ STACK_POLICIES = (
         "One lost region is an outage.",
         [NODE_POOL],
         _few_regions,
-        settings={"regions": {"type": "integer", "description": "fewest regions with GPUs"}},
+        config_schema={"regions": {"type": "integer", "description": "fewest regions with GPUs"}},
     ),
 )

@@ -120,7 +120,7 @@ def _refusals() -> str:
         "| rule | what was written | why it cannot work | what to write | source |\n|---|---|---|---|---|\n"
     )
     for rule in sorted(Rule.registry.values(), key=lambda rule: rule.id):
-        cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source)]
+        cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source)]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n".replace("{{", "{").replace("}}", "}")
     return out
 
@@ -134,16 +134,18 @@ def _compatibility() -> str:
         "Words in braces are filled in with what was written.\n\n"
         "| rule | combination | what happens | what to write | source | Ray |\n|---|---|---|---|---|---|\n"
     )
-    for row in compatibility.ROWS:
+    for row in compatibility.INCOMPATIBILITIES:
         rule = row.rule
-        cells = [_first(cell) for cell in (rule.wrong, rule.why, rule.instead, rule.source, row.span)]
+        cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source, row.ray_versions)]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
     out += (
         "\n## Never written by this stack\n\n"
         "| part | combination | what happens | here | source |\n|---|---|---|---|---|\n"
     )
-    for note in compatibility.NOTES:
-        cells = [_first(cell) for cell in (note.part.value, note.what, note.symptom, note.here, note.source)]
+    for note in compatibility.UPSTREAM_LIMITS:
+        cells = [
+            _first(cell) for cell in (note.component.value, note.behaviour, note.symptom, note.workaround, note.source)
+        ]
         out += f"| {' | '.join(cells)} |\n"
     return out
 
@@ -160,10 +162,10 @@ def _policies() -> str:
     )
     for each in (*POLICIES, *STACK_POLICIES):
         kinds = ", ".join(token.rpartition(":")[2] for token in each.types)
-        out += f"| `{each.name}` | {each.severity} | {_first(each.risk)} | {kinds} |\n"
+        out += f"| `{each.name}` | {each.severity} | {_first(each.description)} | {kinds} |\n"
     out += "\n## What an environment may write in policies/<environment>.json\n\n| policy | setting |\n|---|---|\n"
     for each in STACK_POLICIES:
-        for name, schema in (each.settings or {}).items():
+        for name, schema in (each.config_schema or {}).items():
             out += f"| `{each.name}` | `{name}`: {schema['description']} |\n"
     return out
 

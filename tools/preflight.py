@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import yaml
 
-from config.google.capacity import Calendar, Reservation
-from config.google.infra import GoogleSettings
-from config.google.node_pools import GpuPool
+from config.google.capacity import CalendarMode, Reservation
+from config.google.infra import GoogleInfra
+from config.google.node_pools import GpuNodePool
 from config.google.regions import Region
-from config.issues import Refused
+from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
 
@@ -59,11 +59,11 @@ def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
         checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
-    except Refused as refused:
+    except ConfigError as refused:
         yield from (Finding("settings", sentence, False) for sentence in refused.sentences)
         return
     yield Finding("settings", "nothing in the file is refused", True)
-    if not isinstance(checked.infra, GoogleSettings):
+    if not isinstance(checked.infra, GoogleInfra):
         yield Finding("cloud", f"stack {stack} runs on a computer; `make preview` looks at that", None)
         return
     yield from (Finding("settings", warning, None) for warning in checked.infra.warnings())
@@ -78,7 +78,7 @@ def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
     yield from _asked(checked.infra, google)
 
 
-def _asked(infra: GoogleSettings, google: httpx.Client) -> Iterator[Finding]:
+def _asked(infra: GoogleInfra, google: httpx.Client) -> Iterator[Finding]:
     project = infra.project.id
     reply = google.get(f"{PROJECTS}/projects/{project}")
     if reply.status_code != 200:
@@ -97,13 +97,13 @@ def _asked(infra: GoogleSettings, google: httpx.Client) -> Iterator[Finding]:
     yield Finding("permissions", seen, not missing)
     for region in infra.regions:
         yield _quota(project, region, google)
-        for pool in region.pools:
-            if isinstance(pool.capacity, Reservation | Calendar):
+        for pool in region.node_pools:
+            if isinstance(pool.capacity, Reservation | CalendarMode):
                 yield from (_reservation(project, pool, pool.capacity, zone, google) for zone in pool.zones)
 
 
 def _reservation(
-    project: str, pool: GpuPool, wanted: Reservation | Calendar, zone: str, google: httpx.Client
+    project: str, pool: GpuNodePool, wanted: Reservation | CalendarMode, zone: str, google: httpx.Client
 ) -> Finding:
     owner = wanted.project or project
     claim = f"reservation {wanted.name} in {zone}"
@@ -133,7 +133,7 @@ def _quota(project: str, region: Region, google: httpx.Client) -> Finding:
     reply = google.get(f"{COMPUTE}/projects/{project}/regions/{region.name}")
     if reply.status_code != 200:
         return Finding(claim, _message(reply), False)
-    gpus = {pool.machine.accelerator.name.upper().replace("-", "_") for pool in region.pools}
+    gpus = {pool.machine.accelerator.name.upper().replace("-", "_") for pool in region.node_pools}
     rows = [q for q in reply.json().get("quotas", []) if any(gpu in q["metric"] for gpu in gpus)]
     if not rows:
         return Finding(claim, f"Compute lists none for {', '.join(sorted(gpus))}: look at IAM & Admin > Quotas", None)

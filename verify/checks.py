@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from config.data_path import Terms
+from config.data_path import DataPathSpec
 from verify import queries
 
 PROMPT = "Say something."
@@ -44,7 +44,7 @@ def stream(ask: Ask, endpoint: str, model: str, stats: str | None) -> Mapping[st
     return ask("stream", endpoint, model, PROMPT, TOKENS, stats)
 
 
-def front(ask: Ask, port: int, terms: Terms) -> Finding:
+def front(ask: Ask, port: int, terms: DataPathSpec) -> Finding:
     holders = ask("holders", port)
     claim = "HAProxy in front" if terms.haproxy else "Serve's Python proxy in front"
     seen = ", ".join(f"{each['name']} (pid {each['pid']})" for each in holders) or "nobody"
@@ -52,7 +52,7 @@ def front(ask: Ask, port: int, terms: Terms) -> Finding:
     return Finding(claim, f"127.0.0.1:{port} is held by {seen}", right)
 
 
-def route(answer: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], terms: Terms) -> Finding:
+def route(answer: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], terms: DataPathSpec) -> Finding:
     """`answer` is look.stream's, of a HAProxy where there is one; `actors` are look.actors'."""
     names = [actor["class_name"] for actor in actors]
     ingress = any("OpenAiIngress" in name for name in names)

@@ -14,7 +14,7 @@ from typing import Any
 
 from config.google.regions import Traffic
 from paths import CHECKOUT
-from workloads.local.processes import MARKER
+from workloads.local.processes import PROCESS_TAG_ENV_VAR
 
 HEAD = "pulumi-python:dynamic/rayllm:RayHead"
 RAY_SERVICE, POLICY = "kubernetes:ray.io/v1:RayService", "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -35,7 +35,7 @@ class Machine:
     @property
     def mark(self) -> str:
         """What the stack's processes carry."""
-        return f"{MARKER}={self.environment[MARKER]}"
+        return f"{PROCESS_TAG_ENV_VAR}={self.environment[PROCESS_TAG_ENV_VAR]}"
 
     @property
     def python(self) -> str:

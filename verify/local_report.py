@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from config.data_path import TERMS, DataPath
+from config.data_path import DATA_PATHS, DataPath
 from verify import checks
 from verify.checks import Finding, here
 from workloads.local import processes
@@ -22,14 +22,14 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 def findings(outputs: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that can be told apart from outside, in the order a request meets it."""
-    terms = TERMS[DataPath(outputs["data_path"])]
+    terms = DATA_PATHS[DataPath(outputs["data_path"])]
     port = urlsplit(outputs["endpoint"]).port
     assert port is not None
     yield checks.front(here, port, terms)
     actors = here("actors", outputs["dashboard"])
     yield checks.route(answer, actors, terms)
     yield checks.executor(actors)
-    yield loopback(outputs["mark"])
+    yield loopback(outputs["process_tag"])
 
 
 def loopback(mark: str) -> Finding:
@@ -44,7 +44,7 @@ def loopback(mark: str) -> Finding:
 
 def main() -> int:
     outputs = json.load(sys.stdin)
-    stats = outputs["haproxy_stats"] if TERMS[DataPath(outputs["data_path"])].haproxy else None
+    stats = outputs["haproxy_stats"] if DATA_PATHS[DataPath(outputs["data_path"])].haproxy else None
     answer = checks.stream(here, outputs["endpoint"], outputs["model"], stats)
     seen = list(findings(outputs, answer))
     width = max(len(finding.claim) for finding in seen)

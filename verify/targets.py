@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import testinfra
 
-from config.data_path import TERMS, Terms
+from config.data_path import DATA_PATHS, DataPathSpec
 from verify import checks, queries
 from verify.declared import Machine, Object, Service
 from workloads.kubernetes.network_policy import NODE_TYPE
@@ -64,9 +64,9 @@ class Place:
         return found
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> DataPathSpec:
         """Of the data path that needs this environment."""
-        found = [each for each in TERMS.values() if each.environment.items() <= self.environment.items()]
+        found = [each for each in DATA_PATHS.values() if each.env_vars.items() <= self.environment.items()]
         assert found, f"no data path has the environment that {self.name} was declared with"
         return found[0]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from config.serving import ServingSettings
-from infra.contract import ClusterSite, MachineSite, Platform
+from infra.contract import LocalHost, Platform, ServingCluster
 
 
 def deploy(
@@ -17,11 +17,11 @@ def deploy(
     match (serving, platform.sites[0]):
         case None, _:
             return {}
-        case ServingSettings(), MachineSite() as site:
+        case ServingSettings(), LocalHost() as site:
             from workloads.local.deploy import deploy as deploy_here
 
             return deploy_here(serving, site)
-        case ServingSettings(), ClusterSite():
+        case ServingSettings(), ServingCluster():
             from workloads.kubernetes.deploy import deploy as deploy_there
 
             return deploy_there(serving, platform, hugging_face_token)

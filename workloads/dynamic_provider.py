@@ -23,16 +23,16 @@ CHECK_EVERY_S = 0.5
 """How often a wait looks again."""
 
 
-class Failure(Exception):
+class OperationFailed(Exception):
     """Something a person can act on: shown as it is, without a traceback."""
 
 
-def say(message: str) -> None:
+def log_progress(message: str) -> None:
     """One line of progress; the engine shows what a provider prints, and `make up` shows it as it comes."""
     print(message, file=sys.stderr, flush=True)
 
 
-class Waiting:
+class Progress:
     """A wait that reports: a line when its state changes, and one every ten seconds in between."""
 
     def __init__(self, what: str, limit_s: float, every_s: float = CHECK_EVERY_S) -> None:
@@ -48,14 +48,14 @@ class Waiting:
         """Sleep a little; False when the time is up."""
         now = time.monotonic()
         if state != self._state or now - self._spoken >= 10:
-            say(f"{self._what}: {state} ({self.seconds:.0f} s)")
+            log_progress(f"{self._what}: {state} ({self.seconds:.0f} s)")
             self._state, self._spoken = state, now
         time.sleep(self._every_s)
         return self.seconds < self._limit_s
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Hold the stack's folder: of two engines at work on it, the second fails at once. Also starts the watch below."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
@@ -66,7 +66,7 @@ def only_one(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.5)
         else:
-            raise Failure(f"Another `pulumi` is at work on {folder}: wait until it has ended, then try again.")
+            raise OperationFailed(f"Another `pulumi` is at work on {folder}: wait until it has ended, then try again.")
         yield
 
 
@@ -85,7 +85,7 @@ def _end_with_the_engine() -> None:
 
 def _without_traceback() -> str:
     error = sys.exc_info()[1]
-    return str(error) if isinstance(error, Failure) else traceback.format_exc()
+    return str(error) if isinstance(error, OperationFailed) else traceback.format_exc()
 
 
 if (spec := getattr(sys.modules["__main__"], "__spec__", None)) and spec.name == "pulumi.dynamic.__main__":

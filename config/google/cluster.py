@@ -9,18 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config.base import Day, Range, Settings, form
+from config.base import Cidr, Day, Settings, matches
 from config.google.base import Hostname, ResourceName
 from config.issues import Rule
 from versions import GKE_FLOOR
 
-RAY_OPERATOR_FLOOR = "1.30.0-gke.1747000"
+RAY_OPERATOR_MIN_GKE_VERSION = "1.30.0-gke.1747000"
 """GKE's "Enable the Ray Operator add-on"."""
-NO_UPGRADES_DAYS = 90
+MAX_NO_UPGRADES_DAYS = 90
 
 
 class NewCluster(Settings):
-    """A cluster made here, as `infra.cluster` says."""
+    """A cluster made here, as `infra.cluster_defaults` says."""
 
     kind: Literal["new"] = "new"
     """Make one."""
@@ -39,14 +39,16 @@ class ExistingCluster(Settings):
     membership: (
         Annotated[
             str,
-            form(r"projects/[^/]+/locations/[^/]+/memberships/[^/]+", "projects/P/locations/L/memberships/NAME, whole"),
+            matches(
+                r"projects/[^/]+/locations/[^/]+/memberships/[^/]+", "projects/P/locations/L/memberships/NAME, whole"
+            ),
         ]
         | None
     ) = None
     """Its fleet membership; a multi-cluster entrance needs it."""
 
 
-Cluster = Annotated[NewCluster | ExistingCluster, Field(discriminator="kind")]
+ClusterSettings = Annotated[NewCluster | ExistingCluster, Field(discriminator="kind")]
 
 
 class ReleaseChannel(StrEnum):
@@ -77,14 +79,14 @@ class MaintenanceWindow(Settings):
     """On these days."""
     start_hour: int = Field(default=2, ge=0, le=23)
     """From this hour on."""
-    hours: int = Field(default=8, ge=4, le=24)
+    duration_hours: int = Field(default=8, ge=4, le=24)
     """For so many hours."""
 
     @model_validator(mode="after")
     def _long_enough(self) -> MaintenanceWindow:
-        open_hours = 4 * len(set(self.days)) * self.hours  # 32 days hold every weekday four times, at least
+        open_hours = 4 * len(set(self.days)) * self.duration_hours  # 32 days hold every weekday four times, at least
         if open_hours < 48:
-            raise WINDOW_TOO_SHORT.refusal(hours=open_hours)
+            raise WINDOW_TOO_SHORT.error(hours=open_hours)
         return self
 
 
@@ -101,23 +103,26 @@ class MaintenanceExclusion(Settings):
 
     name: ResourceName
     """What it is called."""
-    starts_at: Day
+    start_date: Day
     """First day."""
-    ends_at: Day | None = None
+    end_date: Day | None = None
     """First day after it; null: until the version's end of support."""
     scope: ExclusionScope = ExclusionScope.NO_MINOR_OR_NODE_UPGRADES
     """What GKE leaves alone."""
 
     @model_validator(mode="after")
     def _ends(self) -> MaintenanceExclusion:
-        if self.ends_at is None and self.scope is ExclusionScope.NO_UPGRADES:
-            raise EXCLUSION_WITHOUT_END.refusal(name=self.name)
-        if self.ends_at is not None and self.scope is ExclusionScope.NO_UPGRADES:
-            days, latest = (self.ends_at - self.starts_at).days, self.starts_at + timedelta(days=NO_UPGRADES_DAYS)
-            if days > NO_UPGRADES_DAYS:
-                raise EXCLUSION_TOO_LONG.refusal(name=self.name, days=days, latest=latest)
-        if self.ends_at is not None and self.ends_at <= self.starts_at:
-            raise EXCLUSION_PERIOD.refusal(name=self.name, ends=self.ends_at, starts=self.starts_at)
+        if self.end_date is None and self.scope is ExclusionScope.NO_UPGRADES:
+            raise EXCLUSION_WITHOUT_END.error(name=self.name)
+        if self.end_date is not None and self.scope is ExclusionScope.NO_UPGRADES:
+            days, latest = (
+                (self.end_date - self.start_date).days,
+                self.start_date + timedelta(days=MAX_NO_UPGRADES_DAYS),
+            )
+            if days > MAX_NO_UPGRADES_DAYS:
+                raise EXCLUSION_TOO_LONG.error(name=self.name, days=days, latest=latest)
+        if self.end_date is not None and self.end_date <= self.start_date:
+            raise EXCLUSION_PERIOD.error(name=self.name, ends=self.end_date, starts=self.start_date)
         return self
 
 
@@ -132,10 +137,10 @@ class Maintenance(Settings):
     @model_validator(mode="after")
     def _exclusions_have_a_window(self) -> Maintenance:
         if self.exclusions and self.window is None:
-            raise EXCLUSION_WITHOUT_WINDOW.refusal()
+            raise EXCLUSION_WITHOUT_WINDOW.error()
         for name, times in Counter(each.name for each in self.exclusions).items():
             if times > 1:
-                raise EXCLUSION_TWICE.refusal(name=name)
+                raise EXCLUSION_TWICE.error(name=name)
         return self
 
 
@@ -144,84 +149,84 @@ class AuthorizedNetwork(Settings):
 
     name: str
     """Whose they are."""
-    cidr: Range
+    cidr: Cidr
     """The range."""
 
     @model_validator(mode="after")
     def _not_everybody(self) -> AuthorizedNetwork:
         if self.cidr.prefixlen < 8:
-            raise OPEN_TO_ALL.refusal(name=self.name, cidr=self.cidr)
+            raise OPEN_TO_ALL.error(name=self.name, cidr=self.cidr)
         return self
 
 
-class ApiAccess(Settings):
+class ControlPlaneAccess(Settings):
     """Who may reach the Kubernetes API. The DNS endpoint is always on, and IAM decides who may use it
     (container.clusters.connect)."""
 
-    from_internet: bool = True
+    allow_external_traffic: bool = True
     """The DNS endpoint answers callers outside Google Cloud too; IAM still decides. False: Pulumi must run inside."""
     authorized_networks: tuple[AuthorizedNetwork, ...] = Field(default=(), max_length=100)
     """Turns the IP endpoint on, for these alone; without any it is off."""
 
 
-class ClusterOptions(Settings):
+class ClusterDefaults(Settings):
     """What every new cluster is like."""
 
     release_channel: ReleaseChannel = ReleaseChannel.REGULAR
     """How soon GKE versions come."""
     min_version: Annotated[
-        str, form(r"1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?", 'a GKE version such as "1.35" or "1.35.2-gke.1842000"')
+        str, matches(r"1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?", 'a GKE version such as "1.35" or "1.35.2-gke.1842000"')
     ] = GKE_FLOOR
     """Oldest GKE version of a new cluster, whole or in part (1.35); the channel takes it on from there."""
     maintenance: Maintenance = Maintenance()
     """When GKE may upgrade on its own."""
-    api_access: ApiAccess = ApiAccess()
+    control_plane_access: ControlPlaneAccess = ControlPlaneAccess()
     """Who may reach the Kubernetes API."""
-    gcs_fuse: bool = False
+    gcs_fuse_csi_driver: bool = False
     """The Cloud Storage FUSE CSI driver; vLLM streams weights from the bucket without it."""
 
 
 OPEN_TO_ALL = Rule(
     "google.api-open-to-all",
-    wrong="authorized network {name} is {cidr}",
-    why="the Kubernetes API would answer the whole internet",
-    instead="write the addresses of your offices and runners, or none and use the DNS endpoint, which IAM guards",
+    problem="authorized network {name} is {cidr}",
+    reason="the Kubernetes API would answer the whole internet",
+    fix="write the addresses of your offices and runners, or none and use the DNS endpoint, which IAM guards",
 )
 EXCLUSION_WITHOUT_WINDOW = Rule(
     "google.exclusion-without-window",
-    wrong="maintenance.exclusions is set with window: null",
-    why="GKE takes exclusions only beside a window",
-    instead="write a window, or take `window` out for Saturday and Sunday nights",
+    problem="maintenance.exclusions is set with window: null",
+    reason="GKE takes exclusions only beside a window",
+    fix="write a window, or take `window` out for Saturday and Sunday nights",
 )
 WINDOW_TOO_SHORT = Rule(
     "google.window-too-short",
-    wrong="the maintenance window is open {hours} hours in 32 days",
-    why="GKE wants 48, in pieces of four hours or more",
-    instead="write more days or hours",
+    problem="the maintenance window is open {hours} hours in 32 days",
+    reason="GKE wants 48, in pieces of four hours or more",
+    fix="write more days or hours",
     source="GKE, Configure maintenance windows and exclusions",
 )
 EXCLUSION_TWICE = Rule(
     "google.exclusion-twice",
-    wrong="two maintenance.exclusions are called {name}",
-    why="GKE knows an exclusion by its name, so that one would be lost",
-    instead="give one of them another name",
+    problem="two maintenance.exclusions are called {name}",
+    reason="GKE knows an exclusion by its name, so that one would be lost",
+    fix="give one of them another name",
 )
 EXCLUSION_TOO_LONG = Rule(
     "google.exclusion-too-long",
-    wrong="exclusion {name} has scope NO_UPGRADES for {days} days",
-    why="GKE lets security patches be put off for 90 days at most",
-    instead="write an ends_at of {latest} or earlier, or the scope NO_MINOR_OR_NODE_UPGRADES",
+    problem="exclusion {name} has scope NO_UPGRADES for {days} days",
+    reason="GKE lets security patches be put off for 90 days at most",
+    fix="write an end_date of {latest} or earlier, or the scope NO_MINOR_OR_NODE_UPGRADES",
     source="GKE, Configure maintenance windows and exclusions",
 )
 EXCLUSION_PERIOD = Rule(
     "google.exclusion-period",
-    wrong="exclusion {name} has ends_at {ends} and starts_at {starts}",
-    why="it would end before it begins",
-    instead="write a later ends_at",
+    problem="exclusion {name} has end_date {ends} and start_date {starts}",
+    reason="it would end before it begins",
+    fix="write a later end_date",
 )
 EXCLUSION_WITHOUT_END = Rule(
     "google.exclusion-without-end",
-    wrong="exclusion {name} has scope NO_UPGRADES and no ends_at",
-    why="GKE lets only minor and node upgrades be put off until a version's end of support",
-    instead="write ends_at, or the scope NO_MINOR_OR_NODE_UPGRADES",
+    problem="exclusion {name} has scope NO_UPGRADES and no end_date",
+    reason="GKE lets only minor and node upgrades be put off until a version's end of support",
+    fix="write end_date, or the scope NO_MINOR_OR_NODE_UPGRADES",
 )

@@ -6,41 +6,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.base import Settings, form
+from config.base import Settings, matches
 from config.google.base import ResourceName
 
 
-class MirroredImages(Settings):
+class RemoteRepository(Settings):
     """An Artifact Registry repository in each region that fetches images from a registry and keeps them."""
 
-    kind: Literal["mirror"] = "mirror"
+    kind: Literal["remote_repository"] = "remote_repository"
     """Make one for each region."""
     upstream: Annotated[
-        str, form(r"https://[a-z0-9][a-z0-9.-]*(:\d+)?", "a registry's address, such as https://registry-1.docker.io")
+        str,
+        matches(r"https://[a-z0-9][a-z0-9.-]*(:\d+)?", "a registry's address, such as https://registry-1.docker.io"),
     ] = "https://registry-1.docker.io"
     """The registry that it fetches from."""
-    streaming: bool = True
+    image_streaming: bool = True
     """Image streaming: containers start before the whole image has come."""
 
 
-class ExistingImages(Settings):
+class ExistingRepository(Settings):
     """An Artifact Registry repository made elsewhere; nodes get the right to read it."""
 
     kind: Literal["existing"]
     """Use one."""
     name: ResourceName
     """The repository, in this project."""
-    location: Annotated[str, form(r"us|europe|asia|[a-z]+-[a-z]+\d+", "a region, or one of us, europe, asia")]
+    location: Annotated[str, matches(r"us|europe|asia|[a-z]+-[a-z]+\d+", "a region, or one of us, europe, asia")]
     """Where it is: a region or a multi-region."""
-    streaming: bool = True
+    image_streaming: bool = True
     """Image streaming: containers start before the whole image has come."""
 
 
-class DirectImages(Settings):
+class DirectPull(Settings):
     """Images come straight from where they are written; no image streaming, which needs Artifact Registry."""
 
     kind: Literal["direct"]
     """Make nothing."""
 
 
-Images = Annotated[MirroredImages | ExistingImages | DirectImages, Field(discriminator="kind")]
+ImageRegistrySettings = Annotated[RemoteRepository | ExistingRepository | DirectPull, Field(discriminator="kind")]

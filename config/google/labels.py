@@ -9,9 +9,9 @@ from config.issues import Rule
 
 LABEL = Rule(
     "names.label",
-    wrong="label {key} would be {value}",
-    why="labels are 1 to 63 lowercase letters, digits, hyphens and underscores, a letter or digit first and last",
-    instead="write one such as {better}",
+    problem="label {key} would be {value}",
+    reason="labels are 1 to 63 lowercase letters, digits, hyphens and underscores, a letter or digit first and last",
+    fix="write one such as {better}",
 )
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
@@ -24,7 +24,5 @@ def labels(environment: str, owner: str, stack_version: str) -> dict[str, str]:
     made = {"environment": environment, "owner": owner, "stack-version": stack_version.replace(".", "_")}
     for key, value in made.items():
         if not _LABEL.fullmatch(value):
-            raise LABEL.refusal(
-                key=key, value=value or "empty", better=_plain(value, "-")[:63].strip("-") or "platform"
-            )
+            raise LABEL.error(key=key, value=value or "empty", better=_plain(value, "-")[:63].strip("-") or "platform")
     return made

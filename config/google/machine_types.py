@@ -23,23 +23,23 @@ class CapacityKind(StrEnum):
     """How nodes are had; config/google/capacity.py says what each means."""
 
     RESERVATION = "reservation"
-    CALENDAR = "calendar"
+    CALENDAR_MODE = "calendar_mode"
     SPOT = "spot"
     FLEX_START = "flex_start"
     ON_DEMAND = "on_demand"
 
 
 @dataclass(frozen=True)
-class Accelerator:
+class GpuModel:
     """A GPU model."""
 
     name: str
     """Google's: acceleratorType, and the node label cloud.google.com/gke-accelerator."""
-    ray: str
+    ray_accelerator_type: str
     """Ray's: accelerator_type of an LLMConfig (ray.util.accelerators)."""
     memory_gib: float
     """Of one GPU."""
-    driver_floor: int
+    min_driver_branch: int
     """Oldest NVIDIA driver branch that runs it."""
 
 
@@ -54,7 +54,7 @@ class Price:
 
 
 @dataclass(frozen=True)
-class MachineShape:
+class MachineType:
     """What every machine type has."""
 
     name: str
@@ -97,14 +97,14 @@ def _share(amount: float, pieces: Iterable[tuple[float, float]]) -> float:
 
 
 @dataclass(frozen=True)
-class MachineType(MachineShape):
+class GpuMachineType(MachineType):
     """A machine type with GPUs."""
 
-    accelerator: Accelerator
+    accelerator: GpuModel
     gpus: int
-    kinds: frozenset[CapacityKind]
+    capacity_kinds: frozenset[CapacityKind]
     """How it can be had at all."""
-    gke_floor: str | None = None
+    min_gke_version: str | None = None
     """Oldest GKE version whose nodes run it; None where every version that is still offered does."""
     local_ssds: int = 0
     """Local SSDs that come with it, 375 GiB each. G2 and G4 take some on request; this stack asks for none."""
@@ -132,19 +132,19 @@ class MachineType(MachineShape):
         return self.prices.get(kind)
 
 
-L4 = Accelerator("nvidia-l4", "L4", 24, 535)
-RTX_PRO_6000 = Accelerator("nvidia-rtx-pro-6000", "RTX-PRO-6000", 96, 580)
-H100 = Accelerator("nvidia-h100-80gb", "H100", 80, 535)
-H100_MEGA = Accelerator("nvidia-h100-mega-80gb", "H100", 80, 535)
-H200 = Accelerator("nvidia-h200-141gb", "H200", 141, 550)
-B200 = Accelerator("nvidia-b200", "B200", 180, 570)
+L4 = GpuModel("nvidia-l4", "L4", 24, 535)
+RTX_PRO_6000 = GpuModel("nvidia-rtx-pro-6000", "RTX-PRO-6000", 96, 580)
+H100 = GpuModel("nvidia-h100-80gb", "H100", 80, 535)
+H100_MEGA = GpuModel("nvidia-h100-mega-80gb", "H100", 80, 535)
+H200 = GpuModel("nvidia-h200-141gb", "H200", 141, 550)
+B200 = GpuModel("nvidia-b200", "B200", 180, 570)
 
 HYPERDISK = "hyperdisk-balanced"
 PERSISTENT_DISK = "pd-balanced"
 
-EVERY_KIND = frozenset(CapacityKind)
-WITHOUT_CALENDAR = EVERY_KIND - {CapacityKind.CALENDAR}
-WITHOUT_ON_DEMAND = EVERY_KIND - {CapacityKind.ON_DEMAND}
+ALL_CAPACITY_KINDS = frozenset(CapacityKind)
+WITHOUT_CALENDAR = ALL_CAPACITY_KINDS - {CapacityKind.CALENDAR_MODE}
+WITHOUT_ON_DEMAND = ALL_CAPACITY_KINDS - {CapacityKind.ON_DEMAND}
 SPOT_OR_FLEX_START = frozenset({CapacityKind.SPOT, CapacityKind.FLEX_START})
 
 # skypilot-org/skypilot-catalog, catalogs/v8/gcp/vms.csv (undated)
@@ -176,43 +176,43 @@ def _prices(**usd: float) -> Mapping[CapacityKind, Price]:
     )
 
 
-def _g2(vcpus: int, gpus: int, **usd: float) -> MachineType:
-    return MachineType(
+def _g2(vcpus: int, gpus: int, **usd: float) -> GpuMachineType:
+    return GpuMachineType(
         f"g2-standard-{vcpus}",
         vcpus,
         4 * vcpus,
         PERSISTENT_DISK,
         accelerator=L4,
         gpus=gpus,
-        kinds=WITHOUT_CALENDAR,
+        capacity_kinds=WITHOUT_CALENDAR,
         prices=_prices(**usd),
     )
 
 
-def _g4(gpus: int, **usd: float) -> MachineType:
-    return MachineType(
+def _g4(gpus: int, **usd: float) -> GpuMachineType:
+    return GpuMachineType(
         f"g4-standard-{48 * gpus}",
         48 * gpus,
         180 * gpus,
         HYPERDISK,
         accelerator=RTX_PRO_6000,
         gpus=gpus,
-        kinds=WITHOUT_CALENDAR,
-        gke_floor="1.34.0-gke.1662000",
+        capacity_kinds=WITHOUT_CALENDAR,
+        min_gke_version="1.34.0-gke.1662000",
         prices=_prices(**usd),
     )
 
 
-def _a3_high(gpus: int, **usd: float) -> MachineType:
-    return MachineType(
+def _a3_high(gpus: int, **usd: float) -> GpuMachineType:
+    return GpuMachineType(
         f"a3-highgpu-{gpus}g",
         26 * gpus,
         234 * gpus,
         PERSISTENT_DISK,
         accelerator=H100,
         gpus=gpus,
-        kinds=EVERY_KIND if gpus == 8 else SPOT_OR_FLEX_START,
-        gke_floor="1.28.6-gke.1369000",
+        capacity_kinds=ALL_CAPACITY_KINDS if gpus == 8 else SPOT_OR_FLEX_START,
+        min_gke_version="1.28.6-gke.1369000",
         local_ssds=2 * gpus,
         compact_placement=gpus == 8,
         zones=tuple(A3_HIGH_ZONES.split()),
@@ -220,7 +220,7 @@ def _a3_high(gpus: int, **usd: float) -> MachineType:
     )
 
 
-MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
+GPU_MACHINE_TYPES: Mapping[str, GpuMachineType] = MappingProxyType(
     {
         row.name: row
         for row in (
@@ -240,58 +240,58 @@ MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
             _a3_high(2),
             _a3_high(4),
             _a3_high(8, on_demand=88.49, spot=52.96, flex_start=38.32),
-            MachineType(
+            GpuMachineType(
                 "a3-megagpu-8g",
                 208,
                 1872,
                 PERSISTENT_DISK,
                 accelerator=H100_MEGA,
                 gpus=8,
-                kinds=EVERY_KIND,
-                gke_floor="1.28.9-gke.1250000",
+                capacity_kinds=ALL_CAPACITY_KINDS,
+                min_gke_version="1.28.9-gke.1250000",
                 local_ssds=16,
                 compact_placement=True,
                 zones=tuple(A3_MEGA_ZONES.split()),
             ),
             # The price page has an on-demand price too (84.81); the machine page says reserved, spot or flex-start.
-            MachineType(
+            GpuMachineType(
                 "a3-ultragpu-8g",
                 224,
                 2952,
                 HYPERDISK,
                 accelerator=H200,
                 gpus=8,
-                kinds=WITHOUT_ON_DEMAND,
-                gke_floor="1.31.4-gke.1183000",
+                capacity_kinds=WITHOUT_ON_DEMAND,
+                min_gke_version="1.31.4-gke.1183000",
                 local_ssds=32,
                 rdma=True,
                 compact_placement=True,
                 zones=tuple(A3_ULTRA_ZONES.split()),
                 prices=_prices(spot=50.87),
             ),
-            MachineType(
+            GpuMachineType(
                 "a4-highgpu-8g",
                 224,
                 3968,
                 HYPERDISK,
                 accelerator=B200,
                 gpus=8,
-                kinds=WITHOUT_ON_DEMAND,
-                gke_floor="1.32.1-gke.1729000",
+                capacity_kinds=WITHOUT_ON_DEMAND,
+                min_gke_version="1.32.1-gke.1729000",
                 local_ssds=32,
                 rdma=True,
                 compact_placement=True,
                 zones=tuple(A4_ZONES.split()),
-                prices=_prices(spot=39.63, flex_start=64.44, calendar=90.22),
+                prices=_prices(spot=39.63, flex_start=64.44, calendar_mode=90.22),
             ),
         )
     }
 )
 """The table, by machine type."""
 
-SYSTEM_MACHINE_TYPES: Mapping[str, MachineShape] = MappingProxyType(
+CPU_MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
     {
-        (name := f"{family}-standard-{vcpus}"): MachineShape(name, vcpus, 4 * vcpus, disk)
+        (name := f"{family}-standard-{vcpus}"): MachineType(name, vcpus, 4 * vcpus, disk)
         for family, disk in (("e2", PERSISTENT_DISK), ("n2", PERSISTENT_DISK), ("n4", HYPERDISK))
         for vcpus in (4, 8, 16, 32)
     }
@@ -300,26 +300,26 @@ SYSTEM_MACHINE_TYPES: Mapping[str, MachineShape] = MappingProxyType(
 
 UNKNOWN = Rule(
     "accelerators.unknown-machine-type",
-    wrong="machine type `{name}` is not known here",
-    why="what nodes have, cost and how they can be had comes from config/google/machine_types.py",
-    instead="write one of {close}, or add it to that table",
+    problem="machine type `{name}` is not known here",
+    reason="what nodes have, cost and how they can be had comes from config/google/machine_types.py",
+    fix="write one of {close}, or add it to that table",
 )
 
-Row = TypeVar("Row", bound=MachineShape)
+Row = TypeVar("Row", bound=MachineType)
 
 
-def machine_type(name: str) -> MachineType:
+def gpu_machine_type(name: str) -> GpuMachineType:
     """The machine type with GPUs of that name; refuses an unknown one with the closest."""
-    return _row(name, MACHINE_TYPES)
+    return _row(name, GPU_MACHINE_TYPES)
 
 
-def system_machine_type(name: str) -> MachineShape:
+def cpu_machine_type(name: str) -> MachineType:
     """The machine type without GPUs of that name; refuses an unknown one with the closest."""
-    return _row(name, SYSTEM_MACHINE_TYPES)
+    return _row(name, CPU_MACHINE_TYPES)
 
 
 def _row(name: str, table: Mapping[str, Row]) -> Row:
     if name in table:
         return table[name]
     close = difflib.get_close_matches(name, table, n=3) or list(table)
-    raise UNKNOWN.refusal(name=name, close=", ".join(close))
+    raise UNKNOWN.error(name=name, close=", ".join(close))

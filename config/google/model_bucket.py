@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.base import Settings, form
+from config.base import Settings, matches
 
 
 class NewBucket(Settings):
@@ -16,7 +16,7 @@ class NewBucket(Settings):
     """Make one."""
     location: Annotated[
         str,
-        form(
+        matches(
             r"US|EU|ASIA|ASIA1|EUR[4578]|NAM4|[A-Z]+-[A-Z]+[0-9]+",
             "a location in capitals: US, EU or ASIA, a dual-region such as NAM4, or a region such as US-CENTRAL1",
         ),
@@ -31,9 +31,10 @@ class ExistingBucket(Settings):
     kind: Literal["existing"]
     """Use one."""
     name: Annotated[
-        str, form(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the bucket's name alone, without gs:// and without a folder")
+        str,
+        matches(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the bucket's name alone, without gs:// and without a folder"),
     ]
     """Its name, without gs://."""
 
 
-ModelStore = Annotated[NewBucket | ExistingBucket, Field(discriminator="kind")]
+ModelBucketSettings = Annotated[NewBucket | ExistingBucket, Field(discriminator="kind")]

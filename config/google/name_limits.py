@@ -18,7 +18,7 @@ from config.google.region_names import _CODE, _REGION, _region, region_code
 from config.issues import Rule
 
 
-class Kind(StrEnum):
+class ResourceKind(StrEnum):
     """What carries a name, in the words of a refusal."""
 
     ADDRESS = "address"
@@ -48,126 +48,133 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Limit:
+class NameLimit:
     """How long a name may be. The characters need no column: what `name` makes is lowercase letters, digits and inner
     hyphens, a letter first, and every kind takes that."""
 
-    longest: int
+    max_length: int
     source: str
     short_region: bool = False
     """The region is written as `region_code` writes it, where little room is left or the project is in the name."""
 
 
-COMPUTE = Limit(63, "compute.v1: RFC 1035 label")
+COMPUTE = NameLimit(63, "compute.v1: RFC 1035 label")
 
-LIMITS: Mapping[Kind, Limit] = MappingProxyType(
+NAME_LIMITS: Mapping[ResourceKind, NameLimit] = MappingProxyType(
     {
-        Kind.ADDRESS: COMPUTE,
-        Kind.BUCKET: Limit(63, "Cloud Storage, Bucket names", short_region=True),
-        Kind.CERTIFICATE: Limit(64, "hashicorp/google, certificate_manager_certificate"),
-        Kind.CLUSTER: Limit(40, "container.v1, Cluster.name"),
-        Kind.CRYPTO_KEY: Limit(63, "cloudkms.v1, cryptoKeyId"),
-        Kind.DNS_AUTHORIZATION: Limit(64, "hashicorp/google, certificate_manager_dns_authorization"),
-        Kind.DNS_ZONE: Limit(63, "dns.v1, ManagedZone.name"),
-        Kind.FIREWALL: COMPUTE,
-        Kind.HEALTH_CHECK: COMPUTE,
-        Kind.KEY_RING: Limit(63, "cloudkms.v1, keyRingId"),
-        Kind.MEMBERSHIP: Limit(63, "gkehub.v1, membershipId"),
-        Kind.NAT: COMPUTE,
-        Kind.NETWORK: COMPUTE,
-        Kind.NODE_POOL: Limit(40, "hashicorp/google, container_node_pool: name_prefix of 31 and 9 more"),
+        ResourceKind.ADDRESS: COMPUTE,
+        ResourceKind.BUCKET: NameLimit(63, "Cloud Storage, Bucket names", short_region=True),
+        ResourceKind.CERTIFICATE: NameLimit(64, "hashicorp/google, certificate_manager_certificate"),
+        ResourceKind.CLUSTER: NameLimit(40, "container.v1, Cluster.name"),
+        ResourceKind.CRYPTO_KEY: NameLimit(63, "cloudkms.v1, cryptoKeyId"),
+        ResourceKind.DNS_AUTHORIZATION: NameLimit(64, "hashicorp/google, certificate_manager_dns_authorization"),
+        ResourceKind.DNS_ZONE: NameLimit(63, "dns.v1, ManagedZone.name"),
+        ResourceKind.FIREWALL: COMPUTE,
+        ResourceKind.HEALTH_CHECK: COMPUTE,
+        ResourceKind.KEY_RING: NameLimit(63, "cloudkms.v1, keyRingId"),
+        ResourceKind.MEMBERSHIP: NameLimit(63, "gkehub.v1, membershipId"),
+        ResourceKind.NAT: COMPUTE,
+        ResourceKind.NETWORK: COMPUTE,
+        ResourceKind.NODE_POOL: NameLimit(40, "hashicorp/google, container_node_pool: name_prefix of 31 and 9 more"),
         # 63 less "-serve-svc", less the six characters of a RayCluster's suffix.
-        Kind.RAY_SERVICE: Limit(47, "ray-project/kuberay, MaxRayServiceNameLength"),
-        Kind.REDIS: Limit(40, "redis.v1, instanceId"),
-        Kind.REPOSITORY: Limit(63, "assumed: artifactregistry.v1 gives no length"),
-        Kind.RESOURCE_POLICY: COMPUTE,
-        Kind.ROUTER: COMPUTE,
-        Kind.SECONDARY_RANGE: COMPUTE,
-        Kind.SECRET: Limit(255, "secretmanager.v1, secretId"),
-        Kind.SECURITY_POLICY: COMPUTE,
-        Kind.SERVICE_ACCOUNT: Limit(30, "iam.v1, CreateServiceAccountRequest.accountId", short_region=True),
-        Kind.SUBNETWORK: COMPUTE,
+        ResourceKind.RAY_SERVICE: NameLimit(47, "ray-project/kuberay, MaxRayServiceNameLength"),
+        ResourceKind.REDIS: NameLimit(40, "redis.v1, instanceId"),
+        ResourceKind.REPOSITORY: NameLimit(63, "assumed: artifactregistry.v1 gives no length"),
+        ResourceKind.RESOURCE_POLICY: COMPUTE,
+        ResourceKind.ROUTER: COMPUTE,
+        ResourceKind.SECONDARY_RANGE: COMPUTE,
+        ResourceKind.SECRET: NameLimit(255, "secretmanager.v1, secretId"),
+        ResourceKind.SECURITY_POLICY: COMPUTE,
+        ResourceKind.SERVICE_ACCOUNT: NameLimit(30, "iam.v1, CreateServiceAccountRequest.accountId", short_region=True),
+        ResourceKind.SUBNETWORK: COMPUTE,
     }
 )
 
-SHORTEST_SERVICE_ACCOUNT = 6
+MIN_SERVICE_ACCOUNT_LENGTH = 6
 
 TOO_LONG = Rule(
     "names.too-long",
-    wrong="the {kind} would be called {name}, {length} characters",
-    why="at most {longest} are taken, and names are never cut because two could become one",
-    instead="make {parts} shorter by {over}",
+    problem="the {kind} would be called {name}, {length} characters",
+    reason="at most {longest} are taken, and names are never cut because two could become one",
+    fix="make {parts} shorter by {over}",
 )
 ENVIRONMENT = Rule(
     "names.environment",
-    wrong="the environment (the stack) is called {environment}",
-    why="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
-    instead="call it {better}, and its file Pulumi.{better}.yaml",
+    problem="the environment (the stack) is called {environment}",
+    reason="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
+    fix="call it {better}, and its file Pulumi.{better}.yaml",
 )
 ROLE = Rule(
     "names.role",
-    wrong="`{role}` is to be the last part of a name",
-    why="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
-    instead="write one such as {better}",
+    problem="`{role}` is to be the last part of a name",
+    reason="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
+    fix="write one such as {better}",
 )
 COLLISION = Rule(
     "names.collision",
-    wrong="{first} and {second} would both be a {kind} called {name}",
-    why="only one of them can have it",
-    instead="give one of them another name",
+    problem="{first} and {second} would both be a {kind} called {name}",
+    reason="only one of them can have it",
+    fix="give one of them another name",
 )
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*")
 _ROLE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
-def name(kind: Kind, environment: str, role: str, region: str | None = None, project: str | None = None) -> str:
+def resource_name(
+    kind: ResourceKind, environment: str, role: str, region: str | None = None, project: str | None = None
+) -> str:
     """`environment-region-role` for a resource of `kind`; refuses what cannot be a name.
 
     `region` None: the resource is not of a region. A bucket's name is the whole world's, so it alone begins with its
     `project`, set off by two hyphens, which no other part has.
     """
-    limit = LIMITS[kind]
+    limit = NAME_LIMITS[kind]
     if not _ENVIRONMENT.fullmatch(environment):
-        raise ENVIRONMENT.refusal(environment=environment, better=_plain(environment, "") or "dev")
+        raise ENVIRONMENT.error(environment=environment, better=_plain(environment, "") or "dev")
     if not _ROLE.fullmatch(role) or _REGION.match(role) or _CODE.fullmatch(role.partition("-")[0]):
-        raise ROLE.refusal(role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))
+        raise ROLE.error(role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))
     place = [] if region is None else [region_code(region) if limit.short_region else _region(region)]
     made = "-".join([environment, *place, role])
-    if kind is Kind.BUCKET:
+    if kind is ResourceKind.BUCKET:
         if project is None:
             raise ValueError("a bucket's name begins with its project")
         made = f"{project}--{made}"
-    if len(made) > limit.longest:
+    if len(made) > limit.max_length:
         parts = (
             "the environment's name" if region is None else "the environment's or, where you gave one, the pool's name"
         )
-        parts += " or the project's id" if kind is Kind.BUCKET else ""
-        raise TOO_LONG.refusal(
-            kind=kind, name=made, length=len(made), longest=limit.longest, parts=parts, over=len(made) - limit.longest
+        parts += " or the project's id" if kind is ResourceKind.BUCKET else ""
+        raise TOO_LONG.error(
+            kind=kind,
+            name=made,
+            length=len(made),
+            longest=limit.max_length,
+            parts=parts,
+            over=len(made) - limit.max_length,
         )
-    if kind is Kind.SERVICE_ACCOUNT and len(made) < SHORTEST_SERVICE_ACCOUNT:
-        raise ValueError(f"a service account's name has {SHORTEST_SERVICE_ACCOUNT} characters or more, not {made}")
+    if kind is ResourceKind.SERVICE_ACCOUNT and len(made) < MIN_SERVICE_ACCOUNT_LENGTH:
+        raise ValueError(f"a service account's name has {MIN_SERVICE_ACCOUNT_LENGTH} characters or more, not {made}")
     return made
 
 
 @dataclass(frozen=True)
-class Named:
-    """A name, and what asks for it in words a person has written (`infra.regions[0].pools[1]`)."""
+class PlannedName:
+    """A name, and what asks for it in words a person has written (`infra.regions[0].node_pools[1]`)."""
 
-    kind: Kind
+    kind: ResourceKind
     name: str
-    asked_by: str
-    within: str = ""
+    setting: str
+    scope: str = ""
     """Where it must be the only one: a cluster for a node pool, a region for a router; empty for the whole project."""
 
 
-def collisions(named: Iterable[Named]) -> Iterator[PydanticCustomError]:
+def collisions(named: Iterable[PlannedName]) -> Iterator[PydanticCustomError]:
     """A refusal for each name that a second thing asks for."""
-    first: dict[tuple[Kind, str, str], Named] = {}
+    first: dict[tuple[ResourceKind, str, str], PlannedName] = {}
     for one in named:
-        holder = first.setdefault((one.kind, one.within, one.name), one)
+        holder = first.setdefault((one.kind, one.scope, one.name), one)
         if holder is not one:
-            yield COLLISION.refusal(kind=one.kind, name=one.name, first=holder.asked_by, second=one.asked_by)
+            yield COLLISION.error(kind=one.kind, name=one.name, first=holder.setting, second=one.setting)
 
 
 def _plain(text: str, gap: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.base import Range, Settings
+from config.base import Cidr, Settings
 from config.google import ip_plan
 from config.google.base import ResourceName
 from config.google.project import Project
@@ -17,7 +17,7 @@ class NewNetwork(Settings):
 
     kind: Literal["new"] = "new"
     """Make one."""
-    base: Range = ip_plan.BASE
+    base_cidr: Cidr = ip_plan.DEFAULT_BASE_CIDR
     """Range that every region's ranges are derived from (config/google/ip_plan.py)."""
 
 
@@ -26,11 +26,11 @@ class ExistingSubnetwork(Settings):
 
     name: ResourceName
     """The subnetwork that nodes are in."""
-    pods_range: ResourceName
+    pods_range_name: ResourceName
     """Name of its secondary range for pods."""
-    services_range: ResourceName
+    services_range_name: ResourceName
     """Name of its secondary range for Services."""
-    proxies: Range | None = None
+    proxy_only_range: Cidr | None = None
     """Range of the active proxy-only subnetwork that a private entrance needs."""
 
 
@@ -46,19 +46,19 @@ class ExistingNetwork(Settings):
     """One for each region, by the region's name."""
 
 
-class SharedNetwork(Settings):
+class SharedVpcNetwork(Settings):
     """A Shared VPC: as an existing one, in the host project. GKE's grants in the host project are made here."""
 
-    kind: Literal["shared"]
+    kind: Literal["shared_vpc"]
     """Use another project's."""
-    host: Project
+    host_project: Project
     """The host project; this stack's project is attached to it."""
     name: ResourceName
     """The VPC."""
     subnetworks: dict[str, ExistingSubnetwork]
     """One for each region, by the region's name."""
-    redis_range: ResourceName | None = None
+    redis_range_name: ResourceName | None = None
     """Name of the allocated range for private services access, where Memorystore puts its instances."""
 
 
-Network = Annotated[NewNetwork | ExistingNetwork | SharedNetwork, Field(discriminator="kind")]
+NetworkSettings = Annotated[NewNetwork | ExistingNetwork | SharedVpcNetwork, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from config.google.machine_types import MACHINE_TYPES, SYSTEM_MACHINE_TYPES, CapacityKind, Price
+from config.google.machine_types import CPU_MACHINE_TYPES, GPU_MACHINE_TYPES, CapacityKind, Price
 
 HOURS = 730
 """Of a month."""
@@ -37,7 +37,7 @@ class Pool:
     @property
     def price(self) -> Price | None:
         """Of one node and one hour; None where it is unknown."""
-        known = MACHINE_TYPES.get(self.machine)
+        known = GPU_MACHINE_TYPES.get(self.machine)
         return None if known is None else known.price(CapacityKind(self.had_by))
 
 
@@ -64,7 +64,7 @@ def pool(name: str, inputs: Mapping[str, Any]) -> Pool:
     """What a node pool's inputs say (gcp.container.NodePool)."""
     config = _mapping(inputs.get("nodeConfig"))
     machine = _text(config.get("machineType")) or "unknown machine type"
-    row = MACHINE_TYPES.get(machine)
+    row = GPU_MACHINE_TYPES.get(machine)
     guests = config.get("guestAccelerators")
     guest = _mapping(guests[0]) if isinstance(guests, list) and guests else {}
     low, high = _nodes(inputs)
@@ -132,9 +132,13 @@ def month(pools: Iterable[Pool]) -> Month:
 
 def _accelerator(machine: str) -> str | None:
     """None only of a machine type that is known to have none: any other may have some."""
-    if machine in SYSTEM_MACHINE_TYPES:
+    if machine in CPU_MACHINE_TYPES:
         return None
-    return MACHINE_TYPES[machine].accelerator.name if machine in MACHINE_TYPES else f"GPUs of {machine}, if it has any,"
+    return (
+        GPU_MACHINE_TYPES[machine].accelerator.name
+        if machine in GPU_MACHINE_TYPES
+        else f"GPUs of {machine}, if it has any,"
+    )
 
 
 def _had_by(config: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ class RedisTier(StrEnum):
     STANDARD_HA = "STANDARD_HA"
 
 
-class HeadState(Settings):
+class RedisSettings(Settings):
     """Redis in each region, which lets a Ray head come back as it was (GCS fault tolerance)."""
 
     tier: RedisTier = RedisTier.STANDARD_HA

@@ -10,9 +10,9 @@ from config.issues import Rule
 
 REGION = Rule(
     "names.region",
-    wrong="{region} does not look like a Google region",
-    why="a region is a continent, a direction and a number",
-    instead="write one such as us-central1, or add the new continent to config/google/name_limits.py",
+    problem="{region} does not look like a Google region",
+    reason="a region is a continent, a direction and a number",
+    fix="write one such as us-central1, or add the new continent to config/google/name_limits.py",
 )
 
 CONTINENTS: Mapping[str, str] = MappingProxyType(
@@ -58,7 +58,7 @@ def region_code(region: str) -> str:
     """A region in four to six characters, the same for ever: us-central1 is usc1, northamerica-northeast1 is nane1."""
     found = _REGION.fullmatch(region)
     if found is None:
-        raise REGION.refusal(region=region)
+        raise REGION.error(region=region)
     continent, direction, number = found.groups()
     return CONTINENTS[continent] + DIRECTIONS[direction] + number
 

@@ -10,10 +10,10 @@ from enum import StrEnum
 from pydantic import Field, field_validator, model_validator
 
 from config.base import Settings
-from config.google.base import Found, _all_or_itself
-from config.google.cluster import Cluster, NewCluster
-from config.google.ip_plan import GivenRanges
-from config.google.node_pools import GpuPool
+from config.google.base import LocatedError, raise_all
+from config.google.cluster import ClusterSettings, NewCluster
+from config.google.ip_plan import CidrOverrides
+from config.google.node_pools import GpuNodePool
 from config.google.region_names import region_code
 from config.issues import Rule
 
@@ -30,17 +30,17 @@ class Region(Settings):
 
     name: str
     """Such as us-central1."""
-    index: int = Field(default=0, ge=0)
+    ip_plan_index: int = Field(default=0, ge=0)
     """Its place in the address plan: each region's own, never changed and never used again."""
-    pools: tuple[GpuPool, ...] = Field(min_length=1)
+    node_pools: tuple[GpuNodePool, ...] = Field(min_length=1)
     """Its GPU pools."""
     traffic: Traffic = Traffic.ACTIVE
     """`active`, or `drained`: out of the entrance, and its streams have ended."""
     release: str = ""
     """Which release of `serving` runs here; raised region by region."""
-    ranges: GivenRanges = GivenRanges()
+    ranges: CidrOverrides = CidrOverrides()
     """Address ranges that are given instead of derived."""
-    cluster: Cluster = NewCluster()
+    cluster: ClusterSettings = NewCluster()
     """A new cluster or an existing one."""
 
     @field_validator("name")
@@ -51,29 +51,29 @@ class Region(Settings):
 
     @model_validator(mode="after")
     def _pools_fit(self) -> Region:
-        return _all_or_itself(self, self._refusals())
+        return raise_all(self, self._refusals())
 
-    def _refusals(self) -> Iterator[Found]:
-        for i, pool in enumerate(self.pools):
+    def _refusals(self) -> Iterator[LocatedError]:
+        for i, pool in enumerate(self.node_pools):
             yield from (
-                (("pools", i), ZONE_TWICE.refusal(zone=zone))
+                (("node_pools", i), ZONE_TWICE.error(zone=zone))
                 for zone, times in Counter(pool.zones).items()
                 if times > 1
             )
             for zone in dict.fromkeys(pool.zones):
                 if not re.fullmatch(re.escape(self.name) + "-[a-z]", zone):
-                    yield ("pools", i), ZONE_ELSEWHERE.refusal(zone=zone, region=self.name)
+                    yield ("node_pools", i), ZONE_ELSEWHERE.error(zone=zone, region=self.name)
 
 
 ZONE_ELSEWHERE = Rule(
     "google.zone-elsewhere",
-    wrong="zone {zone} is not in region {region}",
-    why="a node pool's zones are zones of its cluster's region",
-    instead="write a zone such as {region}-b, or move the pool to its region",
+    problem="zone {zone} is not in region {region}",
+    reason="a node pool's zones are zones of its cluster's region",
+    fix="write a zone such as {region}-b, or move the pool to its region",
 )
 ZONE_TWICE = Rule(
     "google.zone-twice",
-    wrong="zone {zone} is written twice",
-    why="a pool is in a zone or not, and its numbers of nodes are over all zones",
-    instead="write each zone once",
+    problem="zone {zone} is written twice",
+    reason="a pool is in a zone or not, and its numbers of nodes are over all zones",
+    fix="write each zone once",
 )

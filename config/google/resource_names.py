@@ -8,97 +8,97 @@ from dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from config.google import name_limits
-from config.google.infra import GoogleSettings
-from config.google.name_limits import Kind, Named
-from config.google.node_pools import SYSTEM_POOL
+from config.google.infra import GoogleInfra
+from config.google.name_limits import PlannedName, ResourceKind
+from config.google.node_pools import SYSTEM_POOL_NAME
 
 
 @dataclass(frozen=True)
-class Names:
+class ResourceNames:
     """Names of an environment's resources; each is `environment-region-role` where it has a region."""
 
     environment: str
     project: str
 
     def vpc(self) -> str:
-        return self._of(Kind.NETWORK, "vpc")
+        return self._of(ResourceKind.NETWORK, "vpc")
 
     def subnetwork(self, region: str) -> str:
-        return self._of(Kind.SUBNETWORK, "nodes", region)
+        return self._of(ResourceKind.SUBNETWORK, "nodes", region)
 
     def pods_range(self, region: str) -> str:
-        return self._of(Kind.SECONDARY_RANGE, "pods", region)
+        return self._of(ResourceKind.SECONDARY_RANGE, "pods", region)
 
     def services_range(self, region: str) -> str:
-        return self._of(Kind.SECONDARY_RANGE, "services", region)
+        return self._of(ResourceKind.SECONDARY_RANGE, "services", region)
 
     def proxy_subnetwork(self, region: str, purpose: str) -> str:
         """`purpose` keeps the two kinds apart: they can exist side by side while one takes the other's place."""
-        return self._of(Kind.SUBNETWORK, f"{purpose.split('_')[0].lower()}-proxies", region)
+        return self._of(ResourceKind.SUBNETWORK, f"{purpose.split('_')[0].lower()}-proxies", region)
 
     def router(self, region: str) -> str:
-        return self._of(Kind.ROUTER, "router", region)
+        return self._of(ResourceKind.ROUTER, "router", region)
 
     def nat(self, region: str) -> str:
-        return self._of(Kind.NAT, "nat", region)
+        return self._of(ResourceKind.NAT, "nat", region)
 
     def firewall(self) -> str:
-        return self._of(Kind.FIREWALL, "load-balancer-to-serve")
+        return self._of(ResourceKind.FIREWALL, "load-balancer-to-serve")
 
     def node_tag(self) -> str:
         """Network tag of every node."""
-        return self._of(Kind.FIREWALL, "nodes")
+        return self._of(ResourceKind.FIREWALL, "nodes")
 
-    def node_account(self) -> str:
-        return self._of(Kind.SERVICE_ACCOUNT, "nodes")
+    def node_service_account(self) -> str:
+        return self._of(ResourceKind.SERVICE_ACCOUNT, "nodes")
 
     def cluster(self, region: str) -> str:
         """The cluster's fleet membership has the same name."""
-        return self._of(Kind.CLUSTER, "serving", region)
+        return self._of(ResourceKind.CLUSTER, "serving", region)
 
-    def pool(self, region: str, pool: str) -> str:
-        return self._of(Kind.NODE_POOL, pool, region)
+    def node_pool(self, region: str, pool: str) -> str:
+        return self._of(ResourceKind.NODE_POOL, pool, region)
 
     def redis(self, region: str) -> str:
-        return self._of(Kind.REDIS, "head-state", region)
+        return self._of(ResourceKind.REDIS, "redis", region)
 
     def repository(self, region: str) -> str:
-        return self._of(Kind.REPOSITORY, "images", region)
+        return self._of(ResourceKind.REPOSITORY, "images", region)
 
     def bucket(self) -> str:
-        return name_limits.name(Kind.BUCKET, self.environment, "models", project=self.project)
+        return name_limits.resource_name(ResourceKind.BUCKET, self.environment, "models", project=self.project)
 
     def address(self, region: str | None) -> str:
         """None: the global address of a public entrance."""
-        return self._of(Kind.ADDRESS, "entrance", region)
+        return self._of(ResourceKind.ADDRESS, "gateway", region)
 
     def dns_zone(self) -> str:
-        return self._of(Kind.DNS_ZONE, "zone")
+        return self._of(ResourceKind.DNS_ZONE, "zone")
 
     def certificate(self) -> str:
         """Of the certificate, its map and the map's entry."""
-        return self._of(Kind.CERTIFICATE, "entrance")
+        return self._of(ResourceKind.CERTIFICATE, "gateway")
 
     def dns_authorization(self) -> str:
-        return self._of(Kind.DNS_AUTHORIZATION, "entrance")
+        return self._of(ResourceKind.DNS_AUTHORIZATION, "gateway")
 
     def security_policy(self) -> str:
-        return self._of(Kind.SECURITY_POLICY, "entrance")
+        return self._of(ResourceKind.SECURITY_POLICY, "gateway")
 
-    def _of(self, kind: Kind, role: str, region: str | None = None) -> str:
-        return name_limits.name(kind, self.environment, role, region)
+    def _of(self, kind: ResourceKind, role: str, region: str | None = None) -> str:
+        return name_limits.resource_name(kind, self.environment, role, region)
 
 
-def refusals(settings: GoogleSettings, environment: str) -> Iterator[PydanticCustomError]:
+def find_issues(settings: GoogleInfra, environment: str) -> Iterator[PydanticCustomError]:
     """Names that Google would not take, or that two things ask for; before any resource exists."""
-    given = Names(environment, settings.project.id)
+    given = ResourceNames(environment, settings.project.id)
     try:
         yield from name_limits.collisions(_pools(settings, given))
         for each in (
             given.vpc,
             given.firewall,
             given.node_tag,
-            given.node_account,
+            given.node_service_account,
             given.bucket,
             given.dns_zone,
             given.certificate,
@@ -125,10 +125,12 @@ def refusals(settings: GoogleSettings, environment: str) -> Iterator[PydanticCus
         yield refusal
 
 
-def _pools(settings: GoogleSettings, given: Names) -> Iterator[Named]:
+def _pools(settings: GoogleInfra, given: ResourceNames) -> Iterator[PlannedName]:
     for i, region in enumerate(settings.regions):
         cluster = given.cluster(region.name)
-        yield Named(Kind.NODE_POOL, given.pool(region.name, SYSTEM_POOL), "infra.system_pool", cluster)
-        for j, pool in enumerate(region.pools):
-            at = f"infra.regions[{i}].pools[{j}]"
-            yield Named(Kind.NODE_POOL, given.pool(region.name, pool.name), at, cluster)
+        yield PlannedName(
+            ResourceKind.NODE_POOL, given.node_pool(region.name, SYSTEM_POOL_NAME), "infra.system_pool", cluster
+        )
+        for j, pool in enumerate(region.node_pools):
+            at = f"infra.regions[{i}].node_pools[{j}]"
+            yield PlannedName(ResourceKind.NODE_POOL, given.node_pool(region.name, pool.name), at, cluster)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from config.google.node_pools import SYSTEM_POOL, GpuPool, SystemPool
-from config.node_pool_info import GpuNodeGroup, NodeGroup, Toleration
+from config.google.node_pools import SYSTEM_POOL_NAME, GpuNodePool, SystemPool
+from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo, Toleration
 
 POOL_LABEL = "rayllm/pool"
 """Node label with the name that the settings give to the pool."""
@@ -11,25 +11,25 @@ GPU_TAINT = Toleration(key="nvidia.com/gpu", value="present")
 """GKE adds it to GPU pools by itself where a cluster has others; written here, it is no surprise."""
 
 
-def head_nodes(pool: SystemPool) -> NodeGroup:
+def system_pool_info(pool: SystemPool) -> NodePoolInfo:
     """Nodes without GPUs."""
     machine = pool.machine
-    return NodeGroup(
-        name=SYSTEM_POOL,
-        node_selector={POOL_LABEL: SYSTEM_POOL},
+    return NodePoolInfo(
+        name=SYSTEM_POOL_NAME,
+        node_selector={POOL_LABEL: SYSTEM_POOL_NAME},
         tolerations=(),
         machine_type=machine.name,
         vcpus=machine.vcpus,
         memory_gib=machine.memory_gib,
-        min_nodes=pool.min_nodes,
-        max_nodes=pool.max_nodes,
+        min_nodes=pool.total_min_nodes,
+        max_nodes=pool.total_max_nodes,
     )
 
 
-def gpu_nodes(pool: GpuPool) -> GpuNodeGroup:
+def gpu_pool_info(pool: GpuNodePool) -> GpuNodePoolInfo:
     """Nodes of a GPU pool."""
-    machine, terms = pool.machine, pool.terms
-    return GpuNodeGroup(
+    machine, terms = pool.machine, pool.spec
+    return GpuNodePoolInfo(
         name=pool.name,
         node_selector={"cloud.google.com/gke-accelerator": machine.accelerator.name, POOL_LABEL: pool.name},
         tolerations=(GPU_TAINT,),
@@ -37,11 +37,11 @@ def gpu_nodes(pool: GpuPool) -> GpuNodeGroup:
         vcpus=machine.vcpus,
         memory_gib=machine.memory_gib,
         min_nodes=terms.node_count if terms.node_count is not None else terms.total_min_node_count or 0,
-        max_nodes=terms.most_nodes,
-        accelerator=machine.accelerator.ray,
+        max_nodes=terms.max_nodes,
+        ray_accelerator_type=machine.accelerator.ray_accelerator_type,
         gpus_per_node=machine.gpus,
         gpu_memory_gib=machine.accelerator.memory_gib,
         local_ssd_gib=machine.local_ssd_gib,
-        fixed=terms.fixed,
-        may_wait=terms.may_wait,
+        reservation_bound=terms.reservation_bound,
+        waits_for_capacity=terms.waits_for_capacity,
     )

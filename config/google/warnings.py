@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from config.google.capacity import Calendar, Capacity, Reservation
+from config.google.capacity import CalendarMode, Capacity, Reservation
 
-ENDS_SOON = timedelta(days=14)
+EXPIRY_NOTICE = timedelta(days=14)
 
 
-def remarks(capacity: Capacity, today: date) -> Iterator[str]:
+def reservation_warnings(capacity: Capacity, today: date) -> Iterator[str]:
     """What is right as it is written, and not right `today`."""
-    if not isinstance(capacity, Reservation | Calendar):
+    if not isinstance(capacity, Reservation | CalendarMode):
         return
-    name, ends = capacity.name, capacity.ends_at
+    name, ends = capacity.name, capacity.end_date
     if ends is not None and ends < today:
         yield (
             f"reservation {name} ended on {ends}, and its VMs with it: write another reservation, or take the pool out."
         )
-    elif ends is not None and ends - today <= ENDS_SOON:
+    elif ends is not None and ends - today <= EXPIRY_NOTICE:
         yield f"reservation {name} ends on {ends}, and its VMs with it: have another one, or drain the region before."
-    if isinstance(capacity, Calendar):
-        begun = capacity.starts_at <= today
+    if isinstance(capacity, CalendarMode):
+        begun = capacity.start_date <= today
         if capacity.active and not begun:
-            yield f"reservation {name} begins on {capacity.starts_at} and `up` waits for it: until then active: false."
-        elif begun and not capacity.active and capacity.ends_at >= today:
-            yield f"reservation {name} began on {capacity.starts_at} and the pool is empty: write active: true."
+            yield f"reservation {name} begins on {capacity.start_date} and `up` waits for it: until then active: false."
+        elif begun and not capacity.active and capacity.end_date >= today:
+            yield f"reservation {name} began on {capacity.start_date} and the pool is empty: write active: true."

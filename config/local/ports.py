@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STEP = 200
+PORT_BLOCK_SIZE = 200
 """Ports that one stack needs in its own block; `port_offset` moves by multiples of it."""
 
-_BLOCK = 20000
+_FIRST_PORT = 20000
 """Below Linux's ephemeral ports (32768 up) and above those that well-known services use."""
 
 
-def plan(offset: int) -> Ports:
+def plan_ports(offset: int) -> Ports:
     """The ports of a stack. 8000 (Serve) and 8265 (dashboard) are Ray's own defaults; the rest lies in one block."""
-    block = _BLOCK + offset
+    block = _FIRST_PORT + offset
     return Ports(
         serve=8000 + offset,
         dashboard=8265 + offset,
@@ -30,11 +30,11 @@ def plan(offset: int) -> Ports:
         metrics_export=block + 10,
         replicas=range(block + 20, block + 60),
         replicas_grpc=range(block + 60, block + 100),
-        workers=range(block + 100, block + STEP),
+        workers=range(block + 100, block + PORT_BLOCK_SIZE),
     )
 
 
-def listening(ports: Ports) -> dict[str, int]:
+def all_ports(ports: Ports) -> dict[str, int]:
     """The single ports by name: what must be free before a stack starts. Ranges are Ray's to pick from."""
     return {name: port for name, port in vars(ports).items() if isinstance(port, int)}
 

@@ -12,8 +12,8 @@ from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
 from config.google.cluster import (
-    ApiAccess,
-    ClusterOptions,
+    ClusterDefaults,
+    ControlPlaneAccess,
     ExistingCluster,
     Maintenance,
     MaintenanceExclusion,
@@ -21,8 +21,8 @@ from config.google.cluster import (
     Weekday,
 )
 from config.google.project import Project
-from infra.google.network import NodeNetwork
-from infra.google.provider import given
+from infra.google.network import ClusterNetwork
+from infra.google.provider import omit_none
 
 MONDAY = date(2026, 1, 5)
 """Windows recur from the week of this day on; any week would do, but always the same."""
@@ -32,7 +32,7 @@ METRICS = ("SYSTEM_COMPONENTS", "POD", "DEPLOYMENT", "STATEFULSET", "DAEMONSET",
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterReference:
     """A cluster, made here or elsewhere, as the rest of this layer uses it."""
 
     id: Input[str]
@@ -48,14 +48,14 @@ class Cluster:
 class GkeClusterArgs:
     project: Project
     region: str
-    options: ClusterOptions
-    network: NodeNetwork
+    options: ClusterDefaults
+    network: ClusterNetwork
     in_fleet: bool
     node_account: Input[str]
-    key: str | None
+    kms_key: str | None
     """Cloud KMS key for what is in etcd."""
     protect: bool
-    after: Sequence[pulumi.Resource]
+    depends_on: Sequence[pulumi.Resource]
     """APIs, and grants without which nodes cannot start."""
 
 
@@ -80,7 +80,7 @@ class GkeCluster(pulumi.ComponentResource):
             # organization allows no other nodes.
             remove_default_node_pool=True,
             initial_node_count=1,
-            node_config=_like_ours(args),
+            node_config=_default_pool_node_config(args),
             release_channel={"channel": options.release_channel},
             min_master_version=options.min_version,
             maintenance_policy=_maintenance(options.maintenance),
@@ -93,17 +93,17 @@ class GkeCluster(pulumi.ComponentResource):
             },
             datapath_provider="ADVANCED_DATAPATH",
             private_cluster_config={"enable_private_nodes": True},
-            control_plane_endpoints_config=_endpoints(options.api_access),
-            master_authorized_networks_config=_authorized(options.api_access),
+            control_plane_endpoints_config=_endpoints(options.control_plane_access),
+            master_authorized_networks_config=_authorized(options.control_plane_access),
             workload_identity_config={"workload_pool": f"{args.project.id}.svc.id.goog"},
             enable_shielded_nodes=True,
-            database_encryption={"state": "ENCRYPTED", "key_name": args.key} if args.key else None,
+            database_encryption={"state": "ENCRYPTED", "key_name": args.kms_key} if args.kms_key else None,
             secret_manager_config={"enabled": True},
             fleet={"project": args.project.id} if args.in_fleet else None,
             gateway_api_config={"channel": "CHANNEL_STANDARD"},
             addons_config={
                 "http_load_balancing": {"disabled": False},  # the Gateway controller is a part of it
-                "gcs_fuse_csi_driver_config": {"enabled": options.gcs_fuse},
+                "gcs_fuse_csi_driver_config": {"enabled": options.gcs_fuse_csi_driver},
                 "ray_operator_configs": [
                     {
                         "enabled": True,
@@ -122,7 +122,7 @@ class GkeCluster(pulumi.ComponentResource):
             opts=ResourceOptions(
                 parent=self,
                 protect=args.protect,
-                depends_on=[*args.after, *args.network.egress],
+                depends_on=[*args.depends_on, *args.network.nat_gateways],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create="2h", update="2h", delete="2h"),
                 ignore_changes=[
@@ -132,7 +132,7 @@ class GkeCluster(pulumi.ComponentResource):
             ),
         )
         endpoints = self.resource.control_plane_endpoints_config
-        self.cluster = Cluster(
+        self.cluster = ClusterReference(
             id=self.resource.id,
             kubeconfig=pulumi.Output.all(name, endpoints.dns_endpoint_config.endpoint).apply(
                 lambda both: kubeconfig(both[0], both[1])
@@ -150,9 +150,9 @@ class GkeCluster(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def existing(cluster: ExistingCluster, project: Project, region: str) -> Cluster:
+def existing_cluster(cluster: ExistingCluster, project: Project, region: str) -> ClusterReference:
     """The same of a cluster that was made elsewhere; nothing is made."""
-    return Cluster(
+    return ClusterReference(
         id=f"projects/{project.id}/locations/{region}/clusters/{cluster.name}",
         kubeconfig=pulumi.Output.from_input(kubeconfig(cluster.name, cluster.dns_endpoint)),
         membership=cluster.membership,
@@ -182,24 +182,24 @@ def kubeconfig(name: str, dns_endpoint: str) -> str:
     )
 
 
-def _like_ours(args: GkeClusterArgs) -> container.ClusterNodeConfigArgsDict:
-    return given(
+def _default_pool_node_config(args: GkeClusterArgs) -> container.ClusterNodeConfigArgsDict:
+    return omit_none(
         {
             "service_account": args.node_account,
             "shielded_instance_config": {"enable_secure_boot": True, "enable_integrity_monitoring": True},
-            "boot_disk_kms_key": args.key,
+            "boot_disk_kms_key": args.kms_key,
         }
     )
 
 
-def _endpoints(access: ApiAccess) -> container.ClusterControlPlaneEndpointsConfigArgsDict:
+def _endpoints(access: ControlPlaneAccess) -> container.ClusterControlPlaneEndpointsConfigArgsDict:
     return {
-        "dns_endpoint_config": {"allow_external_traffic": access.from_internet},
+        "dns_endpoint_config": {"allow_external_traffic": access.allow_external_traffic},
         "ip_endpoints_config": {"enabled": bool(access.authorized_networks)},
     }
 
 
-def _authorized(access: ApiAccess) -> container.ClusterMasterAuthorizedNetworksConfigArgsDict | None:
+def _authorized(access: ControlPlaneAccess) -> container.ClusterMasterAuthorizedNetworksConfigArgsDict | None:
     if not access.authorized_networks:
         return None
     return {
@@ -222,19 +222,19 @@ def _window(window: MaintenanceWindow) -> container.ClusterMaintenancePolicyRecu
     days = sorted(set(window.days), key=week.index)
     first = MONDAY + timedelta(days=week.index(days[0]))  # the first occurrence is on one of the days
     start = f"{first}T{window.start_hour:02}:00:00Z"
-    last, hour = divmod(window.start_hour + window.hours, 24)
+    last, hour = divmod(window.start_hour + window.duration_hours, 24)
     end = f"{first + timedelta(days=last)}T{hour:02}:00:00Z"
     return {"start_time": start, "end_time": end, "recurrence": f"FREQ=WEEKLY;BYDAY={','.join(days)}"}
 
 
 def _exclusion(exclusion: MaintenanceExclusion) -> container.ClusterMaintenancePolicyMaintenanceExclusionArgsDict:
-    open_end = exclusion.ends_at is None
-    return given(
+    open_end = exclusion.end_date is None
+    return omit_none(
         {
             "exclusion_name": exclusion.name,
-            "start_time": f"{exclusion.starts_at}T00:00:00Z",
-            "end_time": None if open_end else f"{exclusion.ends_at}T00:00:00Z",
-            "exclusion_options": given(
+            "start_time": f"{exclusion.start_date}T00:00:00Z",
+            "end_time": None if open_end else f"{exclusion.end_date}T00:00:00Z",
+            "exclusion_options": omit_none(
                 {"scope": exclusion.scope, "end_time_behavior": "UNTIL_END_OF_SUPPORT" if open_end else None}
             ),
         }

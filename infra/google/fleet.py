@@ -10,8 +10,8 @@ from pulumi import Input, ResourceOptions
 from pulumi_gcp import gkehub, projects
 
 from config.google.project import Project
-from infra.google.project_services import agent
-from infra.google.service_accounts import principal
+from infra.google.project_services import service_agent
+from infra.google.service_accounts import workload_identity_principal
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FleetArgs:
     project: Project
     config_membership: Input[str]
     """Of the config cluster: `projects/P/locations/L/memberships/N`."""
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
     clusters: Sequence[pulumi.Resource]
     """All members; the importer's principal exists once one of them does."""
 
@@ -40,29 +40,31 @@ class Fleet(pulumi.ComponentResource):
             f"{name}-importer",
             project=args.project.id,
             role="roles/compute.networkViewer",
-            member=principal(args.project, "gke-mcs", "gke-mcs-importer"),
-            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters]),
+            member=workload_identity_principal(args.project, "gke-mcs", "gke-mcs-importer"),
+            opts=ResourceOptions(parent=self, depends_on=[*args.api_dependencies, *args.clusters]),
         )
         # The Gateway controller reads Services and writes NEGs in every member.
         controller = projects.IAMMember(
             f"{name}-gateway-controller",
             project=args.project.id,
             role="roles/container.admin",
-            member=agent(args.project, "multiclusteringress"),
-            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+            member=service_agent(args.project, "multiclusteringress"),
+            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
         services = gkehub.Feature(
             f"{name}-multiclusterservicediscovery",
             name="multiclusterservicediscovery",
             location="global",
-            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters]),
+            opts=ResourceOptions(parent=self, depends_on=[*args.api_dependencies, *args.clusters]),
         )
         ingress = gkehub.Feature(
             f"{name}-multiclusteringress",
             name="multiclusteringress",
             location="global",
             spec={"multiclusteringress": {"config_membership": args.config_membership}},
-            opts=ResourceOptions(parent=self, depends_on=[*args.enabled, *args.clusters, services, controller]),
+            opts=ResourceOptions(
+                parent=self, depends_on=[*args.api_dependencies, *args.clusters, services, controller]
+            ),
         )
         self.ready: tuple[pulumi.Resource, ...] = (importer, controller, services, ingress)
         self.register_outputs({})

@@ -13,15 +13,15 @@ from pulumi_gcp import certificatemanager, compute, dns
 from config.google.gateway import (
     CloudArmor,
     ExistingCertificate,
-    ExistingZone,
+    ExistingDnsZone,
     Exposure,
-    Gateway,
+    GatewaySettings,
     ManagedCertificate,
-    NewZone,
+    NewDnsZone,
 )
-from config.google.resource_names import Names
-from infra.contract import Address
-from infra.google.network import NodeNetwork
+from config.google.resource_names import ResourceNames
+from infra.contract import RegionalAddress
+from infra.google.network import ClusterNetwork
 
 LAST = 2147483647
 """Priority of a security policy's default rule."""
@@ -31,17 +31,17 @@ ROUTED_TTL_S = 30
 
 
 @dataclass(frozen=True)
-class GatewayGroundArgs:
-    names: Names
-    gateway: Gateway
+class GatewayFrontendArgs:
+    names: ResourceNames
+    gateway: GatewaySettings
     multi_cluster: bool
-    networks: Mapping[str, NodeNetwork]
+    networks: Mapping[str, ClusterNetwork]
     """Region -> where its nodes are."""
     protect: bool
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
 
 
-class GatewayGround(pulumi.ComponentResource):
+class GatewayFrontendResources(pulumi.ComponentResource):
     """Makes: a reserved address in each region (one global address if public), the DNS zone, the hostname's record, the
     certificate with the record that proves whose the name is, and the security policy of a public entrance.
 
@@ -50,15 +50,15 @@ class GatewayGround(pulumi.ComponentResource):
     the certificate when the hostname or the class does. Addresses and zone refuse while they are protected.
     """
 
-    def __init__(self, name: str, args: GatewayGroundArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:GatewayGround", name, {}, opts)
+    def __init__(self, name: str, args: GatewayFrontendArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:GatewayFrontend", name, {}, opts)
         self._args = args
-        self._child = ResourceOptions(parent=self, depends_on=list(args.enabled))
+        self._child = ResourceOptions(parent=self, depends_on=list(args.api_dependencies))
         self._kept = ResourceOptions(
-            parent=self, depends_on=list(args.enabled), protect=args.protect, delete_before_replace=True
+            parent=self, depends_on=list(args.api_dependencies), protect=args.protect, delete_before_replace=True
         )
         self._deletion = "PREVENT" if args.protect else "DELETE"
-        self._public = args.gateway.exposure is Exposure.PUBLIC
+        self._public = args.gateway.exposure is Exposure.EXTERNAL
         self.reserved: list[pulumi.Resource] = []
         """The addresses, which must outlive the Gateway that uses them."""
         self.addresses = self._addresses()
@@ -69,14 +69,14 @@ class GatewayGround(pulumi.ComponentResource):
         self.security_policy = self._armor(args.gateway.cloud_armor) if args.gateway.cloud_armor else None
         self.register_outputs({})
 
-    def _addresses(self) -> tuple[Address, ...]:
+    def _addresses(self) -> tuple[RegionalAddress, ...]:
         names = self._args.names
         if self._public:
             name = names.address(None)
             one = compute.GlobalAddress(name, name=name, deletion_policy=self._deletion, opts=self._kept)
             self.reserved.append(one)
-            return (Address("global", name, one.address),)
-        found: list[Address] = []
+            return (RegionalAddress("global", name, one.address),)
+        found: list[RegionalAddress] = []
         for region, network in self._args.networks.items():
             name = names.address(region)
             one = compute.Address(
@@ -90,7 +90,7 @@ class GatewayGround(pulumi.ComponentResource):
                 opts=self._kept,
             )
             self.reserved.append(one)
-            found.append(Address(region, name, one.address))
+            found.append(RegionalAddress(region, name, one.address))
         return tuple(found)
 
     def _record(self, zone: Output[str], hostname: str) -> None:
@@ -105,10 +105,10 @@ class GatewayGround(pulumi.ComponentResource):
             ttl=ROUTED_TTL_S if several else TTL_S,
             rrdatas=None if several else [self.addresses[0].value],
             routing_policy={"geos": [self._target(each) for each in self.addresses]} if several else None,
-            opts=ResourceOptions(parent=self, depends_on=list(self._args.enabled), delete_before_replace=True),
+            opts=ResourceOptions(parent=self, depends_on=list(self._args.api_dependencies), delete_before_replace=True),
         )
 
-    def _target(self, address: Address) -> dns.RecordSetRoutingPolicyGeoArgsDict:
+    def _target(self, address: RegionalAddress) -> dns.RecordSetRoutingPolicyGeoArgsDict:
         return {
             "location": address.region,
             "health_checked_targets": {
@@ -127,14 +127,14 @@ class GatewayGround(pulumi.ComponentResource):
 
     def _zone(self) -> Output[str] | None:
         match self._args.gateway.dns_zone:
-            case NewZone() as new:
+            case NewDnsZone() as new:
                 return self._new_zone(new).name
-            case ExistingZone() as existing:
+            case ExistingDnsZone() as existing:
                 return Output.from_input(existing.name)
             case None:
                 return None
 
-    def _new_zone(self, new: NewZone) -> dns.ManagedZone:
+    def _new_zone(self, new: NewDnsZone) -> dns.ManagedZone:
         name = self._args.names.dns_zone()
         network = next(iter(self._args.networks.values())).network
         return dns.ManagedZone(
@@ -175,7 +175,7 @@ class GatewayGround(pulumi.ComponentResource):
         record = authorization.dns_resource_records[0]
         proof = dns.RecordSet(
             f"{names.dns_authorization()}-proof",
-            managed_zone=managed.authorization_zone,
+            managed_zone=managed.dns_authorization_zone,
             name=_text(record, "name"),
             type=_text(record, "type"),
             ttl=300,
@@ -215,13 +215,13 @@ class GatewayGround(pulumi.ComponentResource):
                     "priority": 1000,
                     "match": {
                         "versioned_expr": "SRC_IPS_V1",
-                        "config": {"src_ip_ranges": [str(source) for source in armor.allowed_sources]},
+                        "config": {"src_ip_ranges": [str(source) for source in armor.allowed_ip_ranges]},
                     },
                     "rate_limit_options": {
                         "conform_action": "allow",
                         "exceed_action": "deny(429)",
                         "enforce_on_key": "IP",
-                        "rate_limit_threshold": {"count": armor.requests_per_minute, "interval_sec": 60},
+                        "rate_limit_threshold": {"count": armor.rate_limit_per_minute, "interval_sec": 60},
                     },
                 },
                 {

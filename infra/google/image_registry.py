@@ -9,25 +9,25 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import artifactregistry
 
-from config.google.image_registry import ExistingImages, MirroredImages
+from config.google.image_registry import ExistingRepository, RemoteRepository
 from config.google.project import Project
-from config.google.resource_names import Names
+from config.google.resource_names import ResourceNames
 
 
 @dataclass(frozen=True)
-class ImagesArgs:
-    names: Names
+class ImageRegistryArgs:
+    names: ResourceNames
     project: Project
-    images: MirroredImages | ExistingImages
+    images: RemoteRepository | ExistingRepository
     regions: Sequence[str]
-    keys: Mapping[str, str]
+    kms_keys: Mapping[str, str]
     """Region -> Cloud KMS key, where there are any."""
     node_member: Input[str]
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
     """APIs, and the grants on keys."""
 
 
-class Images(pulumi.ComponentResource):
+class ImageRegistry(pulumi.ComponentResource):
     """Makes: in each region a repository that fetches images from the upstream registry when they are first asked for,
     and keeps them; the nodes' right to read it, or to read an existing one.
 
@@ -35,24 +35,24 @@ class Images(pulumi.ComponentResource):
     Replaces: a repository, when its upstream or key changes; it fills again by itself.
     """
 
-    def __init__(self, name: str, args: ImagesArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:Images", name, {}, opts)
+    def __init__(self, name: str, args: ImageRegistryArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:ImageRegistry", name, {}, opts)
         self.repositories: dict[str, pulumi.Output[str]] = {}
         """Region -> what image references start with."""
-        self.readers: dict[str, pulumi.Resource] = {}
+        self.reader_grants: dict[str, pulumi.Resource] = {}
         """Region -> the nodes' right to read it."""
         match args.images:
-            case MirroredImages() as mirrored:
+            case RemoteRepository() as mirrored:
                 for region in args.regions:
-                    self._mirror(args, mirrored, region)
-            case ExistingImages() as existing:
+                    self._remote_repository(args, mirrored, region)
+            case ExistingRepository() as existing:
                 reader = self._reader(f"{existing.name}-nodes", existing.name, existing.location, args.node_member)
                 path = pulumi.Output.from_input(_path(existing.location, args.project, existing.name))
                 self.repositories = dict.fromkeys(args.regions, path)
-                self.readers = dict.fromkeys(args.regions, reader)
+                self.reader_grants = dict.fromkeys(args.regions, reader)
         self.register_outputs({})
 
-    def _mirror(self, args: ImagesArgs, images: MirroredImages, region: str) -> None:
+    def _remote_repository(self, args: ImageRegistryArgs, images: RemoteRepository, region: str) -> None:
         name = args.names.repository(region)
         repository = artifactregistry.Repository(
             name,
@@ -61,11 +61,11 @@ class Images(pulumi.ComponentResource):
             format="DOCKER",
             mode="REMOTE_REPOSITORY",
             remote_repository_config={"common_repository": {"uri": images.upstream}},
-            kms_key_name=args.keys.get(region),
-            opts=ResourceOptions(parent=self, depends_on=list(args.enabled), delete_before_replace=True),
+            kms_key_name=args.kms_keys.get(region),
+            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies), delete_before_replace=True),
         )
         path = _path(region, args.project, name)
-        self.readers[region] = self._reader(f"{name}-nodes", repository.name, region, args.node_member)
+        self.reader_grants[region] = self._reader(f"{name}-nodes", repository.name, region, args.node_member)
         self.repositories[region] = repository.name.apply(lambda _: path)
 
     def _reader(self, name: str, repository: Input[str], location: str, member: Input[str]) -> pulumi.Resource:

@@ -10,36 +10,36 @@ from pulumi import ResourceOptions
 from pulumi_gcp import kms
 
 from config.google.project import Project
-from infra.google.project_services import agent
+from infra.google.project_services import service_agent
 
 
 @dataclass(frozen=True)
-class KeyGrantsArgs:
+class KmsKeyGrantsArgs:
     project: Project
-    keys: Mapping[str, str]
+    kms_keys: Mapping[str, str]
     """Location -> key."""
     uses: Sequence[tuple[str, str]]
     """Location and service of what is encrypted."""
-    enabled: Mapping[str, Sequence[pulumi.Resource]]
+    api_dependencies: Mapping[str, Sequence[pulumi.Resource]]
     """Service -> what its agent exists after."""
 
 
-class KeyGrants(pulumi.ComponentResource):
+class KmsKeyGrants(pulumi.ComponentResource):
     """Makes: each service agent's right to use each key.
 
     Does not: make or rotate keys.
     Replaces: a grant when a key changes; what the key encrypts is replaced where it is made.
     """
 
-    def __init__(self, name: str, args: KeyGrantsArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:KeyGrants", name, {}, opts)
+    def __init__(self, name: str, args: KmsKeyGrantsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:KmsKeyGrants", name, {}, opts)
         self.grants: tuple[pulumi.Resource, ...] = tuple(
             kms.CryptoKeyIAMMember(
                 f"{name}-{location}-{service}",
-                crypto_key_id=args.keys[location],
+                crypto_key_id=args.kms_keys[location],
                 role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
-                member=agent(args.project, service),
-                opts=ResourceOptions(parent=self, depends_on=list(args.enabled[service])),
+                member=service_agent(args.project, service),
+                opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies[service])),
             )
             for location, service in args.uses
         )

@@ -11,25 +11,25 @@ from pulumi_gcp import storage
 
 from config.google.model_bucket import ExistingBucket, NewBucket
 from config.google.project import Project
-from config.google.resource_names import Names
-from infra.google.service_accounts import SERVICE_ACCOUNTS, principal
+from config.google.resource_names import ResourceNames
+from infra.google.service_accounts import SERVICE_ACCOUNTS, workload_identity_principal
 
 WEEK_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class ModelStoreArgs:
-    names: Names
+class ModelBucketArgs:
+    names: ResourceNames
     project: Project
-    store: NewBucket | ExistingBucket
-    key: str | None
+    bucket: NewBucket | ExistingBucket
+    kms_key: str | None
     protect: bool
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
     clusters: Sequence[pulumi.Resource]
     """The workers' principal exists once one of them does."""
 
 
-class ModelStore(pulumi.ComponentResource):
+class ModelBucket(pulumi.ComponentResource):
     """Makes: a bucket without public access whose deleted objects can be had back for a week (or takes an existing
     one); the workers' right to read it.
 
@@ -37,24 +37,24 @@ class ModelStore(pulumi.ComponentResource):
     Replaces: the bucket, when its location changes; Google and Pulumi refuse while it is protected or holds anything.
     """
 
-    def __init__(self, name: str, args: ModelStoreArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:ModelStore", name, {}, opts)
-        match args.store:
+    def __init__(self, name: str, args: ModelBucketArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:ModelBucket", name, {}, opts)
+        match args.bucket:
             case NewBucket() as new:
                 bucket = self._bucket(args, new).name
             case ExistingBucket() as existing:
                 bucket = pulumi.Output.from_input(existing.name)
-        self.reader = storage.BucketIAMMember(
+        self.reader_grant = storage.BucketIAMMember(
             f"{args.names.bucket()}-workers",
             bucket=bucket,
             role="roles/storage.objectViewer",
-            member=principal(args.project, SERVICE_ACCOUNTS.namespace, SERVICE_ACCOUNTS.worker),
+            member=workload_identity_principal(args.project, SERVICE_ACCOUNTS.namespace, SERVICE_ACCOUNTS.worker),
             opts=ResourceOptions(parent=self, depends_on=list(args.clusters)),
         )
         self.url = pulumi.Output.concat("gs://", bucket)
         self.register_outputs({})
 
-    def _bucket(self, args: ModelStoreArgs, new: NewBucket) -> storage.Bucket:
+    def _bucket(self, args: ModelBucketArgs, new: NewBucket) -> storage.Bucket:
         name = args.names.bucket()
         return storage.Bucket(
             name,
@@ -64,10 +64,10 @@ class ModelStore(pulumi.ComponentResource):
             public_access_prevention="enforced",
             soft_delete_policy={"retention_duration_seconds": WEEK_S},
             lifecycle_rules=[{"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 7}}],
-            encryption={"default_kms_key_name": args.key} if args.key else None,
+            encryption={"default_kms_key_name": args.kms_key} if args.kms_key else None,
             force_destroy=False,
             deletion_policy="PREVENT" if args.protect else "DELETE",
             opts=ResourceOptions(
-                parent=self, protect=args.protect, delete_before_replace=True, depends_on=list(args.enabled)
+                parent=self, protect=args.protect, delete_before_replace=True, depends_on=list(args.api_dependencies)
             ),
         )

@@ -9,10 +9,10 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import compute
 
-from config.google.ip_plan import RegionRanges
-from config.google.network import ExistingNetwork, SharedNetwork
+from config.google.ip_plan import RegionCidrs
+from config.google.network import ExistingNetwork, SharedVpcNetwork
 from config.google.project import Project
-from config.google.resource_names import Names
+from config.google.resource_names import ResourceNames
 
 HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")
 """Where Google's health checks, and the proxies of global external load balancers, dial from."""
@@ -23,27 +23,27 @@ MTU = 8896
 
 
 @dataclass(frozen=True)
-class NodeNetwork:
+class ClusterNetwork:
     """Where a region's cluster puts nodes and pods."""
 
     network: Input[str]
     subnetwork: Input[str]
     pods_range: str
     services_range: str
-    egress: tuple[pulumi.Resource, ...] = ()
+    nat_gateways: tuple[pulumi.Resource, ...] = ()
     """Nodes reach the internet once these exist."""
-    entrance: tuple[pulumi.Resource, ...] = ()
+    proxy_only_subnets: tuple[pulumi.Resource, ...] = ()
     """The load balancer's proxies run once these exist."""
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
-    names: Names
-    regions: Mapping[str, RegionRanges]
+    names: ResourceNames
+    regions: Mapping[str, RegionCidrs]
     proxy_purpose: str | None
     """Of the proxy-only subnetworks: GLOBAL_MANAGED_PROXY, REGIONAL_MANAGED_PROXY, or None for a public entrance, whose
     proxies are outside."""
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
 
 
 class Network(pulumi.ComponentResource):
@@ -66,7 +66,7 @@ class Network(pulumi.ComponentResource):
             auto_create_subnetworks=False,
             routing_mode="GLOBAL",  # clients of one region reach the entrance in another
             mtu=MTU,
-            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
         self.regions = {region: self._region(region, ranges) for region, ranges in args.regions.items()}
         firewall = args.names.firewall()
@@ -83,7 +83,7 @@ class Network(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
-    def _region(self, region: str, ranges: RegionRanges) -> NodeNetwork:
+    def _region(self, region: str, ranges: RegionCidrs) -> ClusterNetwork:
         names = self._args.names
         pods, services = names.pods_range(region), names.services_range(region)
         subnetwork = compute.Subnetwork(
@@ -115,18 +115,18 @@ class Network(pulumi.ComponentResource):
             log_config={"enable": True, "filter": "ERRORS_ONLY"},
             opts=self._child,
         )
-        return NodeNetwork(
+        return ClusterNetwork(
             network=self.vpc.id,
             subnetwork=subnetwork.id,
             pods_range=pods,
             services_range=services,
-            egress=(nat,),
-            entrance=(self._proxy_subnetwork(region, ranges, self._args.proxy_purpose),)
+            nat_gateways=(nat,),
+            proxy_only_subnets=(self._proxy_subnetwork(region, ranges, self._args.proxy_purpose),)
             if self._args.proxy_purpose
             else (),
         )
 
-    def _proxy_subnetwork(self, region: str, ranges: RegionRanges, purpose: str) -> compute.Subnetwork:
+    def _proxy_subnetwork(self, region: str, ranges: RegionCidrs, purpose: str) -> compute.Subnetwork:
         name = self._args.names.proxy_subnetwork(region, purpose)
         return compute.Subnetwork(
             name,
@@ -140,19 +140,19 @@ class Network(pulumi.ComponentResource):
         )
 
 
-def existing(network: ExistingNetwork | SharedNetwork, project: Project) -> dict[str, NodeNetwork]:
+def existing_network(network: ExistingNetwork | SharedVpcNetwork, project: Project) -> dict[str, ClusterNetwork]:
     """The same of a VPC that is used as it is; nothing is made."""
-    owner = network.host.id if isinstance(network, SharedNetwork) else project.id
+    owner = network.host_project.id if isinstance(network, SharedVpcNetwork) else project.id
     return {
-        region: NodeNetwork(
+        region: ClusterNetwork(
             network=f"projects/{owner}/global/networks/{network.name}",
             subnetwork=f"projects/{owner}/regions/{region}/subnetworks/{subnetwork.name}",
-            pods_range=subnetwork.pods_range,
-            services_range=subnetwork.services_range,
+            pods_range=subnetwork.pods_range_name,
+            services_range=subnetwork.services_range_name,
         )
         for region, subnetwork in network.subnetworks.items()
     }
 
 
-def _proxies(ranges: RegionRanges, purpose: str) -> object:
-    return ranges.global_proxies if purpose == "GLOBAL_MANAGED_PROXY" else ranges.regional_proxies
+def _proxies(ranges: RegionCidrs, purpose: str) -> object:
+    return ranges.global_proxy_only if purpose == "GLOBAL_MANAGED_PROXY" else ranges.regional_proxy_only

@@ -9,37 +9,37 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi_gcp import container
 
-from config.google.machine_types import MachineShape
-from config.google.node_pool_spec import PoolTerms
-from config.google.node_pools import SYSTEM_PODS_PER_NODE, SYSTEM_POOL, GpuPool, SystemPool
-from config.google.resource_names import Names
-from config.google.scheduling import GPU_TAINT, POOL_LABEL, gpu_nodes, head_nodes
-from infra.google.cluster import Cluster
-from infra.google.provider import given
+from config.google.machine_types import MachineType
+from config.google.node_pool_spec import NodePoolSpec
+from config.google.node_pools import SYSTEM_PODS_PER_NODE, SYSTEM_POOL_NAME, GpuNodePool, SystemPool
+from config.google.resource_names import ResourceNames
+from config.google.scheduling import GPU_TAINT, POOL_LABEL, gpu_pool_info, system_pool_info
+from infra.google.cluster import ClusterReference
+from infra.google.provider import omit_none
 
-POOL_TIMES = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
+NODE_POOL_TIMEOUTS = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
 """Operations on large pools take longer than the provider's 30 minutes (GoogleCloudPlatform/magic-modules#18250)."""
-AT_BIRTH = "initialNodeCount"
+IGNORE_INITIAL_NODE_COUNT = "initialNodeCount"
 """Left alone after birth: GKE can answer with another size, and a change replaces the pool (pulumi/pulumi-gcp#412)."""
-MACHINE_S = ("nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.localNvmeSsdBlockConfig")
+IGNORE_LOCAL_SSD = ("nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.localNvmeSsdBlockConfig")
 """Left alone after birth: they come with the machine type, GKE answers with either form, and a change replaces the pool
 (GoogleCloudPlatform/cluster-toolkit, gke-node-pool)."""
 
 
 @dataclass(frozen=True)
 class NodePoolsArgs:
-    names: Names
+    names: ResourceNames
     region: str
-    cluster: Cluster
+    cluster: ClusterReference
     system: SystemPool
-    pools: Sequence[GpuPool]
+    pools: Sequence[GpuNodePool]
     node_account: Input[str]
     labels: Mapping[str, str]
     """On the VMs; the provider's default labels do not reach them."""
     image_streaming: bool
-    key: str | None
+    kms_key: str | None
     """Cloud KMS key for boot disks."""
-    after: Sequence[pulumi.Resource]
+    depends_on: Sequence[pulumi.Resource]
 
 
 class NodePools(pulumi.ComponentResource):
@@ -57,35 +57,35 @@ class NodePools(pulumi.ComponentResource):
         system = self._system()
         gpu = [self._gpu(pool) for pool in args.pools]
         self.pools: tuple[pulumi.Resource, ...] = (system, *gpu)
-        self.head_nodes = head_nodes(args.system)
-        self.gpu_nodes = tuple(gpu_nodes(pool) for pool in args.pools)
+        self.system_pool = system_pool_info(args.system)
+        self.gpu_pools = tuple(gpu_pool_info(pool) for pool in args.pools)
         self.register_outputs({})
 
     def _system(self) -> container.NodePool:
         pool = self._args.system
         return self._pool(
-            SYSTEM_POOL,
+            SYSTEM_POOL_NAME,
             initial_node_count=1,  # in each zone; GKE's own pods need a node before the autoscaler can run
             autoscaling={
-                "total_min_node_count": pool.min_nodes,
-                "total_max_node_count": pool.max_nodes,
+                "total_min_node_count": pool.total_min_nodes,
+                "total_max_node_count": pool.total_max_nodes,
                 "location_policy": "BALANCED",
             },
             management={"auto_repair": True, "auto_upgrade": True},
             upgrade_settings={"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
             max_pods_per_node=SYSTEM_PODS_PER_NODE,
-            node_config=self._node_config(SYSTEM_POOL, pool.machine, disk_gib=100),
+            node_config=self._node_config(SYSTEM_POOL_NAME, pool.machine, disk_gib=100),
         )
 
-    def _gpu(self, pool: GpuPool) -> container.NodePool:
-        terms, machine = pool.terms, pool.machine
+    def _gpu(self, pool: GpuNodePool) -> container.NodePool:
+        terms, machine = pool.spec, pool.machine
         node_config: container.NodePoolNodeConfigArgsDict = {
-            **self._node_config(pool.name, machine, pool.boot_disk_gib),
+            **self._node_config(pool.name, machine, pool.boot_disk_size_gib),
             "guest_accelerators": [
                 {
                     "type": machine.accelerator.name,
                     "count": machine.gpus,
-                    "gpu_driver_installation_config": {"gpu_driver_version": pool.driver},
+                    "gpu_driver_installation_config": {"gpu_driver_version": pool.gpu_driver_version},
                 }
             ],
             "gvnic": {"enabled": True},
@@ -107,19 +107,19 @@ class NodePools(pulumi.ComponentResource):
             node_locations=list(terms.node_locations),
             management={"auto_repair": terms.auto_repair, "auto_upgrade": terms.auto_upgrade},
             upgrade_settings={
-                "strategy": terms.upgrade.strategy,
-                "max_surge": terms.upgrade.max_surge,
-                "max_unavailable": terms.upgrade.max_unavailable,
+                "strategy": terms.upgrade_settings.strategy,
+                "max_surge": terms.upgrade_settings.max_surge,
+                "max_unavailable": terms.upgrade_settings.max_unavailable,
             }
-            if terms.upgrade
+            if terms.upgrade_settings
             else None,
             placement_policy={"type": terms.placement} if terms.placement else None,
             max_pods_per_node=pool.max_pods_per_node,
             node_config=node_config,
-            ignore=MACHINE_S if machine.local_ssds else (),
+            ignore=IGNORE_LOCAL_SSD if machine.local_ssds else (),
         )
 
-    def _node_config(self, pool: str, machine: MachineShape, disk_gib: int) -> container.NodePoolNodeConfigArgsDict:
+    def _node_config(self, pool: str, machine: MachineType, disk_gib: int) -> container.NodePoolNodeConfigArgsDict:
         return {
             "machine_type": machine.name,
             "image_type": "COS_CONTAINERD",
@@ -134,7 +134,7 @@ class NodePools(pulumi.ComponentResource):
             "labels": {POOL_LABEL: pool},
             "resource_labels": dict(self._args.labels),
             "tags": [self._args.names.node_tag()],
-            "boot_disk_kms_key": self._args.key,
+            "boot_disk_kms_key": self._args.kms_key,
         }
 
     def _pool(
@@ -153,7 +153,7 @@ class NodePools(pulumi.ComponentResource):
         placement_policy: container.NodePoolPlacementPolicyArgsDict | None = None,
     ) -> container.NodePool:
         args = self._args
-        name = args.names.pool(args.region, pool)
+        name = args.names.node_pool(args.region, pool)
         return container.NodePool(
             name,
             name=name,
@@ -169,20 +169,20 @@ class NodePools(pulumi.ComponentResource):
             placement_policy=placement_policy,
             max_pods_per_node=max_pods_per_node,
             network_config={"enable_private_nodes": True},
-            node_config=given(node_config),
+            node_config=omit_none(node_config),
             opts=ResourceOptions(
                 parent=self,
-                depends_on=list(args.after),
+                depends_on=list(args.depends_on),
                 deleted_with=args.cluster.resource,
                 delete_before_replace=True,
-                custom_timeouts=POOL_TIMES,
-                ignore_changes=[AT_BIRTH, *ignore],
+                custom_timeouts=NODE_POOL_TIMEOUTS,
+                ignore_changes=[IGNORE_INITIAL_NODE_COUNT, *ignore],
             ),
         )
 
 
-def _autoscaling(terms: PoolTerms) -> container.NodePoolAutoscalingArgsDict:
-    return given(
+def _autoscaling(terms: NodePoolSpec) -> container.NodePoolAutoscalingArgsDict:
+    return omit_none(
         {
             "total_min_node_count": terms.total_min_node_count,
             "total_max_node_count": terms.total_max_node_count,
@@ -191,9 +191,9 @@ def _autoscaling(terms: PoolTerms) -> container.NodePoolAutoscalingArgsDict:
     )
 
 
-def _affinity(terms: PoolTerms) -> container.NodePoolNodeConfigReservationAffinityArgsDict:
+def _affinity(terms: NodePoolSpec) -> container.NodePoolNodeConfigReservationAffinityArgsDict:
     affinity = terms.reservation_affinity
-    return given(
+    return omit_none(
         {
             "consume_reservation_type": affinity.consume_reservation_type,
             "key": affinity.key,

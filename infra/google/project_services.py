@@ -10,9 +10,9 @@ from pulumi import ResourceOptions
 from pulumi_gcp import projects
 
 from config.google.gateway import ManagedCertificate
-from config.google.image_registry import DirectImages
-from config.google.infra import GoogleSettings
-from config.google.network import SharedNetwork
+from config.google.image_registry import DirectPull
+from config.google.infra import GoogleInfra
+from config.google.network import SharedVpcNetwork
 from config.google.project import Project
 
 API = "googleapis.com"
@@ -64,17 +64,17 @@ class ProjectServices(pulumi.ComponentResource):
         }
         self.register_outputs({})
 
-    def enabled(self, *apis: str) -> list[pulumi.Resource]:
+    def dependencies_of(self, *apis: str) -> list[pulumi.Resource]:
         """What must exist before these APIs are used, or something is granted to their agents."""
         return [*(self._enabled[api] for api in apis), *(self._agents[api] for api in apis if api in self._agents)]
 
 
-def agent(project: Project, service: str) -> str:
+def service_agent(project: Project, service: str) -> str:
     """The agent of a service, as an IAM member."""
     return f"serviceAccount:service-{project.number}@{AGENTS[service]}.iam.gserviceaccount.com"
 
 
-def apis(settings: GoogleSettings) -> tuple[str, ...]:
+def required_apis(settings: GoogleInfra) -> tuple[str, ...]:
     """The APIs that these settings need."""
     gateway = settings.gateway
     needed = {
@@ -93,25 +93,25 @@ def apis(settings: GoogleSettings) -> tuple[str, ...]:
         needed |= {"dns"}
     if gateway.certificate is not None:
         needed |= {"certificatemanager"}
-    if settings.head_state is not None:
+    if settings.redis is not None:
         needed |= {"redis"}
-    if not isinstance(settings.images, DirectImages):
+    if not isinstance(settings.image_registry, DirectPull):
         needed |= {"artifactregistry"}
     if settings.image_streaming:
         needed |= {"containerfilesystem"}
-    if settings.encryption_keys:
+    if settings.kms_keys:
         needed |= {"cloudkms"}
     return tuple(sorted(needed))
 
 
-def agents(settings: GoogleSettings) -> tuple[str, ...]:
+def service_agents(settings: GoogleInfra) -> tuple[str, ...]:
     """The services whose agent is granted something here. Those of Compute Engine and Cloud Storage come with the
     API and with the first bucket."""
     needed: set[str] = set()
     if settings.multi_cluster:
         needed |= {"multiclusteringress"}
-    if isinstance(settings.network, SharedNetwork):
+    if isinstance(settings.network, SharedVpcNetwork):
         needed |= {"container"} | ({"multiclusterservicediscovery"} if settings.multi_cluster else set())
-    if settings.encryption_keys:
-        needed |= {service for _, service in settings.key_uses} - {"compute", "storage"}
+    if settings.kms_keys:
+        needed |= {service for _, service in settings.kms_key_uses} - {"compute", "storage"}
     return tuple(sorted(needed))

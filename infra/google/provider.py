@@ -7,12 +7,12 @@ from typing import Any, TypeVar, cast
 
 import pulumi_gcp as gcp
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 
 Block = TypeVar("Block")
 
 
-def google_provider(settings: GoogleSettings, labels: Mapping[str, str]) -> gcp.Provider:
+def google_provider(settings: GoogleInfra, labels: Mapping[str, str]) -> gcp.Provider:
     """The provider that every component of this layer gets; `labels` go on everything that can carry any.
 
     Every resource says its own region or location. The provider says one too, as the SDK would else take it from
@@ -23,12 +23,12 @@ def google_provider(settings: GoogleSettings, labels: Mapping[str, str]) -> gcp.
         "google",
         project=settings.project.id,
         region=first.name,
-        zone=first.pools[0].zones[0],
+        zone=first.node_pools[0].zones[0],
         default_labels=dict(labels),
     )
 
 
-def given(block: Block) -> Block:
+def omit_none(block: Block) -> Block:
     """A nested block without the fields that are None: written out, they would reach the provider as null, which it
     need not take for absent."""
     return cast(Block, {key: value for key, value in cast(Mapping[str, Any], block).items() if value is not None})

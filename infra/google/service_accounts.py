@@ -10,7 +10,7 @@ from pulumi import ResourceOptions
 from pulumi_gcp import projects, serviceaccount
 
 from config.google.project import Project
-from config.google.resource_names import Names
+from config.google.resource_names import ResourceNames
 from infra.contract import ServiceAccounts
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
@@ -22,39 +22,39 @@ SERVICE_ACCOUNTS = ServiceAccounts(namespace="ray", head="ray-head", worker="ray
 
 
 @dataclass(frozen=True)
-class NodeIdentityArgs:
-    names: Names
+class NodeServiceAccountArgs:
+    names: ResourceNames
     project: Project
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
 
 
-class NodeIdentity(pulumi.ComponentResource):
+class NodeServiceAccount(pulumi.ComponentResource):
     """Makes: the service account that every node runs as, with the one role that GKE asks for.
 
     Does not: give pods anything; a pod is its own principal (`principal`).
     Replaces: every node pool, when the environment is renamed.
     """
 
-    def __init__(self, name: str, args: NodeIdentityArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:NodeIdentity", name, {}, opts)
-        account = args.names.node_account()
+    def __init__(self, name: str, args: NodeServiceAccountArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:NodeServiceAccount", name, {}, opts)
+        account = args.names.node_service_account()
         self.account = serviceaccount.Account(
             account,
             account_id=account,
             display_name="GKE nodes",
-            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
         self.grant = projects.IAMMember(
             f"{account}-role",
             project=args.project.id,
             role=NODE_ROLE,
             member=self.account.member,
-            opts=ResourceOptions(parent=self, depends_on=list(args.enabled)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
         self.register_outputs({})
 
 
-def principal(project: Project, namespace: str, service_account: str) -> str:
+def workload_identity_principal(project: Project, namespace: str, service_account: str) -> str:
     """A Kubernetes service account as IAM knows it, in every cluster of the project alike. It exists once a cluster
     with Workload Identity does."""
     return (

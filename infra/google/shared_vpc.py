@@ -11,19 +11,19 @@ from pulumi_gcp import compute, projects
 
 from config.google.network import ExistingSubnetwork
 from config.google.project import Project
-from infra.google.project_services import agent
+from infra.google.project_services import service_agent
 
 
 @dataclass(frozen=True)
-class SharedVpcArgs:
+class SharedVpcGrantsArgs:
     project: Project
     host: Project
     subnetworks: Mapping[str, ExistingSubnetwork]
     multi_cluster: bool
-    enabled: Sequence[pulumi.Resource]
+    api_dependencies: Sequence[pulumi.Resource]
 
 
-class SharedVpc(pulumi.ComponentResource):
+class SharedVpcGrants(pulumi.ComponentResource):
     """Makes: in the host project, the right of this project's agents to use the subnetworks, of GKE's agent to act as
     its host agent, and of the multi-cluster Services agent to see the network.
 
@@ -32,10 +32,10 @@ class SharedVpc(pulumi.ComponentResource):
     Replaces: a grant, when the subnetwork it is on changes.
     """
 
-    def __init__(self, name: str, args: SharedVpcArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:infra:SharedVpc", name, {}, opts)
-        child = ResourceOptions(parent=self, depends_on=list(args.enabled))
-        gke = agent(args.project, "container")
+    def __init__(self, name: str, args: SharedVpcGrantsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:infra:SharedVpcGrants", name, {}, opts)
+        child = ResourceOptions(parent=self, depends_on=list(args.api_dependencies))
+        gke = service_agent(args.project, "container")
         users = {
             "gke": gke,
             "google-apis": f"serviceAccount:{args.project.number}@cloudservices.gserviceaccount.com",
@@ -68,7 +68,7 @@ class SharedVpc(pulumi.ComponentResource):
                     f"{name}-discovery",
                     project=args.host.id,
                     role="roles/multiclusterservicediscovery.serviceAgent",
-                    member=agent(args.project, "multiclusterservicediscovery"),
+                    member=service_agent(args.project, "multiclusterservicediscovery"),
                     opts=child,
                 )
             )

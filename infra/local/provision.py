@@ -5,24 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.local import ports
-from config.local.infra import MachineSettings
-from infra.contract import MachineSite, Platform
+from config.local.infra import LocalInfra
+from infra.contract import LocalHost, Platform
 from workloads.local import host_checks
 
 
-def site(settings: MachineSettings, stack: str, checkout: Path) -> MachineSite:
+def local_host(settings: LocalInfra, stack: str, checkout: Path) -> LocalHost:
     """The one site of a machine stack."""
-    mark = host_checks.mark_of(stack, checkout)
-    return MachineSite(
+    mark = host_checks.process_tag(stack, checkout)
+    return LocalHost(
         name="machine",
-        mark=mark,
-        folder=settings.folder or Path("/tmp") / mark,
-        environment=checkout / host_checks.ENVIRONMENT,
-        ports=ports.plan(settings.port_offset),
+        process_tag=mark,
+        data_dir=settings.data_dir or Path("/tmp") / mark,
+        venv=checkout / host_checks.VENV_NAME,
+        ports=ports.plan_ports(settings.port_offset),
         logical_gpus=settings.logical_gpus,
     )
 
 
-def provision(settings: MachineSettings, environment: str, checkout: Path) -> Platform:
+def provision(settings: LocalInfra, environment: str, checkout: Path) -> Platform:
     """The contract for `workloads`."""
-    return Platform(environment=environment, sites=(site(settings, environment, checkout),), entrance=None)
+    return Platform(
+        environment=environment, sites=(local_host(settings, environment, checkout),), gateway_frontend=None
+    )

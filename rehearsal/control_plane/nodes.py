@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.google import machine_types
-from config.google.machine_types import MachineType
+from config.google.machine_types import GpuMachineType
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
 
 EFFECTS = {"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
@@ -40,8 +40,8 @@ class Pool:
         return [self._node(i, region, pods[i]) for i in range(self.count)]
 
     def _node(self, number: int, region: str, pods: str) -> dict[str, Any]:
-        machine = {**machine_types.MACHINE_TYPES, **machine_types.SYSTEM_MACHINE_TYPES}[self.machine_type]
-        gpu = machine if isinstance(machine, MachineType) else None
+        machine = {**machine_types.GPU_MACHINE_TYPES, **machine_types.CPU_MACHINE_TYPES}[self.machine_type]
+        gpu = machine if isinstance(machine, GpuMachineType) else None
         name = f"{self.name}-{number}"
         own = {"key": GPU_TAINT.key, "value": GPU_TAINT.value, "effect": GPU_TAINT.effect}
         taints = ([own] if gpu else []) if self.taints is None else list(self.taints)

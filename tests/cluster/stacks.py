@@ -15,7 +15,7 @@ from tests.engine import google_stacks
 from tests.harness.pulumi_project import Engine
 from tests.unit.case import blocks, edited
 
-QUICK = {"serving.clusters.releases.r1.longest_answer_s": 30, "serving.clusters.detach_s": 0}
+QUICK = {"serving.kubernetes.releases.r1.request_timeout_s": 30, "serving.kubernetes.load_balancer_propagation_s": 0}
 """Time-outs of a test: what drains has nothing to drain."""
 RAY = "/apis/ray.io/v1/namespaces/ray"
 

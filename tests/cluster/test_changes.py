@@ -17,7 +17,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from config.issues import Rule
-from config.releases import FurtherService
+from config.releases import AdditionalModel
 from rehearsal.control_plane import ray_dashboard
 from rehearsal.control_plane.control_plane import Plane
 from tests.cluster.conftest import NAMESPACE, until
@@ -91,7 +91,7 @@ def test_a_serve_configuration_is_applied_in_place(ground: Plane, before: str) -
 
 
 def test_another_image_makes_a_second_cluster_and_moves_there(ground: Plane, before: str) -> None:
-    put(ground, prod({"serving.clusters.releases.r1.image": f"rayproject/ray-llm@sha256:{64 * 'b'}"}))
+    put(ground, prod({"serving.kubernetes.releases.r1.image": f"rayproject/ray-llm@sha256:{64 * 'b'}"}))
     after = until("the second cluster serves", lambda: active(ground) if active(ground) != before else "")
     until("the first one is gone", lambda: clusters(ground) == [after])
 
@@ -125,7 +125,7 @@ def test_without_the_annotation_tolerations_change_nothing(ground: Plane, before
 
 def test_with_strategy_none_other_pods_change_nothing(ground: Plane, before: str) -> None:
     """Where two clusters do not fit, KubeRay is told to leave it to Pulumi, which replaces the RayService."""
-    spec = {**prod({"serving.clusters.releases.r1.ray_version": "2.59.0"}), "upgradeStrategy": {"type": "None"}}
+    spec = {**prod({"serving.kubernetes.releases.r1.ray_version": "2.59.0"}), "upgradeStrategy": {"type": "None"}}
     put(ground, spec)
     assert stays(ground, before)
 
@@ -133,14 +133,14 @@ def test_with_strategy_none_other_pods_change_nothing(ground: Plane, before: str
 def test_a_second_cluster_without_gpus_waits_and_the_first_serves_on(ground: Plane, before: str) -> None:
     """Both A4 nodes are taken. Serve, which would wait for replicas, is a stand-in here and is told to."""
     anyway = {"upgradeStrategy": {"type": "NewCluster"}}  # what ours never is where two do not fit
-    put(ground, prod({"serving.replicas.count": 16}) | anyway)
+    put(ground, prod({"serving.replicas.num_replicas": 16}) | anyway)
     first = until("a cluster on both nodes", lambda: active(ground) if active(ground) != before else "")
     until("the one before is gone", lambda: clusters(ground) == [first])
     (head,) = (pod for pod in pods(ground) if is_head(pod, first))
     tell(status="RUNNING", address=head["status"]["podIP"])
     tell(status="DEPLOYING")
     try:
-        put(ground, prod({"serving.replicas.count": 16, "serving.data_path": "python_proxy"}) | anyway)
+        put(ground, prod({"serving.replicas.num_replicas": 16, "serving.data_path": "python_proxy"}) | anyway)
         until("a second cluster", lambda: len(clusters(ground)) == 2)
         refused = until("the scheduler's word on its workers", lambda: unscheduled(ground))
         assert all("nvidia.com/gpu" in word for word in refused)
@@ -241,7 +241,7 @@ def test_what_the_operator_refuses_the_settings_never_ask_for(case: str, ground:
 
 
 def test_a_name_that_the_operator_finds_too_long_is_no_setting() -> None:
-    name = TypeAdapter(FurtherService.model_fields["name"].rebuild_annotation())
+    name = TypeAdapter(AdditionalModel.model_fields["name"].rebuild_annotation())
     name.validate_python(47 * "a")
     with pytest.raises(ValidationError):
         name.validate_python(48 * "a")

@@ -15,12 +15,12 @@ from tests.cluster.conftest import until
 from tests.cluster.stacks import RAY, Rehearsal, rehearsal
 
 REGION = "us-central1"
-ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes/entrance"
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes/inference-gateway"
 QWEN: dict[str, Any] = {
     "name": "qwen",
     "route": {"kind": "path", "prefix": "/qwen"},
     "model": {"id": "qwen", "source": "Qwen/Qwen3.5-4b"},
-    "requests_per_second_per_worker": 5,
+    "max_rate_per_endpoint": 5,
 }
 
 

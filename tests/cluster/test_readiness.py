@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from rehearsal.control_plane.control_plane import Plane
-from workloads.dynamic_provider import Failure
+from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.readiness import objects, ray_service_status, region_drain, wait
 from workloads.kubernetes.readiness import ray_service as readiness
-from workloads.kubernetes.readiness.crds import NEEDED_IN_FLEET, _CrdsProvider
+from workloads.kubernetes.readiness.crds import REQUIRED_CRDS_IN_FLEET, CrdsEstablishedProvider
 from workloads.kubernetes.readiness.objects import EXPORTS
-from workloads.kubernetes.readiness.region_drain import _DrainedProvider
+from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider
 
 NAMESPACE = "waits"
 LIMIT_S = 120.0
@@ -24,9 +24,9 @@ LIMIT_S = 120.0
 RAY = "http://127.0.0.1:8265/stand-in"
 Object = dict[str, Any]
 
-PROVIDER: Any = readiness._RayServiceProvider()
-CRDS: Any = _CrdsProvider()
-DRAINED: Any = _DrainedProvider()
+PROVIDER: Any = readiness.RayServiceReadyProvider()
+CRDS: Any = CrdsEstablishedProvider()
+DRAINED: Any = RegionDrainedProvider()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,10 +38,10 @@ def namespace(plane: Plane) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(wait, "EVERY_S", 0.2)
+    monkeypatch.setattr(wait, "POLL_INTERVAL_S", 0.2)
     monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.2)
-    monkeypatch.setattr(readiness, "STEADY_S", 4)
-    monkeypatch.setattr(ray_service_status, "UNDONE_AFTER_S", 4)
+    monkeypatch.setattr(readiness, "STABLE_FOR_S", 4)
+    monkeypatch.setattr(ray_service_status, "SPEC_NOT_APPLIED_GRACE_S", 4)
     yield
     tell(status="RUNNING", streams=0)
 
@@ -100,7 +100,7 @@ def props(config: str, name: str, **more: Any) -> Object:
         "kubeconfig": config,
         "namespace": NAMESPACE,
         "service": name,
-        "generation_key": "",
+        "spec_digest": "",
         "wait": True,
         "limit_s": LIMIT_S,
         **more,
@@ -124,7 +124,7 @@ def remove(plane: Plane, name: str) -> None:
 
 
 def test_kinds_are_there_and_established(config: str) -> None:
-    made = CRDS.create({"kubeconfig": config, "crds": list(NEEDED_IN_FLEET)})
+    made = CRDS.create({"kubeconfig": config, "crds": list(REQUIRED_CRDS_IN_FLEET)})
     assert made.outs["status"] == "Established"
 
 
@@ -162,7 +162,7 @@ def test_a_changed_pod_is_waited_for_until_its_cluster_has_taken_over(
 def test_a_refused_spec_fails_in_kuberays_words_and_a_corrected_one_does_not(plane: Plane, config: str) -> None:
     plane.apply(ray_service("refused", low=3, high=1))
     with pytest.raises(
-        Failure, match=r"KubeRay refuses RayService refused: .*minReplicas 3 greater than maxReplicas 1"
+        OperationFailed, match=r"KubeRay refuses RayService refused: .*minReplicas 3 greater than maxReplicas 1"
     ):
         PROVIDER.create(props(config, "refused"))
     plane.apply(ray_service("refused"))
@@ -174,7 +174,9 @@ def test_bounds_that_kuberay_ignores_are_a_failure(plane: Plane, config: str) ->
     plane.apply(ray_service("bounds"))
     PROVIDER.create(props(config, "bounds"))
     plane.apply(ray_service("bounds", low=2, high=2))
-    with pytest.raises(Failure, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\), and KubeRay lets it be"):
+    with pytest.raises(
+        OperationFailed, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\), and KubeRay lets it be"
+    ):
         PROVIDER.create(props(config, "bounds"))
     remove(plane, "bounds")
 
@@ -187,7 +189,7 @@ def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Pla
     ready = props(config, "full", status="Ready", cluster=before)
     while "Insufficient" not in PROVIDER.read("full", ready).outs["status"]:
         time.sleep(0.2)
-    with pytest.raises(Failure) as failed:
+    with pytest.raises(OperationFailed) as failed:
         PROVIDER.create(props(config, "full", limit_s=1.0))
     said = str(failed.value)
     assert "waiting for GPUs: 0 of 1 workers scheduled (pod full-" in said
@@ -199,10 +201,10 @@ def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Pla
 def test_an_application_that_cannot_be_deployed_is_a_failure(
     plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ray_service_status.NOT_DEPLOYED_AFTER_S, "DEPLOY_FAILED", 4)
+    monkeypatch.setitem(ray_service_status.NOT_DEPLOYED_GRACE_S, "DEPLOY_FAILED", 4)
     tell(status="DEPLOY_FAILED")
     plane.apply(ray_service("broken"))
-    with pytest.raises(Failure, match="The Serve application llm of RayService broken is DEPLOY_FAILED"):
+    with pytest.raises(OperationFailed, match="The Serve application llm of RayService broken is DEPLOY_FAILED"):
         PROVIDER.create(props(config, "broken"))
     remove(plane, "broken")
 
@@ -210,11 +212,11 @@ def test_an_application_that_cannot_be_deployed_is_a_failure(
 def test_an_account_that_is_not_there_is_named(
     plane: Plane, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ray_service_status, "NOT_CREATED_AFTER_S", 4)
+    monkeypatch.setattr(ray_service_status, "NOT_CREATED_GRACE_S", 4)
     service = ray_service("nobody")
     service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
     plane.apply(service)
-    with pytest.raises(Failure, match=r'cannot make the head\'s pod .* serviceaccount "nobody" not found'):
+    with pytest.raises(OperationFailed, match=r'cannot make the head\'s pod .* serviceaccount "nobody" not found'):
         PROVIDER.create(props(config, "nobody"))
     assert "FailedToCreateHeadPod" in capsys.readouterr().err, "the operator's warning, as it came"
     remove(plane, "nobody")
@@ -260,8 +262,8 @@ def test_draining_unexports_and_waits_for_the_streams_of_the_pods(
             tell(streams=0)
         return read[-1]
 
-    count = region_drain.streams
-    monkeypatch.setattr(region_drain, "streams", streams)
+    count = region_drain.open_streams
+    monkeypatch.setattr(region_drain, "open_streams", streams)
     drain = {"kubeconfig": config, "namespace": NAMESPACE, "services": ["leaving"], "limit_s": LIMIT_S, "settle_s": 1.0}
     made = DRAINED.create(drain)
     assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)

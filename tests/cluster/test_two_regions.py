@@ -15,10 +15,10 @@ from workloads.kubernetes.ray_service import WORKERS_ANNOTATION
 
 WEST, EAST = "us-central1", "us-east4"
 IMAGE = f"rayproject/ray-llm@sha256:{64 * 'a'}"
-QUICK: dict[str, Any] = {"longest_answer_s": 30}
+QUICK: dict[str, Any] = {"request_timeout_s": 30}
 NAMED: dict[str, Any] = {"infra__regions__0__release": "r1", "infra__regions__1__release": "r1"}
 SECOND = {"image": IMAGE, **QUICK}
-WIDER = {"image": IMAGE, "replicas": {"kind": "fixed", "count": 16}, **QUICK}
+WIDER = {"image": IMAGE, "replicas": {"kind": "fixed", "num_replicas": 16}, **QUICK}
 """Both nodes of a region: it does not fit twice."""
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/ray"
 EXPORT = "/apis/net.gke.io/v1/namespaces/ray/serviceexports/llm-serve-svc"
@@ -55,7 +55,7 @@ def test_both_halves_come_up_in_both_regions(prod: Rehearsal) -> None:
 
 
 def test_the_entrance_finds_what_it_points_to(prod: Rehearsal) -> None:
-    route = prod.clusters[WEST].get(f"{ROUTES}/httproutes/entrance")
+    route = prod.clusters[WEST].get(f"{ROUTES}/httproutes/inference-gateway")
     said = {each["type"]: each["status"] for each in route["status"]["parents"][0]["conditions"]}
     assert said == {"Accepted": "True", "ResolvedRefs": "True"}
     (reference,) = route["spec"]["rules"][0]["backendRefs"]

@@ -21,9 +21,9 @@ from tests.unit.case import edited
 CREATE, UPDATE, REPLACE, DELETE, NOTHING = "create", "update", "replace", "delete", "nothing"
 
 SPOT = {"kind": "spot"}
-FLEX = {"kind": "flex_start", "max_run_hours": 24}
-MINE = {"kind": "reservation", "name": "mine", "count": 2, "ends_at": "2027-06-30"}
-AUTOSCALED = {"kind": "autoscaling", "max_nodes": 2}
+FLEX = {"kind": "flex_start", "max_run_duration_hours": 24}
+MINE = {"kind": "reservation", "name": "mine", "count": 2, "end_date": "2027-06-30"}
+AUTOSCALED = {"kind": "autoscaling", "total_max_nodes": 2}
 L4 = {"machine_type": "g2-standard-8", "zones": ["us-central1-a"], "capacity": SPOT, "nodes": AUTOSCALED}
 A4 = {"machine_type": "a4-highgpu-8g", "zones": ["us-central1-b"], "capacity": MINE}
 
@@ -42,7 +42,7 @@ POOLS = [
     PoolRow("larger-machine", L4, {"machine_type": "g2-standard-16"}, UPDATE),
     PoolRow("more-gpus", L4, {"machine_type": "g2-standard-24"}, REPLACE),
     PoolRow("other-gpu", L4, {"machine_type": "g4-standard-48"}, REPLACE),
-    PoolRow("other-driver", L4, {"driver": "DEFAULT"}, REPLACE),
+    PoolRow("other-driver", L4, {"gpu_driver_version": "DEFAULT"}, REPLACE),
     PoolRow("another-zone", L4, {"zones": ["us-central1-a", "us-central1-c"]}, UPDATE),
     PoolRow(
         "other-order",
@@ -50,18 +50,18 @@ POOLS = [
         {"zones": ["us-central1-c", "us-central1-a"]},
         NOTHING,
     ),
-    PoolRow("more-nodes", L4, {"nodes": {"kind": "autoscaling", "max_nodes": 4}}, UPDATE),
+    PoolRow("more-nodes", L4, {"nodes": {"kind": "autoscaling", "total_max_nodes": 4}}, UPDATE),
     PoolRow("more-pods", L4, {"max_pods_per_node": 64}, REPLACE),
-    PoolRow("larger-disk", L4, {"boot_disk_gib": 300}, UPDATE),
+    PoolRow("larger-disk", L4, {"boot_disk_size_gib": 300}, UPDATE),
     PoolRow("spot-to-on-demand", L4, {"capacity": {"kind": "on_demand"}}, REPLACE),
     PoolRow("spot-to-flex-start", L4, {"capacity": FLEX}, REPLACE),
-    PoolRow("longer-flex-start", L4 | {"capacity": FLEX}, {"capacity": FLEX | {"max_run_hours": 48}}, REPLACE),
+    PoolRow("longer-flex-start", L4 | {"capacity": FLEX}, {"capacity": FLEX | {"max_run_duration_hours": 48}}, REPLACE),
     PoolRow("other-reservation", A4, {"capacity": MINE | {"name": "other"}}, REPLACE),
     PoolRow("more-reserved", A4, {"capacity": MINE | {"count": 3}}, UPDATE),
-    PoolRow("reserved-longer", A4, {"capacity": MINE | {"ends_at": "2027-09-30"}}, NOTHING),
+    PoolRow("reserved-longer", A4, {"capacity": MINE | {"end_date": "2027-09-30"}}, NOTHING),
     PoolRow("delivered", A4 | {"capacity": MINE | {"active": False}}, {"capacity": MINE}, UPDATE),
     PoolRow("now-autoscaled", A4, {"nodes": AUTOSCALED}, UPDATE),
-    PoolRow("now-static", A4 | {"nodes": AUTOSCALED}, {"nodes": {"kind": "static", "count": 1}}, UPDATE),
+    PoolRow("now-static", A4 | {"nodes": AUTOSCALED}, {"nodes": {"kind": "fixed", "count": 1}}, UPDATE),
     PoolRow("placed-together", A4, {"compact_placement": True}, REPLACE),
 ]
 
@@ -119,17 +119,20 @@ ROWS = [
     Row(
         "in place",
         {
-            "infra.gateway.hostname": ("models.example.internal", {"dns.RecordSet *-entrance": REPLACE}),
+            "infra.gateway.hostname": ("models.example.internal", {"dns.RecordSet *-gateway": REPLACE}),
             "infra.regions.1.traffic": ("drained", {}),
-            "infra.gateway.config_region": ("us-east4", {"gkehub.Feature *ingress": UPDATE}),
-            "infra.cluster.release_channel": ("RAPID", {"container.Cluster *": UPDATE}),
-            "infra.cluster.min_version": ("1.36", {"container.Cluster *": UPDATE}),
-            "infra.cluster.maintenance.window.days": (["MO", "TU"], {"container.Cluster *": UPDATE}),
-            "infra.cluster.api_access.from_internet": (False, {"container.Cluster *": UPDATE}),
-            "infra.cluster.gcs_fuse": (True, {"container.Cluster *": UPDATE}),
+            "infra.gateway.config_cluster_region": ("us-east4", {"gkehub.Feature *ingress": UPDATE}),
+            "infra.cluster_defaults.release_channel": ("RAPID", {"container.Cluster *": UPDATE}),
+            "infra.cluster_defaults.min_version": ("1.36", {"container.Cluster *": UPDATE}),
+            "infra.cluster_defaults.maintenance.window.days": (["MO", "TU"], {"container.Cluster *": UPDATE}),
+            "infra.cluster_defaults.control_plane_access.allow_external_traffic": (
+                False,
+                {"container.Cluster *": UPDATE},
+            ),
+            "infra.cluster_defaults.gcs_fuse_csi_driver": (True, {"container.Cluster *": UPDATE}),
             "infra.system_pool.machine_type": ("n4-standard-16", {"container.NodePool *-system": UPDATE}),
-            "infra.system_pool.max_nodes": (9, {"container.NodePool *-system": UPDATE}),
-            "infra.head_state.memory_gib": (8, {"redis.Instance *": UPDATE}),
+            "infra.system_pool.total_max_nodes": (9, {"container.NodePool *-system": UPDATE}),
+            "infra.redis.memory_gib": (8, {"redis.Instance *": UPDATE}),
         },
     ),
     Row("another owner", {"infra.owner": ("somebody-else", {f"{kind} *": UPDATE for kind in LABELLED})}),
@@ -137,21 +140,21 @@ ROWS = [
     Row(
         "where data is",
         {
-            "infra.head_state.tier": ("BASIC", {"redis.Instance *": REPLACE}),
-            "infra.model_store.location": ("EU", {"storage.*": REPLACE}),
-            "infra.images.upstream": ("https://quay.io", {"artifactregistry.*": REPLACE}),
-            "infra.images.streaming": (
+            "infra.redis.tier": ("BASIC", {"redis.Instance *": REPLACE}),
+            "infra.model_bucket.location": ("EU", {"storage.*": REPLACE}),
+            "infra.image_registry.upstream": ("https://quay.io", {"artifactregistry.*": REPLACE}),
+            "infra.image_registry.image_streaming": (
                 False,
                 {"container.NodePool *": UPDATE, "projects.Service containerfilesystem": DELETE},
             ),
-            "infra.gateway.hostname": ("llm.another.example", {"dns.RecordSet *-entrance": REPLACE}),
+            "infra.gateway.hostname": ("llm.another.example", {"dns.RecordSet *-gateway": REPLACE}),
             "infra.gateway.dns_zone.domain": ("another.example", {"dns.ManagedZone *": REPLACE}),
         },
     ),
     Row(
         "keys of one's own",
         {
-            "infra.encryption_keys": (
+            "infra.kms_keys": (
                 KEYS,
                 {
                     "projects.*": CREATE,
@@ -173,18 +176,18 @@ ROWS = [
                 {"projects.Service certificatemanager": CREATE},
             ),
             "infra.gateway.cloud_armor": (
-                {"allowed_sources": ["203.0.113.0/24"]},
+                {"allowed_ip_ranges": ["203.0.113.0/24"]},
                 {"compute.SecurityPolicy *": CREATE},
             ),
             "infra.gateway.exposure": (
-                "public",
+                "external",
                 {
                     "compute.GlobalAddress *": CREATE,
                     "compute.Address *": DELETE,
                     "compute.Subnetwork *-global-proxies": DELETE,
                     "compute.Firewall *": UPDATE,
                     "dns.ManagedZone *": REPLACE,
-                    "dns.RecordSet *-entrance": REPLACE,
+                    "dns.RecordSet *-gateway": REPLACE,
                 },
             ),
         },
@@ -194,14 +197,14 @@ ROWS = [
 
 def region(name: str, index: int, *pools: Mapping[str, Any], **other: Any) -> dict[str, Any]:
     own = L4 | {"name": "l4", "zones": [f"{name}-b"]}
-    return {"name": name, "index": index, "pools": list(pools or [own]), **other}
+    return {"name": name, "ip_plan_index": index, "node_pools": list(pools or [own]), **other}
 
 
 COMMON = {
     "infra.gateway": {"hostname": "llm.example.internal", "dns_zone": {"kind": "new", "domain": "example.internal"}},
-    "infra.head_state": {"tier": "STANDARD_HA"},
-    "infra.images": {"kind": "mirror"},
-    "infra.model_store": {"kind": "new", "location": "US"},
+    "infra.redis": {"tier": "STANDARD_HA"},
+    "infra.image_registry": {"kind": "remote_repository"},
+    "infra.model_bucket": {"kind": "new", "location": "US"},
 }
 ONE_FOR_EACH_ROW = edited(
     alone("dev"),
@@ -244,7 +247,7 @@ def after(engine: Engine, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_an_edit_of_a_pool_does_what_its_row_says(wide: Engine) -> None:
-    edits = {f"infra.regions.0.pools.{i}.{path}": v for i, row in enumerate(POOLS) for path, v in row.edit.items()}
+    edits = {f"infra.regions.0.node_pools.{i}.{path}": v for i, row in enumerate(POOLS) for path, v in row.edit.items()}
     found = after(wide, edited(ONE_FOR_EACH_ROW, edits))
     assert found == {f"container.NodePool dev-us-central1-{row.name}": row.does for row in POOLS if row.does != NOTHING}
 
@@ -257,7 +260,7 @@ def test_an_edit_of_a_region_does_what_its_row_says_and_touches_no_other_region(
         mine = {key: found.pop(key) for key in list(found) if f"-{row.name}-" in key}
         assert unexplained(mine, row.does) == [], row.name
     # the firewall rule names the proxies of each region, the hostname's record its address
-    shared = {"compute.Firewall *": UPDATE, "dns.RecordSet *-entrance": UPDATE}
+    shared = {"compute.Firewall *": UPDATE, "dns.RecordSet *-gateway": UPDATE}
     assert unexplained(found, {f"*-{GONE}-*": DELETE, f"*-{NEW}-*": CREATE, **shared}) == []
 
 

@@ -22,17 +22,17 @@ from tests.unit.case import edited
 
 TOKENS = {
     "rayllm:infra:Fleet",
-    "rayllm:infra:GatewayGround",
+    "rayllm:infra:GatewayFrontend",
     "rayllm:infra:GkeCluster",
-    "rayllm:infra:Images",
-    "rayllm:infra:KeyGrants",
-    "rayllm:infra:ModelStore",
+    "rayllm:infra:ImageRegistry",
+    "rayllm:infra:KmsKeyGrants",
+    "rayllm:infra:ModelBucket",
     "rayllm:infra:Network",
-    "rayllm:infra:NodeIdentity",
+    "rayllm:infra:NodeServiceAccount",
     "rayllm:infra:NodePools",
     "rayllm:infra:ProjectServices",
-    "rayllm:infra:Redis",
-    "rayllm:infra:SharedVpc",
+    "rayllm:infra:MemorystoreInstance",
+    "rayllm:infra:SharedVpcGrants",
 }
 """Parts of every URN: another spelling replaces all that is below."""
 
@@ -133,7 +133,7 @@ def test_a_further_preview_has_no_changes_whoever_runs_it(made: Make) -> None:
 
 def test_what_is_protected_is_not_replaced(made: Make) -> None:
     engine = made("prod").engine
-    write(engine, edited(alone("prod"), {"infra.model_store.location": "EU"}))
+    write(engine, edited(alone("prod"), {"infra.model_bucket.location": "EU"}))
     refused = engine.preview()
     write(engine, alone("prod"))
     assert refused.status != 0
@@ -159,7 +159,7 @@ def test_the_password_of_redis_is_encrypted_in_the_state(made: Make) -> None:
 
 def test_a_second_region_replaces_nothing_of_the_first(made: Make) -> None:
     engine = made("dev").engine
-    second = alone("dev")["infra"]["regions"][0] | {"name": "us-east4", "index": 1}
+    second = alone("dev")["infra"]["regions"][0] | {"name": "us-east4", "ip_plan_index": 1}
     second["pools"] = [second["pools"][0] | {"zones": ["us-east4-a"]}]
     write(engine, edited(alone("dev"), {"infra.regions.1": second}))
     found = changes(engine.preview().ok())

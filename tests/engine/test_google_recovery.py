@@ -31,7 +31,7 @@ def test_a_storm_of_503_and_a_stockout_of_the_last_pool_end_well_when_they_are_o
     storm = engine.up("--continue-on-error")
     assert storm.status != 0
     assert "Error 503" in storm.text
-    cloud.fail(Failure.UNAVAILABLE, "dev-us-central1-entrance")
+    cloud.fail(Failure.UNAVAILABLE, "dev-us-central1-gateway")
     cloud.fail(Failure.STOCKOUT, "dev-us-central1-l4")
     stockout = engine.up("--continue-on-error")
     assert stockout.status != 0

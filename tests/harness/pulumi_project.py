@@ -24,7 +24,7 @@ from paths import CHECKOUT
 
 DYNAMIC = "pulumi:providers:pulumi-python"
 TIME_LIMIT_S = 1200
-"""For one command; only what hangs misses it. More than the `ready_limit_s` of a stack that runs for real, so that an
+"""For one command; only what hangs misses it. More than the `ready_timeout_s` of a stack that runs for real, so that an
 `up` which waits in vain says why."""
 _PROGRESS = re.compile(r"@ |\s*$| [~=]\s+\S+:\S+ \S+ refresh(ing)?( \([\d.]+s\))?\s*$")
 """Lines of the CLI that say nothing but that it is at work."""

@@ -64,9 +64,9 @@ class Stack:
     """By the `up` that created it."""
 
     def write(self, changes: Mapping[str, Any] | None = None, **config: str) -> None:
-        """The stack's file: the preset with `changes` (`replicas.count`) on top."""
+        """The stack's file: the preset with `changes` (`replicas.num_replicas`) on top."""
         preset = yaml.safe_load((RIG / "preset.yaml").read_text())
-        own = {"model.source": str(self.node.model), "clusters.releases.r1.image": self.node.image}
+        own = {"model.source": str(self.node.model), "kubernetes.releases.r1.image": self.node.image}
         serving = edited(preset, {**own, **(changes or {})})
         whole = yaml.safe_load(self.engine.settings.read_text()) or {}
         whole["config"] = {"rayllm:serving": serving, **{f"rayllm:{name}": value for name, value in config.items()}}

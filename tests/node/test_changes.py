@@ -34,9 +34,9 @@ def test_a_serve_configuration_replaces_every_replica_in_turn(stack: Stack, page
     cores nothing to start a replica with."""
     cluster, replicas = stack.cluster, stack.replicas()
     with Load(stack.url, 40, tokens=1) as load:
-        took = counting.up(stack, {"engine.arguments.max_num_seqs": 32})
+        took = counting.up(stack, {"engine.engine_kwargs.max_num_seqs": 32})
     counting.edit(
-        page, load, "Serve configuration (`engine.arguments`)", took, "in place: every replica replaced in turn"
+        page, load, "Serve configuration (`engine.engine_kwargs`)", took, "in place: every replica replaced in turn"
     )
     assert stack.cluster == cluster
     assert not replicas & stack.replicas()

@@ -30,7 +30,7 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
     """Streams that run end whole before the pods change."""
     until("two replicas", stack.whole)
     service = stack.service["metadata"]["uid"]
-    other = {"clusters.releases.r1.longest_answer_s": 50}  # of the pods, as their grace period follows from it
+    other = {"kubernetes.releases.r1.request_timeout_s": 50}  # of the pods, as their grace period follows from it
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.CALM_S)
         stack.write(traffic="drained", fixed="true")
@@ -47,4 +47,4 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
     assert stack.service["metadata"]["uid"] != service
     with Load(stack.url, 4) as load:
         time.sleep(2 * counting.CALM_S)
-    counting.edit(page, load, "`longest_answer_s`, then `traffic: active`", replaced, "the RayService is made again")
+    counting.edit(page, load, "`request_timeout_s`, then `traffic: active`", replaced, "the RayService is made again")

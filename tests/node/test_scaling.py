@@ -27,7 +27,7 @@ SCALING = {
     "max_replicas": 3,
     "target_ongoing_requests": 1,
     "downscale_delay_s": 10,
-    "idle_node_s": 30,
+    "idle_timeout_s": 30,
 }
 """With a target that four long streams a second pass on fast cores too, and waits that a test can wait for."""
 

@@ -32,7 +32,7 @@ class Clone:
 
     @property
     def mark(self) -> str:
-        return host_checks.mark_of("local", self.folder)
+        return host_checks.process_tag("local", self.folder)
 
     def make(self, target: str, *, ok: bool = True, **variables: str) -> str:
         """Run `make TARGET`; returns what it printed."""
@@ -57,7 +57,7 @@ class Clone:
         return {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_")}
 
     def edit(self, changes: dict[str, Any]) -> None:
-        """Change settings (`serving.replicas.count`) in Pulumi.local.yaml."""
+        """Change settings (`serving.replicas.num_replicas`) in Pulumi.local.yaml."""
         file = self.folder / "Pulumi.local.yaml"
         whole = yaml.safe_load(file.read_text())
         named = {
@@ -79,7 +79,7 @@ class Clone:
         return json.loads(run.stdout)
 
     def processes(self) -> list[psutil.Process]:
-        return processes.of_stack(self.mark)
+        return processes.stack_processes(self.mark)
 
 
 @pytest.fixture(scope="module")

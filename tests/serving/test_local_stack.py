@@ -169,7 +169,7 @@ def test_a_second_up_changes_nothing(clone: Clone) -> None:
 
 def test_a_changed_serve_setting_is_applied_in_place(clone: Clone) -> None:
     head = named(clone, "gcs_server")
-    clone.edit({"serving.replicas.count": 2})
+    clone.edit({"serving.replicas.num_replicas": 2})
     printed = clone.make("up")
     assert "1 updated" in printed
     assert states(clone) == ["RUNNING", "RUNNING"]
@@ -179,9 +179,9 @@ def test_a_changed_serve_setting_is_applied_in_place(clone: Clone) -> None:
 
 def test_settings_that_cannot_work_touch_nothing(clone: Clone) -> None:
     before = lasting(clone)
-    clone.edit({"serving.replicas.count": 99})
+    clone.edit({"serving.replicas.num_replicas": 99})
     printed = clone.make("up", ok=False)
-    clone.edit({"serving.replicas.count": 1})
+    clone.edit({"serving.replicas.num_replicas": 1})
     assert "99 GPUs" in printed
     assert "Traceback" not in printed
     assert lasting(clone) == before
@@ -206,7 +206,7 @@ def test_the_other_data_path_replaces_the_head_that_was_left_half_way_and_proves
     head = named(clone, "gcs_server")
     baseline = {
         "serving.data_path": "python_proxy",
-        "serving.ingress": {"replicas": 2},
+        "serving.ingress": {"num_replicas": 2},
         "serving.request_router": "prefix_cache_affinity",
     }
     clone.edit(baseline)
@@ -247,7 +247,7 @@ def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
     assert clone.processes() == []
     assert not folder.exists()
     assert not folder.with_suffix(".lock").exists()
-    assert processes.holder_of(8000 + PORT_OFFSET) is None
+    assert processes.port_owner(8000 + PORT_OFFSET) is None
 
 
 def _words(process: psutil.Process) -> list[str]:

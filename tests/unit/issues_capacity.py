@@ -4,15 +4,15 @@ from typing import Any
 
 from tests.unit.case import ABSENT, Case
 
-POOL = "infra.regions.0.pools.0"
+POOL = "infra.regions.0.node_pools.0"
 
 CALENDAR: dict[str, Any] = {
     f"{POOL}.capacity": {
-        "kind": "calendar",
+        "kind": "calendar_mode",
         "name": "spring",
         "count": 80,
-        "starts_at": "2027-03-01",
-        "ends_at": "2027-05-30",
+        "start_date": "2027-03-01",
+        "end_date": "2027-05-30",
     },
 }
 """prod with the longest and largest calendar reservation that Google takes."""
@@ -34,24 +34,29 @@ CASES = [
     Case(
         "capacity.kind-not-offered",
         {f"{POOL}.capacity": {"kind": "on_demand"}},
-        ("on_demand with a4-highgpu-8g", "calendar, flex_start, reservation, spot"),
+        ("on_demand with a4-highgpu-8g", "calendar_mode, flex_start, reservation, spot"),
         "staging",
     ),
     Case(
         "capacity.gke-too-old",
-        {"infra.cluster.min_version": "1.32.2-gke.1651999"},
+        {"infra.cluster_defaults.min_version": "1.32.2-gke.1651999"},
         ("1.32.2-gke.1651999", "a4-highgpu-8g by flex_start", "1.32.2-gke.1652000"),
         "staging",
-        {"infra.cluster.min_version": "1.32.2-gke.1652000"},
+        {"infra.cluster_defaults.min_version": "1.32.2-gke.1652000"},
     ),
-    Case("capacity.gke-too-old", {"infra.cluster.min_version": "1.32"}, ("1.32.2-gke.1652000",), "staging"),
-    Case("capacity.gke-too-old", {"infra.cluster.min_version": "1.30"}, ("infra.cluster.min_version:",), "prod"),
+    Case("capacity.gke-too-old", {"infra.cluster_defaults.min_version": "1.32"}, ("1.32.2-gke.1652000",), "staging"),
     Case(
         "capacity.gke-too-old",
-        {"infra.cluster.min_version": "1.30.0-gke.1746999"},
+        {"infra.cluster_defaults.min_version": "1.30"},
+        ("infra.cluster_defaults.min_version:",),
+        "prod",
+    ),
+    Case(
+        "capacity.gke-too-old",
+        {"infra.cluster_defaults.min_version": "1.30.0-gke.1746999"},
         ("Ray Operator add-on needs 1.30.0-gke.1747000",),
         "dev",
-        {"infra.cluster.min_version": "1.30.0-gke.1747000"},
+        {"infra.cluster_defaults.min_version": "1.30.0-gke.1747000"},
     ),
     # Zones
     Case("capacity.zones-missing", {f"{POOL}.zones": []}, ("g2-standard-8", "`zones`"), "dev"),
@@ -83,29 +88,34 @@ CASES = [
         {f"{POOL}.machine_type": "a3-highgpu-8g"},
     ),
     # Sizes
-    Case("capacity.size-missing", {f"{POOL}.nodes": ABSENT}, ("capacity.kind spot", "max_nodes"), "dev"),
+    Case("capacity.size-missing", {f"{POOL}.nodes": ABSENT}, ("capacity.kind spot", "total_max_nodes"), "dev"),
     Case(
         "capacity.unpromised-nodes",
-        {f"{POOL}.nodes": {"kind": "static", "count": 2}},
+        {f"{POOL}.nodes": {"kind": "fixed", "count": 2}},
         ("fewer than 2 nodes, by spot", "min_nodes: 0"),
         "dev",
     ),
-    Case("capacity.unpromised-nodes", {f"{POOL}.nodes.min_nodes": 1}, ("fewer than 1 nodes", "flex_start"), "staging"),
+    Case(
+        "capacity.unpromised-nodes",
+        {f"{POOL}.nodes.total_min_nodes": 1},
+        ("fewer than 1 nodes", "flex_start"),
+        "staging",
+    ),
     Case(
         "capacity.beyond-reservation",
-        {f"{POOL}.nodes": {"kind": "static", "count": 3}},
+        {f"{POOL}.nodes": {"kind": "fixed", "count": 3}},
         ("3 nodes", "at most 2 nodes"),
         "prod",
     ),
     Case(
         "capacity.beyond-reservation",
-        {f"{POOL}.nodes": {"kind": "autoscaling", "max_nodes": 81}},
+        {f"{POOL}.nodes": {"kind": "autoscaling", "total_max_nodes": 81}},
         ("81 nodes", "at most 80 nodes"),
         "prod",
         CALENDAR,
     ),
-    Case("capacity.bounds", {f"{POOL}.nodes.min_nodes": 5}, ("min_nodes 5", "at most 4"), "dev"),
-    Case("capacity.bounds", {"infra.system_pool": {"min_nodes": 3, "max_nodes": 2}}, ("at most 2",), "dev"),
+    Case("capacity.bounds", {f"{POOL}.nodes.total_min_nodes": 5}, ("min_nodes 5", "at most 4"), "dev"),
+    Case("capacity.bounds", {"infra.system_pool": {"total_min_nodes": 3, "total_max_nodes": 2}}, ("at most 2",), "dev"),
     # Reservations
     Case(
         "capacity.reservation-name",
@@ -122,13 +132,13 @@ CASES = [
     Case("capacity.sub-block-without-block", {f"{POOL}.capacity.sub_block": "s1"}, ("s1", "`block`"), "prod"),
     Case(
         "capacity.calendar-period",
-        {f"{POOL}.capacity.ends_at": "2027-05-31"},
+        {f"{POOL}.capacity.end_date": "2027-05-31"},
         ("91 days", "1 to 90", "2027-03-02 to 2027-05-30"),
         "prod",
         CALENDAR,
     ),
-    Case("capacity.calendar-period", {f"{POOL}.capacity.ends_at": "2027-03-01"}, ("0 days",), "prod", CALENDAR),
+    Case("capacity.calendar-period", {f"{POOL}.capacity.end_date": "2027-03-01"}, ("0 days",), "prod", CALENDAR),
     Case("capacity.calendar-count", {f"{POOL}.capacity.count": 81}, ("81 VMs", "at most 80"), "prod", CALENDAR),
     # Flex-start
-    Case("capacity.flex-start-time", {f"{POOL}.capacity.max_run_hours": 169}, ("at most 168",), "staging"),
+    Case("capacity.flex-start-time", {f"{POOL}.capacity.max_run_duration_hours": 169}, ("at most 168",), "staging"),
 ]

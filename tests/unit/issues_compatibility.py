@@ -2,15 +2,15 @@
 
 from tests.unit.case import Case
 
-ARGUMENTS = "serving.engine.arguments"
+ARGUMENTS = "serving.engine.engine_kwargs"
 
 CASES = [
     Case(
         "compatibility.direct-lora",
-        {"serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
+        {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}},
         ("ray#65976", "python_proxy"),
     ),
-    Case("compatibility.direct-ingress", {"serving.ingress": {"replicas": 2}}, ("python_proxy",)),
+    Case("compatibility.direct-ingress", {"serving.ingress": {"num_replicas": 2}}, ("python_proxy",)),
     Case(
         "compatibility.direct-prefix-cache",
         {"serving.request_router": "prefix_cache_affinity"},
@@ -18,10 +18,10 @@ CASES = [
     ),
     Case(
         "compatibility.direct-ingress",
-        {"serving.clusters.releases.r1.data_path": "direct_streaming"},
+        {"serving.kubernetes.releases.r1.data_path": "direct_streaming"},
         ("direct_streaming",),
         "dev",
-        {"serving.data_path": "python_proxy", "serving.ingress": {"replicas": 2}},
+        {"serving.data_path": "python_proxy", "serving.ingress": {"num_replicas": 2}},
     ),
     Case("compatibility.data-parallel", {ARGUMENTS: {"data_parallel_size": 2}}, ("more replicas", "ray#58301")),
     Case(

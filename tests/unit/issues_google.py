@@ -4,13 +4,13 @@ from typing import Any
 
 from tests.unit.case import ABSENT, Case
 
-POOL = "infra.regions.0.pools.0"
+POOL = "infra.regions.0.node_pools.0"
 
 SUBNETWORK = {
     "name": "nodes",
-    "pods_range": "pods",
-    "services_range": "services",
-    "proxies": "10.8.0.0/23",
+    "pods_range_name": "pods",
+    "services_range_name": "services",
+    "proxy_only_range": "10.8.0.0/23",
 }
 VPC: dict[str, Any] = {
     "infra.network": {"kind": "existing", "name": "office", "subnetworks": {"us-central1": SUBNETWORK}},
@@ -20,25 +20,25 @@ VPC_OF_TWO_REGIONS: dict[str, Any] = {
     "infra.network": {
         "kind": "existing",
         "name": "office",
-        "subnetworks": {"us-central1": SUBNETWORK, "us-east4": {**SUBNETWORK, "proxies": "10.9.0.0/23"}},
+        "subnetworks": {"us-central1": SUBNETWORK, "us-east4": {**SUBNETWORK, "proxy_only_range": "10.9.0.0/23"}},
     },
 }
 SHARED_VPC: dict[str, Any] = {
     "infra.network": {
         **VPC_OF_TWO_REGIONS["infra.network"],
-        "kind": "shared",
-        "host": {"id": "example-network", "number": 100000000009},
-        "redis_range": "redis",
+        "kind": "shared_vpc",
+        "host_project": {"id": "example-network", "number": 100000000009},
+        "redis_range_name": "redis",
     },
 }
 CLUSTER: dict[str, Any] = {"kind": "existing", "name": "batch", "dns_endpoint": "gke-1.us-central1.gke.goog"}
 MEMBER: dict[str, Any] = {**CLUSTER, "membership": "projects/example-rayllm-prod/locations/us-central1/memberships/b"}
 PUBLIC: dict[str, Any] = {
     "infra.gateway": {
-        "exposure": "public",
+        "exposure": "external",
         "hostname": "llm.example.com",
-        "certificate": {"kind": "managed", "authorization_zone": "example-com"},
-        "cloud_armor": {"allowed_sources": ["203.0.113.0/24"]},
+        "certificate": {"kind": "managed", "dns_authorization_zone": "example-com"},
+        "cloud_armor": {"allowed_ip_ranges": ["203.0.113.0/24"]},
     },
 }
 
@@ -48,25 +48,25 @@ def key(location: str) -> str:
     return f"projects/example-keys/locations/{location}/keyRings/gke/cryptoKeys/all"
 
 
-KEYS: dict[str, Any] = {"infra.encryption_keys": {"us-central1": key("us-central1"), "us": key("us")}}
+KEYS: dict[str, Any] = {"infra.kms_keys": {"us-central1": key("us-central1"), "us": key("us")}}
 """All that dev needs: its cluster's and its bucket's."""
 
 CASES = [
     # Maintenance
     Case(
         "google.exclusion-twice",
-        {"infra.cluster.maintenance.exclusions": 2 * [{"name": "hands-off", "starts_at": "2026-12-01"}]},
+        {"infra.cluster_defaults.maintenance.exclusions": 2 * [{"name": "hands-off", "start_date": "2026-12-01"}]},
         ("called hands-off",),
         "prod",
     ),
     Case(
         "google.exclusion-too-long",
-        {"infra.cluster.maintenance.exclusions.0.ends_at": "2027-03-02"},
+        {"infra.cluster_defaults.maintenance.exclusions.0.end_date": "2027-03-02"},
         ("for 91 days", "2027-03-01 or earlier"),
         "prod",
         {
-            "infra.cluster.maintenance.exclusions.0.scope": "NO_UPGRADES",
-            "infra.cluster.maintenance.exclusions.0.ends_at": "2027-03-01",
+            "infra.cluster_defaults.maintenance.exclusions.0.scope": "NO_UPGRADES",
+            "infra.cluster_defaults.maintenance.exclusions.0.end_date": "2027-03-01",
         },
     ),
     # Regions and pools
@@ -74,7 +74,7 @@ CASES = [
     Case("google.zone-elsewhere", {f"{POOL}.zones": ["us-central1"]}, ("such as us-central1-b",), "dev"),
     Case(
         "google.region-twice",
-        {"infra.regions.1.name": "us-central1", "infra.regions.1.pools.0.zones": ["us-central1-b"]},
+        {"infra.regions.1.name": "us-central1", "infra.regions.1.node_pools.0.zones": ["us-central1-b"]},
         ("us-central1",),
         "prod",
     ),
@@ -96,22 +96,22 @@ CASES = [
     ),
     Case(
         "google.armor-private-source",
-        {"infra.gateway.cloud_armor.allowed_sources": ["203.0.113.0/24", "10.0.0.0/8"]},
-        ("has 10.0.0.0/8", "exposure: private"),
+        {"infra.gateway.cloud_armor.allowed_ip_ranges": ["203.0.113.0/24", "10.0.0.0/8"]},
+        ("has 10.0.0.0/8", "exposure: internal"),
         "dev",
         PUBLIC,
     ),
     # An existing VPC
     Case(
         "google.subnetwork-of-no-region",
-        {"infra.network.subnetworks.us-centrl1": {**SUBNETWORK, "proxies": "10.9.0.0/23"}},
+        {"infra.network.subnetworks.us-centrl1": {**SUBNETWORK, "proxy_only_range": "10.9.0.0/23"}},
         ("has us-centrl1", "write one of us-central1"),
         "dev",
         VPC,
     ),
     Case(
         "google.one-range-for-two",
-        {"infra.network.subnetworks.us-central1.pods_range": "services"},
+        {"infra.network.subnetworks.us-central1.pods_range_name": "services"},
         ("has services for pods",),
         "dev",
         VPC,
@@ -119,7 +119,7 @@ CASES = [
     *(
         Case(
             "google.proxies-range",
-            {"infra.network.subnetworks.us-east4.proxies": given},
+            {"infra.network.subnetworks.us-east4.proxy_only_range": given},
             (f"us-east4.proxies is {given}", why),
             "prod",
             VPC_OF_TWO_REGIONS,
@@ -132,24 +132,26 @@ CASES = [
     ),
     Case(
         "google.host-is-this-project",
-        {"infra.network.host.id": "example-rayllm-prod"},
+        {"infra.network.host_project.id": "example-rayllm-prod"},
         ("kind: existing",),
         "prod",
         SHARED_VPC,
     ),
-    Case("google.config-region", {"infra.gateway.config_region": "us-east1"}, ("us-central1, us-east4",), "prod"),
+    Case(
+        "google.config-region", {"infra.gateway.config_cluster_region": "us-east1"}, ("us-central1, us-east4",), "prod"
+    ),
     Case("google.one-cluster-class", {"infra.gateway.multi_cluster": False}, ("2 regions",), "prod"),
-    Case("google.public-without-armor", {"infra.gateway.cloud_armor": ABSENT}, ("allowed_sources",), "dev", PUBLIC),
+    Case("google.public-without-armor", {"infra.gateway.cloud_armor": ABSENT}, ("allowed_ip_ranges",), "dev", PUBLIC),
     Case("google.public-without-tls", {"infra.gateway.certificate": ABSENT}, ("certificate",), "dev", PUBLIC),
     Case(
         "google.armor-on-private",
-        {"infra.gateway.cloud_armor": {"allowed_sources": ["10.0.0.0/8"]}},
-        ("exposure: public",),
+        {"infra.gateway.cloud_armor": {"allowed_ip_ranges": ["10.0.0.0/8"]}},
+        ("exposure: external",),
         "dev",
     ),
     Case(
         "google.certificate-without-hostname",
-        {"infra.gateway.certificate": {"kind": "managed", "authorization_zone": "example-com"}},
+        {"infra.gateway.certificate": {"kind": "managed", "dns_authorization_zone": "example-com"}},
         ("gateway.hostname",),
         "dev",
     ),
@@ -189,14 +191,14 @@ CASES = [
     ),
     Case(
         "google.proxies-missing",
-        {"infra.network.subnetworks.us-central1.proxies": ABSENT},
+        {"infra.network.subnetworks.us-central1.proxy_only_range": ABSENT},
         ("REGIONAL_MANAGED_PROXY",),
         "dev",
         VPC,
     ),
     Case(
         "google.proxies-missing",
-        {"infra.network.subnetworks.us-east4.proxies": None},
+        {"infra.network.subnetworks.us-east4.proxy_only_range": None},
         ("network.subnetworks.us-east4", "GLOBAL_MANAGED_PROXY"),
         "prod",
         VPC_OF_TWO_REGIONS,
@@ -210,7 +212,7 @@ CASES = [
     ),
     Case(
         "google.redis-range-missing",
-        {"infra.network.redis_range": ABSENT},
+        {"infra.network.redis_range_name": ABSENT},
         ("host project", "head_state: null"),
         "prod",
         SHARED_VPC,
@@ -218,49 +220,58 @@ CASES = [
     # Clusters
     Case(
         "google.api-open-to-all",
-        {"infra.cluster.api_access.authorized_networks": [{"name": "everybody", "cidr": "0.0.0.0/0"}]},
+        {
+            "infra.cluster_defaults.control_plane_access.authorized_networks": [
+                {"name": "everybody", "cidr": "0.0.0.0/0"}
+            ]
+        },
         ("everybody", "DNS endpoint"),
         "dev",
     ),
-    Case("google.exclusion-without-window", {"infra.cluster.maintenance.window": None}, ("window: null",), "prod"),
+    Case(
+        "google.exclusion-without-window",
+        {"infra.cluster_defaults.maintenance.window": None},
+        ("window: null",),
+        "prod",
+    ),
     Case(
         "google.window-too-short",
-        {"infra.cluster.maintenance.window": {"days": ["SA", "SA"], "hours": 8}},
+        {"infra.cluster_defaults.maintenance.window": {"days": ["SA", "SA"], "duration_hours": 8}},
         ("open 32 hours", "48"),
         "dev",
     ),
     Case(
         "google.exclusion-period",
-        {"infra.cluster.maintenance.exclusions.0.ends_at": "2026-12-01"},
-        ("nodes-are-upgraded-by-hand", "later ends_at"),
+        {"infra.cluster_defaults.maintenance.exclusions.0.end_date": "2026-12-01"},
+        ("nodes-are-upgraded-by-hand", "later end_date"),
         "prod",
     ),
     Case(
         "google.exclusion-without-end",
-        {"infra.cluster.maintenance.exclusions.0.scope": "NO_UPGRADES"},
+        {"infra.cluster_defaults.maintenance.exclusions.0.scope": "NO_UPGRADES"},
         ("NO_MINOR_OR_NODE_UPGRADES",),
         "prod",
     ),
     # State and keys
-    Case("google.head-state-lost", {"infra.head_state.tier": "BASIC"}, ("STANDARD_HA",), "prod"),
+    Case("google.head-state-lost", {"infra.redis.tier": "BASIC"}, ("STANDARD_HA",), "prod"),
     Case(
         "google.key-missing",
-        {"infra.encryption_keys.us": ABSENT},
+        {"infra.kms_keys.us": ABSENT},
         ("no key for us:", "bucket", "locations/us/keyRings"),
         "dev",
         KEYS,
     ),
     Case(
         "google.key-missing",
-        {"infra.encryption_keys.us-central1": ABSENT},
+        {"infra.kms_keys.us-central1": ABSENT},
         ("no key for us-central1:", "cluster"),
         "dev",
         KEYS,
     ),
     Case(
         "google.key-elsewhere",
-        {"infra.encryption_keys.us": key("us-east4")},
-        ("encryption_keys.us is a key of us-east4", "locations/us"),
+        {"infra.kms_keys.us": key("us-east4")},
+        ("kms_keys.us is a key of us-east4", "locations/us"),
         "dev",
         KEYS,
     ),

@@ -6,13 +6,13 @@ from tests.unit.case import Case
 CASES = [
     Case(
         "environment.secret-in-clear",
-        {"serving.engine.arguments": {"revision": "hf_" + 30 * "a"}},
-        ("serving.engine.arguments.revision holds", "rayllm:huggingFaceToken"),
+        {"serving.engine.engine_kwargs": {"revision": "hf_" + 30 * "a"}},
+        ("serving.engine.engine_kwargs.revision holds", "rayllm:huggingFaceToken"),
     ),
     Case("environment.secret-in-clear", {"infra.regions.0.name": "ghp_" + 36 * "a"}, ("infra.regions[0].name",), "dev"),
-    Case("environment.pool-on-a-machine", {"serving.pool": "a4"}, ("take `pool` out",)),
+    Case("environment.pool-on-a-machine", {"serving.node_pool": "a4"}, ("take `pool` out",)),
     *(
-        Case("engine.argument-decided-here", {"serving.engine.arguments": {name: value}}, (f"`{name}`", why))
+        Case("engine.argument-decided-here", {"serving.engine.engine_kwargs": {name: value}}, (f"`{name}`", why))
         for name, value, why in (
             ("hf_token", "mine", "--secret"),
             ("api_key", "mine", "nobody would ask"),
@@ -23,40 +23,47 @@ CASES = [
     ),
     Case("environment.secret-in-clear", {"huggingFaceToken": "anything"}, ("huggingFaceToken holds", "--secret")),
     Case("serving.one-model", {"serving.models": [{"id": "a"}, {"id": "b"}]}, ("2 models", "ingress/builder.py")),
-    Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.clusters.services",)),
+    Case("serving.one-model", {"serving.model": [{"id": "a"}, {"id": "b"}]}, ("serving.kubernetes.additional_models",)),
     Case(
         "engine.argument-decided-here",
-        {"serving.engine.arguments": {"distributed_executor_backend": "mp"}},
+        {"serving.engine.engine_kwargs": {"distributed_executor_backend": "mp"}},
         ("distributed_executor_backend", "v2 executor"),
     ),
-    Case("engine.argument-decided-here", {"serving.engine.arguments": {"max_model_len": 9}}, ("engine.max_model_len",)),
+    Case(
+        "engine.argument-decided-here",
+        {"serving.engine.engine_kwargs": {"max_model_len": 9}},
+        ("engine.max_model_len",),
+    ),
     Case(
         "serving.autoscaling-bounds",
         {"serving.replicas": {"kind": "autoscaling", "min_replicas": 3, "max_replicas": 2}},
         ("at most 2",),
     ),
-    Case("machine.folder-relative", {"infra.folder": "run"}, ("absolute",)),
-    Case("machine.folder-too-long", {"infra.folder": "/tmp/" + 30 * "x"}, ("at most 27",)),
-    Case("machine.folder-not-own", {"infra.folder": "/tmp"}, ("parts of the system", "/tmp/rayllm")),
-    Case("machine.folder-not-own", {"infra.folder": str(CHECKOUT)}, ("this checkout",)),
+    Case("machine.folder-relative", {"infra.data_dir": "run"}, ("absolute",)),
+    Case("machine.folder-too-long", {"infra.data_dir": "/tmp/" + 30 * "x"}, ("at most 27",)),
+    Case("machine.folder-not-own", {"infra.data_dir": "/tmp"}, ("parts of the system", "/tmp/rayllm")),
+    Case("machine.folder-not-own", {"infra.data_dir": str(CHECKOUT)}, ("this checkout",)),
     Case("environment.nothing-to-run", {"serving": None}, ("model",)),
     Case(
         "environment.lora-on-a-machine",
-        {"serving.data_path": "python_proxy", "serving.model.lora": {"adapters_bucket": "gs://bucket/adapters"}},
+        {
+            "serving.data_path": "python_proxy",
+            "serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"},
+        },
         ("buckets", "merge"),
     ),
     Case(
         "environment.too-few-gpus",
-        {"serving.replicas.count": 9},
+        {"serving.replicas.num_replicas": 9},
         ("9 GPUs", "infra.logical_gpus is 8", "infra.logical_gpus to 9"),
     ),
     Case("environment.model-not-a-folder", {"serving.model.source": "google/gemma-4-E2B-it"}, ("tiny-random",)),
     Case(
         "environment.clusters-on-a-machine",
         {
-            "serving.clusters": {
+            "serving.kubernetes": {
                 "releases": {"1": {"image": f"ray@sha256:{64 * '1'}"}},
-                "requests_per_second_per_worker": 1,
+                "max_rate_per_endpoint": 1,
             }
         },
         ("take `clusters` out",),

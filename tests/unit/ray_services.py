@@ -7,59 +7,60 @@ from typing import Any
 import pulumi
 import yaml
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 from config.google.regions import Traffic
-from config.google.scheduling import gpu_nodes, head_nodes
-from config.node_pool_info import GpuNodeGroup
-from config.sizing import workers_of
+from config.google.scheduling import gpu_pool_info, system_pool_info
+from config.node_pool_info import GpuNodePoolInfo
+from config.releases import RayAuthMode
+from config.sizing import worker_groups
 from config.stack import check
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite
+from infra.contract import ServingCluster
 from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.unit.case import blocks, edited
 from workloads.kubernetes.ray_service import RayServiceArgs, spec
-from workloads.kubernetes.secrets import HUGGING_FACE, Key
+from workloads.kubernetes.secrets import HUGGING_FACE, SecretKeyRef
 
 
 def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:
     """What the first model of `Pulumi.<stack>.yaml`, with `edit` on top, asks for in one region."""
     found = check(stack, edited(blocks(stack), edit or {}), None)
     infra, serving = found.infra, found.serving
-    assert isinstance(infra, GoogleSettings)
+    assert isinstance(infra, GoogleInfra)
     assert serving is not None
-    assert serving.clusters is not None
+    assert serving.kubernetes is not None
     here = infra.regions[region]
-    groups: tuple[GpuNodeGroup, ...] = tuple(gpu_nodes(pool) for pool in here.pools)
+    groups: tuple[GpuNodePoolInfo, ...] = tuple(gpu_pool_info(pool) for pool in here.node_pools)
     nothing: Any = None
-    site = ClusterSite(
+    site = ServingCluster(
         name=here.name,
         region=here.name,
         cluster_id=nothing,
         kubeconfig=nothing,
-        head_nodes=head_nodes(infra.system_pool),
-        gpu_nodes=groups,
+        system_pool=system_pool_info(infra.system_pool),
+        gpu_pools=groups,
         service_accounts=SERVICE_ACCOUNTS,
-        weights_bucket=None,
-        head_state=None,
+        model_bucket_url=None,
+        redis=None,
         image_repository=None,
         traffic=Traffic(here.traffic),
         release=here.release,
     )
-    release = serving.clusters.release(here.release)
+    release = serving.kubernetes.release(here.release)
     assert release is not None
     (service,) = serving.services(release)
     return RayServiceArgs(
         name="llm",
         service=service,
         release=release,
-        site=site,
-        workers=workers_of(service, groups),
-        timeouts=Timeouts(release.longest_answer_s, serving.clusters.detach_s),
+        cluster=site,
+        worker_groups=worker_groups(service, groups),
+        timeouts=Timeouts(release.request_timeout_s, serving.kubernetes.load_balancer_propagation_s),
         priority_class="rayllm-serving",
         redis_password=None,
-        hugging_face_token=Key(HUGGING_FACE),
-        app="app-0",
-        tokens=release.ray_tokens,
+        hugging_face_token=SecretKeyRef(HUGGING_FACE),
+        scripts_config_map="app-0",
+        token_auth=release.ray_auth_mode is RayAuthMode.TOKEN,
         protect=infra.protect,
     )
 

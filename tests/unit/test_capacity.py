@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 
 from config.base import Settings
 from config.google.capacity import Capacity, Sizing
-from config.google.machine_types import MACHINE_TYPES, CapacityKind, MachineType, machine_type
-from config.google.node_pool_spec import PoolTerms, gke_floor, pool_terms, refusals, version_key
-from config.issues import Refused, Rule
+from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind, GpuMachineType, gpu_machine_type
+from config.google.node_pool_spec import NodePoolSpec, derive_node_pool_spec, find_issues, min_gke_version, version_key
+from config.issues import ConfigError, Rule
 from config.parsing import parse
 
-A4 = machine_type("a4-highgpu-8g")
-L4 = machine_type("g2-standard-8")
+A4 = gpu_machine_type("a4-highgpu-8g")
+L4 = gpu_machine_type("g2-standard-8")
 ZONE = ("us-central1-b",)
-UP_TO_4 = {"kind": "autoscaling", "max_nodes": 4}
+UP_TO_4 = {"kind": "autoscaling", "total_max_nodes": 4}
 RESERVED = {"kind": "reservation", "name": "b200", "count": 4}
-CALENDAR = {"kind": "calendar", "name": "b200", "count": 4, "starts_at": "2026-12-01", "ends_at": "2027-02-28"}
+CALENDAR = {"kind": "calendar_mode", "name": "b200", "count": 4, "start_date": "2026-12-01", "end_date": "2027-02-28"}
 SPOT = {"kind": "spot"}
 FLEX_START = {"kind": "flex_start"}
 ON_DEMAND = {"kind": "on_demand"}
@@ -43,12 +43,12 @@ class Pool(Settings):
 def terms(
     capacity: dict[str, Any],
     nodes: dict[str, Any] | None = None,
-    machine: MachineType = A4,
+    machine: GpuMachineType = A4,
     zones: tuple[str, ...] = ZONE,
     **options: Any,
-) -> PoolTerms:
+) -> NodePoolSpec:
     pool = parse(Pool, "pool", {"capacity": capacity, "nodes": nodes})
-    return pool_terms(pool.capacity, machine, pool.nodes, zones, **options)
+    return derive_node_pool_spec(pool.capacity, machine, pool.nodes, zones, **options)
 
 
 @functools.cache
@@ -65,9 +65,9 @@ def schemas() -> dict[str, Any]:
     ("rule", "capacity", "says"),
     [
         ("capacity.calendar-count", {**CALENDAR, "count": 81}, "at most 80"),
-        ("capacity.calendar-period", {**CALENDAR, "ends_at": "2027-03-02"}, "from 2026-12-02 to 2027-03-01"),
-        ("capacity.calendar-period", {**CALENDAR, "ends_at": "2026-12-01"}, "lasts 0 days"),
-        ("capacity.flex-start-time", {**FLEX_START, "max_run_hours": 169}, "at most 168"),
+        ("capacity.calendar-period", {**CALENDAR, "end_date": "2027-03-02"}, "from 2026-12-02 to 2027-03-01"),
+        ("capacity.calendar-period", {**CALENDAR, "end_date": "2026-12-01"}, "lasts 0 days"),
+        ("capacity.flex-start-time", {**FLEX_START, "max_run_duration_hours": 169}, "at most 168"),
         ("capacity.sub-block-without-block", {**RESERVED, "sub_block": "s1"}, "`block`"),
         (
             "capacity.reservation-name",
@@ -82,18 +82,18 @@ def schemas() -> dict[str, Any]:
     ],
 )
 def test_a_capacity_that_google_would_not_take_is_refused(rule: str, capacity: dict[str, Any], says: str) -> None:
-    with pytest.raises(Refused, match=says) as refused:
+    with pytest.raises(ConfigError, match=says) as refused:
         terms(capacity)
     assert refused.value.rules == (rule,)
 
 
 def test_a_calendar_reservation_may_last_ninety_days_and_hold_eighty_vms() -> None:
-    assert terms({**CALENDAR, "ends_at": "2027-03-01", "count": 80}).most_nodes == 80
+    assert terms({**CALENDAR, "end_date": "2027-03-01", "count": 80}).max_nodes == 80
 
 
 def test_bounds_that_exclude_each_other_are_refused() -> None:
-    with pytest.raises(Refused, match="min_nodes of at most 2") as refused:
-        terms(RESERVED, {"kind": "autoscaling", "min_nodes": 3, "max_nodes": 2})
+    with pytest.raises(ConfigError, match="min_nodes of at most 2") as refused:
+        terms(RESERVED, {"kind": "autoscaling", "total_min_nodes": 3, "total_max_nodes": 2})
     assert refused.value.rules == ("capacity.bounds",)
 
 
@@ -102,21 +102,21 @@ def test_bounds_that_exclude_each_other_are_refused() -> None:
     [
         ({**SPOT, "name": "b200"}, "name"),
         ({**FLEX_START, "name": "b200"}, "name"),
-        ({**SPOT, "max_run_hours": 8}, "max_run_hours"),
+        ({**SPOT, "max_run_duration_hours": 8}, "max_run_duration_hours"),
         ({**RESERVED, "spot": True}, "spot"),
         ({**CALENDAR, "block": "b1"}, "block"),
     ],
 )
 def test_no_kind_takes_the_settings_of_another(capacity: dict[str, Any], unknown: str) -> None:
-    with pytest.raises(Refused, match=f"{unknown} is not a setting"):
+    with pytest.raises(ConfigError, match=f"{unknown} is not a setting"):
         terms(capacity)
 
 
 def test_a_size_is_a_number_or_bounds_and_never_both() -> None:
-    with pytest.raises(Refused, match="max_nodes is not a setting"):
-        terms(RESERVED, {"kind": "static", "count": 2, "max_nodes": 4})
-    with pytest.raises(Refused, match="count is not a setting"):
-        terms(RESERVED, {"kind": "autoscaling", "max_nodes": 4, "count": 2})
+    with pytest.raises(ConfigError, match="max_nodes is not a setting"):
+        terms(RESERVED, {"kind": "fixed", "count": 2, "total_max_nodes": 4})
+    with pytest.raises(ConfigError, match="count is not a setting"):
+        terms(RESERVED, {"kind": "autoscaling", "total_max_nodes": 4, "count": 2})
 
 
 # --- what cannot work together ----------------------------------------------------------------------------------------
@@ -125,10 +125,10 @@ def test_a_size_is_a_number_or_bounds_and_never_both() -> None:
 @pytest.mark.parametrize(
     ("rule", "arguments", "says"),
     [
-        ("kind-not-offered", {"capacity": ON_DEMAND, "nodes": UP_TO_4}, "calendar, flex_start, reservation, spot"),
+        ("kind-not-offered", {"capacity": ON_DEMAND, "nodes": UP_TO_4}, "calendar_mode, flex_start, reservation, spot"),
         (
             "kind-not-offered",
-            {"capacity": RESERVED, "machine": machine_type("a3-highgpu-4g")},
+            {"capacity": RESERVED, "machine": gpu_machine_type("a3-highgpu-4g")},
             "one of flex_start, spot",
         ),
         ("kind-not-offered", {"capacity": CALENDAR, "machine": L4}, "on_demand"),
@@ -139,22 +139,22 @@ def test_a_size_is_a_number_or_bounds_and_never_both() -> None:
             {"capacity": SPOT, "nodes": UP_TO_4, "zones": ("us-east1-b", "us-east1-c"), "compact_placement": True},
             "a compact placement is in one",
         ),
-        ("size-missing", {"capacity": SPOT}, "max_nodes"),
-        ("unpromised-nodes", {"capacity": SPOT, "nodes": {"kind": "static", "count": 2}}, "min_nodes: 0"),
+        ("size-missing", {"capacity": SPOT}, "total_max_nodes"),
+        ("unpromised-nodes", {"capacity": SPOT, "nodes": {"kind": "fixed", "count": 2}}, "min_nodes: 0"),
         (
             "unpromised-nodes",
-            {"capacity": FLEX_START, "nodes": {"kind": "autoscaling", "min_nodes": 1, "max_nodes": 4}},
+            {"capacity": FLEX_START, "nodes": {"kind": "autoscaling", "total_min_nodes": 1, "total_max_nodes": 4}},
             "let the pods bring the nodes",
         ),
         (
             "unpromised-nodes",
-            {"capacity": ON_DEMAND, "machine": L4, "nodes": {"kind": "static", "count": 1}},
+            {"capacity": ON_DEMAND, "machine": L4, "nodes": {"kind": "fixed", "count": 1}},
             "stockout",
         ),
-        ("beyond-reservation", {"capacity": RESERVED, "nodes": {"kind": "static", "count": 5}}, "at most 4 nodes"),
+        ("beyond-reservation", {"capacity": RESERVED, "nodes": {"kind": "fixed", "count": 5}}, "at most 4 nodes"),
         (
             "beyond-reservation",
-            {"capacity": CALENDAR, "nodes": {"kind": "autoscaling", "max_nodes": 9}},
+            {"capacity": CALENDAR, "nodes": {"kind": "autoscaling", "total_max_nodes": 9}},
             "capacity.count is 4",
         ),
         (
@@ -166,7 +166,7 @@ def test_a_size_is_a_number_or_bounds_and_never_both() -> None:
             "compact-placement",
             {
                 "capacity": FLEX_START,
-                "machine": machine_type("a3-megagpu-8g"),
+                "machine": gpu_machine_type("a3-megagpu-8g"),
                 "nodes": UP_TO_4,
                 "compact_placement": True,
             },
@@ -189,7 +189,7 @@ def test_what_cannot_work_together_is_refused_with_a_remedy(rule: str, arguments
 
 @pytest.mark.parametrize("version", ["1.32.2-gke.1652000", "1.32.10-gke.1", "1.35", None])
 def test_a_new_enough_gke_is_taken(version: str | None) -> None:
-    assert terms(FLEX_START, UP_TO_4, gke_version=version).gke_floor == "1.32.2-gke.1652000"
+    assert terms(FLEX_START, UP_TO_4, gke_version=version).min_gke_version == "1.32.2-gke.1652000"
 
 
 def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
@@ -219,34 +219,34 @@ def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
                 "initial_node_count": 4,
                 "total_max_node_count": None,
                 "location_policy": None,
-                "most_nodes": 4,
+                "max_nodes": 4,
                 "spot": False,
                 "flex_start": False,
                 "auto_repair": True,
-                "upgrade": {"strategy": "SURGE", "max_surge": 0, "max_unavailable": 1},
+                "upgrade_settings": {"strategy": "SURGE", "max_surge": 0, "max_unavailable": 1},
                 "max_run_duration": None,
-                "fixed": True,
-                "may_wait": False,
-                "ends_at": None,
+                "reservation_bound": True,
+                "waits_for_capacity": False,
+                "end_date": None,
             },
         ),
         (
-            {**RESERVED, "active": False, "ends_at": date(2027, 6, 30)},
-            {"kind": "autoscaling", "min_nodes": 1, "max_nodes": 3},
+            {**RESERVED, "active": False, "end_date": date(2027, 6, 30)},
+            {"kind": "autoscaling", "total_min_nodes": 1, "total_max_nodes": 3},
             A4,
             {
                 "node_count": 0,
                 "initial_node_count": 0,
                 "total_min_node_count": None,
-                "most_nodes": 3,
-                "fixed": True,
-                "may_wait": True,
-                "ends_at": date(2027, 6, 30),
+                "max_nodes": 3,
+                "reservation_bound": True,
+                "waits_for_capacity": True,
+                "end_date": date(2027, 6, 30),
             },
         ),
         (
             {**CALENDAR, "active": True},
-            {"kind": "autoscaling", "min_nodes": 1, "max_nodes": 3},
+            {"kind": "autoscaling", "total_min_nodes": 1, "total_max_nodes": 3},
             A4,
             {
                 "node_count": None,
@@ -254,13 +254,13 @@ def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
                 "total_min_node_count": 1,
                 "total_max_node_count": 3,
                 "location_policy": "ANY",
-                "most_nodes": 3,
-                "fixed": True,
-                "may_wait": False,
-                "ends_at": date(2027, 2, 28),
+                "max_nodes": 3,
+                "reservation_bound": True,
+                "waits_for_capacity": False,
+                "end_date": date(2027, 2, 28),
             },
         ),
-        (CALENDAR, None, A4, {"node_count": 0, "most_nodes": 4, "may_wait": True}),
+        (CALENDAR, None, A4, {"node_count": 0, "max_nodes": 4, "waits_for_capacity": True}),
         (
             SPOT,
             UP_TO_4,
@@ -274,14 +274,14 @@ def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
                 "total_max_node_count": 4,
                 "location_policy": "ANY",
                 "reservation_affinity": {"consume_reservation_type": "NO_RESERVATION", "key": None, "values": ()},
-                "upgrade": {"strategy": "SURGE", "max_surge": 0, "max_unavailable": 1},
+                "upgrade_settings": {"strategy": "SURGE", "max_surge": 0, "max_unavailable": 1},
                 "auto_repair": True,
-                "fixed": False,
-                "may_wait": False,
+                "reservation_bound": False,
+                "waits_for_capacity": False,
             },
         ),
         (
-            {**FLEX_START, "max_run_hours": 24},
+            {**FLEX_START, "max_run_duration_hours": 24},
             UP_TO_4,
             A4,
             {
@@ -289,12 +289,12 @@ def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
                 "flex_start": True,
                 "auto_repair": False,
                 "auto_upgrade": True,
-                "upgrade": None,
+                "upgrade_settings": None,
                 "max_run_duration": "86400s",
                 "reservation_affinity": {"consume_reservation_type": "NO_RESERVATION", "key": None, "values": ()},
                 "initial_node_count": 0,
-                "fixed": False,
-                "may_wait": True,
+                "reservation_bound": False,
+                "waits_for_capacity": True,
             },
         ),
         (
@@ -303,17 +303,17 @@ def test_versions_are_ordered_by_number_and_not_by_letter() -> None:
             L4,
             {
                 "spot": False,
-                "upgrade": {"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
-                "gke_floor": None,
-                "fixed": False,
-                "may_wait": False,
+                "upgrade_settings": {"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
+                "min_gke_version": None,
+                "reservation_bound": False,
+                "waits_for_capacity": False,
             },
         ),
     ],
-    ids=["reservation", "reservation-later", "calendar", "calendar-later", "spot", "flex-start", "on-demand"],
+    ids=["reservation", "reservation-later", "calendar_mode", "calendar-later", "spot", "flex-start", "on-demand"],
 )
 def test_a_pool_says_what_its_capacity_needs(
-    capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: MachineType, said: dict[str, Any]
+    capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: GpuMachineType, said: dict[str, Any]
 ) -> None:
     made = asdict(terms(capacity, nodes, machine))
     assert {key: made[key] for key in said} == said
@@ -346,22 +346,22 @@ def test_zones_are_sorted_and_the_spare_nodes_of_an_upgrade_counted_in_each() ->
     assert terms(RESERVED).peak_nodes == terms(FLEX_START, UP_TO_4).peak_nodes == 4
 
 
-@pytest.mark.parametrize("machine", MACHINE_TYPES.values(), ids=MACHINE_TYPES)
+@pytest.mark.parametrize("machine", GPU_MACHINE_TYPES.values(), ids=GPU_MACHINE_TYPES)
 @pytest.mark.parametrize("capacity", [RESERVED, CALENDAR, SPOT, FLEX_START, ON_DEMAND], ids=lambda c: c["kind"])
 def test_every_kind_that_a_machine_has_can_be_written_and_no_other(
-    machine: MachineType, capacity: dict[str, Any]
+    machine: GpuMachineType, capacity: dict[str, Any]
 ) -> None:
     pool = parse(Pool, "pool", {"capacity": capacity, "nodes": UP_TO_4})
-    found = [refusal.type for refusal in refusals(pool.capacity, machine, pool.nodes, ZONE)]
-    offered = CapacityKind(capacity["kind"]) in machine.kinds
+    found = [refusal.type for refusal in find_issues(pool.capacity, machine, pool.nodes, ZONE)]
+    offered = CapacityKind(capacity["kind"]) in machine.capacity_kinds
     assert found == ([] if offered else ["capacity.kind-not-offered"])
 
 
 def test_a_pool_needs_the_later_of_its_two_gke_floors() -> None:
-    g4 = machine_type("g4-standard-48")
-    assert gke_floor(CapacityKind.FLEX_START, g4) == g4.gke_floor
-    assert gke_floor(CapacityKind.FLEX_START, L4) == "1.32.2-gke.1652000"
-    assert gke_floor(CapacityKind.SPOT, A4) == A4.gke_floor
+    g4 = gpu_machine_type("g4-standard-48")
+    assert min_gke_version(CapacityKind.FLEX_START, g4) == g4.min_gke_version
+    assert min_gke_version(CapacityKind.FLEX_START, L4) == "1.32.2-gke.1652000"
+    assert min_gke_version(CapacityKind.SPOT, A4) == A4.min_gke_version
 
 
 # --- every combination ------------------------------------------------------------------------------------------------
@@ -376,12 +376,17 @@ capacities = st.one_of(
             "project": projects,
             "block": st.none() | st.just("b1"),
             "sub_block": st.none() | st.just("s1"),
-            "ends_at": st.none() | days,
+            "end_date": st.none() | days,
             "active": st.booleans(),
         },
     ),
     st.builds(
-        lambda start, length, **rest: {**rest, "kind": "calendar", "starts_at": start, "ends_at": start + length},
+        lambda start, length, **rest: {
+            **rest,
+            "kind": "calendar_mode",
+            "start_date": start,
+            "end_date": start + length,
+        },
         days,
         st.integers(-1, 100).map(lambda length: timedelta(days=length)),
         name=st.just("b200"),
@@ -390,14 +395,15 @@ capacities = st.one_of(
         active=st.booleans(),
     ),
     st.fixed_dictionaries({"kind": st.just("spot")}),
-    st.fixed_dictionaries({"kind": st.just("flex_start")}, optional={"max_run_hours": st.integers(1, 200)}),
+    st.fixed_dictionaries({"kind": st.just("flex_start")}, optional={"max_run_duration_hours": st.integers(1, 200)}),
     st.fixed_dictionaries({"kind": st.just("on_demand")}),
 )
 sizes = st.one_of(
     st.none(),
-    st.fixed_dictionaries({"kind": st.just("static"), "count": st.integers(1, 20)}),
+    st.fixed_dictionaries({"kind": st.just("fixed"), "count": st.integers(1, 20)}),
     st.fixed_dictionaries(
-        {"kind": st.just("autoscaling"), "max_nodes": st.integers(1, 20)}, optional={"min_nodes": st.integers(0, 3)}
+        {"kind": st.just("autoscaling"), "total_max_nodes": st.integers(1, 20)},
+        optional={"total_min_nodes": st.integers(0, 3)},
     ),
 )
 one_zone = st.just(["us-central1-b"])
@@ -406,11 +412,11 @@ versions = st.sampled_from([None, "1.28", "1.32", "1.32.2-gke.1652000", "1.34", 
 
 
 @settings(max_examples=500, deadline=None)
-@given(capacities, sizes, st.sampled_from(list(MACHINE_TYPES.values())), zone_lists, st.booleans(), versions)
+@given(capacities, sizes, st.sampled_from(list(GPU_MACHINE_TYPES.values())), zone_lists, st.booleans(), versions)
 def test_every_combination_is_refused_with_a_remedy_or_is_what_google_takes(
     capacity: dict[str, Any],
     nodes: dict[str, Any] | None,
-    machine: MachineType,
+    machine: GpuMachineType,
     zones: list[str],
     compact_placement: bool,
     gke_version: str | None,
@@ -419,7 +425,7 @@ def test_every_combination_is_refused_with_a_remedy_or_is_what_google_takes(
         made = terms(
             capacity, nodes, machine, tuple(zones), compact_placement=compact_placement, gke_version=gke_version
         )
-    except Refused as refused:
+    except ConfigError as refused:
         sentences, rules = refused.sentences, refused.rules
     except ValueError as refused:
         sentences, rules = [str(refused)], [getattr(refused, "type", "")]
@@ -433,11 +439,11 @@ def test_every_combination_is_refused_with_a_remedy_or_is_what_google_takes(
 
 
 def assert_google_takes(
-    made: PoolTerms, capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: MachineType
+    made: NodePoolSpec, capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: GpuMachineType
 ) -> None:
     """cluster-toolkit's preconditions, DESIGN's promise about waiting, and Google's words."""
     kind = capacity["kind"]
-    reserved = kind in ("reservation", "calendar")
+    reserved = kind in ("reservation", "calendar_mode")
     autoscaled = made.total_max_node_count is not None
     # one way of being had at a time
     assert [
@@ -451,7 +457,7 @@ def assert_google_takes(
     ]
     if kind == "on_demand":
         assert machine.name.startswith(("g2-", "g4-", "a3-megagpu-", "a3-highgpu-8g"))
-    if kind == "calendar":
+    if kind == "calendar_mode":
         assert machine.name in ("a3-highgpu-8g", "a3-megagpu-8g", "a3-ultragpu-8g", "a4-highgpu-8g")
     # a number or bounds
     assert autoscaled == (made.node_count is None) == (made.total_min_node_count is not None)
@@ -462,16 +468,16 @@ def assert_google_takes(
     assert (made.node_count or 0) <= promised
     assert (made.total_min_node_count or 0) <= promised
     if reserved:
-        assert made.most_nodes <= capacity["count"]
+        assert made.max_nodes <= capacity["count"]
         assert len(made.node_locations) == 1
-        assert made.fixed
+        assert made.reservation_bound
     if reserved and not promised:
         assert made.node_count == 0
-        assert made.may_wait
+        assert made.waits_for_capacity
     if made.total_min_node_count is not None and made.total_max_node_count is not None:
-        assert made.total_min_node_count <= made.initial_node_count <= made.total_max_node_count == made.most_nodes
+        assert made.total_min_node_count <= made.initial_node_count <= made.total_max_node_count == made.max_nodes
         assert nodes
-        assert made.most_nodes == nodes["max_nodes"]
+        assert made.max_nodes == nodes["total_max_nodes"]
     else:
         assert made.initial_node_count == made.node_count
     # flex-start
@@ -479,17 +485,17 @@ def assert_google_takes(
     assert (made.max_run_duration is not None) == made.flex_start
     if made.max_run_duration:
         assert 3600 <= int(made.max_run_duration.removesuffix("s")) <= 604800
-        assert made.may_wait
+        assert made.waits_for_capacity
         assert autoscaled
     # upgrades: a channel upgrades every pool; without a spare there is none to surge into; flex-start has no setting
     assert made.auto_upgrade
     if made.flex_start:
-        assert made.upgrade is None
+        assert made.upgrade_settings is None
     else:
-        assert made.upgrade is not None
-        assert made.upgrade.max_surge + made.upgrade.max_unavailable > 0
+        assert made.upgrade_settings is not None
+        assert made.upgrade_settings.max_surge + made.upgrade_settings.max_unavailable > 0
         if kind != "on_demand":
-            assert made.upgrade.max_surge == 0
+            assert made.upgrade_settings.max_surge == 0
     # placement
     if made.placement == "COMPACT":
         assert len(made.node_locations) == 1
@@ -500,9 +506,9 @@ def assert_google_takes(
 
 
 @settings(deadline=None)
-@given(capacities, sizes, st.sampled_from(list(MACHINE_TYPES.values())), zone_lists)
+@given(capacities, sizes, st.sampled_from(list(GPU_MACHINE_TYPES.values())), zone_lists)
 def test_every_word_that_a_pool_says_is_one_of_googles(
-    capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: MachineType, zones: list[str]
+    capacity: dict[str, Any], nodes: dict[str, Any] | None, machine: GpuMachineType, zones: list[str]
 ) -> None:
     def words(schema: str, field: str) -> list[str]:
         return schemas()[schema]["properties"][field]["enum"]
@@ -511,11 +517,11 @@ def test_every_word_that_a_pool_says_is_one_of_googles(
         made = terms(capacity, nodes, machine, tuple(zones), compact_placement=machine.compact_placement)
     except ValueError:
         return
-    except Refused:
+    except ConfigError:
         return
     assert made.reservation_affinity.consume_reservation_type in words("ReservationAffinity", "consumeReservationType")
     assert made.location_policy in (None, *words("NodePoolAutoscaling", "locationPolicy"))
     assert made.placement in (None, *words("PlacementPolicy", "type"))
-    if made.upgrade:
-        assert made.upgrade.strategy in words("UpgradeSettings", "strategy")
-        assert made.upgrade.strategy in ("SURGE", "BLUE_GREEN")  # all that the provider's field takes
+    if made.upgrade_settings:
+        assert made.upgrade_settings.strategy in words("UpgradeSettings", "strategy")
+        assert made.upgrade_settings.strategy in ("SURGE", "BLUE_GREEN")  # all that the provider's field takes

@@ -88,7 +88,7 @@ def watch(health: Health, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def looks(health: Health, *said: bytes | None) -> None:
     health.says += said
     with pytest.raises(Over):
-        close_keepalive.watch(health.server_port, DETACH_S)
+        close_keepalive.run(health.server_port, DETACH_S)
 
 
 UNTIL_DETACHED = DETACH_S // close_keepalive.EVERY_S

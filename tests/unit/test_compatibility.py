@@ -8,31 +8,33 @@ import pytest
 
 import versions
 from config import compatibility
-from config.compatibility import NOTES, PARSERS, ROWS, Row
-from config.model_service import Engine, Model, Service
-from config.vllm_arguments import NAMES
+from config.compatibility import INCOMPATIBILITIES, PARSERS, UPSTREAM_LIMITS, Incompatibility
+from config.model_service import Engine, Model, ModelService
+from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
 from paths import CHECKOUT
 from tools.compatibility import compat, lines
 
-(PARSER,) = (row for row in ROWS if row.rule.id == "compatibility.unknown-parser")
+(PARSER,) = (row for row in INCOMPATIBILITIES if row.rule.id == "compatibility.unknown-parser")
 UPSTREAM = re.compile(r"ray-project/(ray|kuberay)#\d+|(ray|vllm|ray-operator)/[\w/.-]+\.(py|go)")
 
 
-def service(**arguments: bool | int | float | str) -> Service:
-    return Service(model=Model(id="m"), engine=Engine(arguments=arguments))
+def service(**arguments: bool | int | float | str) -> ModelService:
+    return ModelService(model=Model(id="m"), engine=Engine(engine_kwargs=arguments))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule.id)
-def test_every_row_names_where_it_is_known_from(row: Row) -> None:
+@pytest.mark.parametrize("row", INCOMPATIBILITIES, ids=lambda row: row.rule.id)
+def test_every_row_names_where_it_is_known_from(row: Incompatibility) -> None:
     assert all(UPSTREAM.fullmatch(each) for each in row.rule.source.split(", "))
 
 
 def test_every_note_names_where_it_is_known_from() -> None:
-    assert [n.what for n in NOTES if not all(UPSTREAM.fullmatch(each) for each in n.source.split(", "))] == []
+    assert [
+        n.behaviour for n in UPSTREAM_LIMITS if not all(UPSTREAM.fullmatch(each) for each in n.source.split(", "))
+    ] == []
 
 
 def test_no_row_is_obsolete_with_the_pinned_ray() -> None:
-    assert [row.rule.id for row in compatibility.obsolete()] == []
+    assert [row.rule.id for row in compatibility.expired()] == []
 
 
 @pytest.mark.parametrize(
@@ -40,18 +42,18 @@ def test_no_row_is_obsolete_with_the_pinned_ray() -> None:
     [("2.59.9", False), ("2.60.0", True), ("2.60.11", True), ("2.61.0", False), ("2.100.0", False)],
 )
 def test_a_row_holds_for_its_versions_only(ray: str, holds: bool) -> None:
-    assert PARSER.holds(ray) is holds
-    found = list(compatibility.refusals(service(reasoning_parser="nope"), ray))
+    assert PARSER.applies_to(ray) is holds
+    found = list(compatibility.find_issues(service(reasoning_parser="nope"), ray))
     assert [rule for rule, _ in found] == ([PARSER.rule.id] if holds else [])
 
 
 def test_a_parser_of_ones_own_is_allowed() -> None:
     own = service(reasoning_parser="ours", reasoning_parser_plugin="/opt/ours.py")
-    assert list(compatibility.refusals(own)) == []
+    assert list(compatibility.find_issues(own)) == []
 
 
 def test_one_rank_is_no_data_parallelism() -> None:
-    assert list(compatibility.refusals(service(data_parallel_size=1, pipeline_parallel_size=1))) == []
+    assert list(compatibility.find_issues(service(data_parallel_size=1, pipeline_parallel_size=1))) == []
 
 
 def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,9 +63,9 @@ def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.Ca
 
 
 def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
-    rows = [replace(row, until=versions.RAY) for row in ROWS]
+    rows = [replace(row, until=versions.RAY) for row in INCOMPATIBILITIES]
     printed = "\n".join(lines(rows))
-    assert printed.count("obsolete: ") == len(ROWS)
+    assert printed.count("obsolete: ") == len(INCOMPATIBILITIES)
     assert "\n  direct-lora " not in printed
     assert "\n  direct-lora " in "\n".join(lines())
 
@@ -101,4 +103,4 @@ def test_the_argument_names_are_vllms_own() -> None:
         for field in each.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     }
-    assert {name for name in fields if not name.startswith("_")} == NAMES
+    assert {name for name in fields if not name.startswith("_")} == ENGINE_ARGUMENT_NAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.issues import Refused, Rule
+from config.issues import ConfigError, Rule
 from config.stack import check
 from tests.unit.case import Case
 
@@ -23,7 +23,7 @@ CASES: list[Case] = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_settings_that_cannot_work_are_refused_with_a_remedy(case: Case) -> None:
     check(case.stack, case.base())
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         check(case.called or case.stack, case.broken())
     assert refused.value.rules == (case.rule,)
     (sentence,) = refused.value.sentences

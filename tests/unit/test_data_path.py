@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from config.data_path import TERMS, DataPath
-from config.local.infra import MachineSettings
+from config.data_path import DATA_PATHS, DataPath
+from config.local.infra import LocalInfra
 from infra.local import provision
 from workloads.local import ray_head
 
-SITE = provision.site(MachineSettings(kind="machine"), "local", Path("/checkout"))
+SITE = provision.local_host(LocalInfra(kind="local"), "local", Path("/checkout"))
 
 
 def test_direct_streaming_turns_on_all_three_pillars() -> None:
-    assert dict(TERMS[DataPath.DIRECT_STREAMING].environment) == {
+    assert dict(DATA_PATHS[DataPath.DIRECT_STREAMING].env_vars) == {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -22,30 +22,30 @@ def test_direct_streaming_turns_on_all_three_pillars() -> None:
 
 
 def test_the_baseline_turns_haproxy_and_direct_streaming_off_by_name() -> None:
-    environment = TERMS[DataPath.PYTHON_PROXY].environment
+    environment = DATA_PATHS[DataPath.PYTHON_PROXY].env_vars
     assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
     assert environment["RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING"] == "0"
 
 
 def test_every_path_has_terms_and_decides_the_same_variables() -> None:
-    assert set(TERMS) == set(DataPath)
-    assert len({frozenset(terms.environment) for terms in TERMS.values()}) == 1
+    assert set(DATA_PATHS) == set(DataPath)
+    assert len({frozenset(terms.env_vars) for terms in DATA_PATHS.values()}) == 1
 
 
 @pytest.mark.parametrize("path", DataPath)
 def test_the_head_passes_on_exactly_what_its_data_path_says(path: DataPath) -> None:
-    environment = ray_head.environment(SITE, path)
-    assert {name: environment[name] for name in TERMS[path].environment} == dict(TERMS[path].environment)
+    environment = ray_head.ray_env_vars(SITE, path)
+    assert {name: environment[name] for name in DATA_PATHS[path].env_vars} == dict(DATA_PATHS[path].env_vars)
 
 
 def test_nothing_is_inherited_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = ray_head.environment(SITE, DataPath.DIRECT_STREAMING)
+    before = ray_head.ray_env_vars(SITE, DataPath.DIRECT_STREAMING)
     monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert ray_head.environment(SITE, DataPath.DIRECT_STREAMING) == before
+    assert ray_head.ray_env_vars(SITE, DataPath.DIRECT_STREAMING) == before
 
 
 def test_two_paths_differ_only_in_what_the_path_decides() -> None:
-    first, second = (ray_head.environment(SITE, path) for path in DataPath)
+    first, second = (ray_head.ray_env_vars(SITE, path) for path in DataPath)
     differing = {name for name in first | second if first.get(name) != second.get(name)}
-    assert differing <= set(TERMS[DataPath.DIRECT_STREAMING].environment)
+    assert differing <= set(DATA_PATHS[DataPath.DIRECT_STREAMING].env_vars)

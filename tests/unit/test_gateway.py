@@ -9,16 +9,16 @@ import pulumi
 import pytest
 from pulumi.runtime.mocks import MockMonitor
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 from config.routes import HeaderRoute, HostRoute, PathRoute
 from config.timeouts import Timeouts
-from infra.contract import Address, Entrance
+from infra.contract import GatewayFrontend, RegionalAddress
 from infra.google import network
 from tests.unit.ray_services import container, manifest, pods
 from tests.unit.test_google_settings import PUBLIC, settings
 from workloads import serve_config
 from workloads.kubernetes import gateway
-from workloads.kubernetes.gateway import Backend, EntranceArgs
+from workloads.kubernetes.gateway import Backend, InferenceGatewayArgs
 
 NOTHING: Any = None
 TIMEOUTS = Timeouts(600)
@@ -41,36 +41,36 @@ CLASSES = {
 
 def ask(
     stack: str, edit: dict[str, Any] | None = None, backends: Sequence[Backend] = (SOLE,), **given: Any
-) -> EntranceArgs:
+) -> InferenceGatewayArgs:
     """The entrance of an environment, with what a cloud assigns left out or `given`."""
-    found: GoogleSettings = settings(stack, edit)
+    found: GoogleInfra = settings(stack, edit)
     public = found.proxy_purpose is None
     regions = ["global"] if public else [region.name for region in found.regions]
-    entrance = Entrance(
-        config_site=found.config_region,
+    entrance = GatewayFrontend(
+        config_cluster=found.config_cluster_region,
         gateway_class=found.gateway_class,
         proxy_ranges=(),
-        addresses=tuple(Address(region, f"{stack}-{region}-entrance", NOTHING) for region in regions),
+        addresses=tuple(RegionalAddress(region, f"{stack}-{region}-gateway", NOTHING) for region in regions),
         hostname=found.gateway.hostname,
         certificate=given.get("certificate"),
         security_policy=given.get("security_policy"),
         dns_zone=None,
     )
-    return EntranceArgs(entrance, backends, "ray", TIMEOUTS)
+    return InferenceGatewayArgs(entrance, backends, "ray", TIMEOUTS)
 
 
-def of_class(name: str, backends: Sequence[Backend] = (SOLE,), **given: Any) -> EntranceArgs:
+def of_class(name: str, backends: Sequence[Backend] = (SOLE,), **given: Any) -> InferenceGatewayArgs:
     stack, edit = CLASSES[name]
     found = ask(stack, edit, backends, **given)
-    assert found.entrance.gateway_class == name
+    assert found.frontend.gateway_class == name
     return found
 
 
-def rules(args: EntranceArgs) -> list[dict[str, Any]]:
+def rules(args: InferenceGatewayArgs) -> list[dict[str, Any]]:
     return [rule for route in gateway.routes(args) for rule in route["spec"]["rules"]]
 
 
-def targets(args: EntranceArgs) -> list[dict[str, Any]]:
+def targets(args: InferenceGatewayArgs) -> list[dict[str, Any]]:
     """What requests go to."""
     return [ref for rule in rules(args) for ref in rule["backendRefs"]]
 
@@ -109,9 +109,9 @@ def test_requests_and_health_checks_go_to_the_port_that_workers_serve_on_and_no_
 def test_a_backend_policy_always_says_time_out_draining_and_rate() -> None:
     for backend, policy in zip(FURTHER, gateway.backend_policies(ask("prod", {}, FURTHER)), strict=True):
         default = policy["spec"]["default"]
-        assert default["timeoutSec"] == TIMEOUTS.gateway_s > TIMEOUTS.longest_answer_s
-        assert TIMEOUTS.longest_answer_s < default["connectionDraining"]["drainingTimeoutSec"] <= 3600
-        assert default["maxRatePerEndpoint"] == backend.rate_per_endpoint
+        assert default["timeoutSec"] == TIMEOUTS.backend_timeout_s > TIMEOUTS.request_timeout_s
+        assert TIMEOUTS.request_timeout_s < default["connectionDraining"]["drainingTimeoutSec"] <= 3600
+        assert default["maxRatePerEndpoint"] == backend.max_rate_per_endpoint
         assert default["logging"]["enabled"]
         assert "securityPolicy" not in default
 
@@ -161,7 +161,7 @@ def test_a_further_name_has_a_route_of_its_own_and_the_listener_lets_it_in() -> 
     assert "hostnames" not in gateway.routes(ask("dev"))[0]["spec"]
 
 
-def listener(args: EntranceArgs) -> dict[str, Any]:
+def listener(args: InferenceGatewayArgs) -> dict[str, Any]:
     """The only one."""
     (one,) = gateway.gateway(args)["spec"]["listeners"]
     return one
@@ -195,15 +195,15 @@ def test_without_a_certificate_it_is_plain_http() -> None:
 @pytest.mark.parametrize(
     ("name", "addresses"),
     [
-        ("gke-l7-rilb", [("NamedAddress", "dev-us-central1-entrance")]),
+        ("gke-l7-rilb", [("NamedAddress", "dev-us-central1-gateway")]),
         (
             "gke-l7-cross-regional-internal-managed-mc",
             [
-                ("networking.gke.io/named-address-with-region", f"regions/{region}/addresses/prod-{region}-entrance")
+                ("networking.gke.io/named-address-with-region", f"regions/{region}/addresses/prod-{region}-gateway")
                 for region in ("us-central1", "us-east4")
             ],
         ),
-        ("gke-l7-global-external-managed-mc", [("NamedAddress", "prod-global-entrance")]),
+        ("gke-l7-global-external-managed-mc", [("NamedAddress", "prod-global-gateway")]),
     ],
 )
 def test_the_gateway_takes_the_addresses_that_are_reserved(name: str, addresses: list[tuple[str, str]]) -> None:
@@ -217,8 +217,8 @@ def test_cloud_armor_stands_before_every_model() -> None:
 
 
 def test_clients_call_the_name_where_there_is_one() -> None:
-    assert gateway.endpoint(ask("prod").entrance) == "http://llm.rayllm.internal"
-    assert gateway.endpoint(ask("prod", certificate="certificate").entrance) == "https://llm.rayllm.internal"
+    assert gateway.endpoint(ask("prod").frontend) == "http://llm.rayllm.internal"
+    assert gateway.endpoint(ask("prod", certificate="certificate").frontend) == "https://llm.rayllm.internal"
 
 
 class Recorder(MockMonitor):
@@ -253,8 +253,8 @@ def declared(program: Any) -> dict[str, Any]:
 
 
 def test_routes_come_after_policies_and_gateway_and_let_go_before_them() -> None:
-    asked = declared(lambda: gateway.GatewayEntrance("prod", ask("prod", {}, FURTHER)) and None)
-    assert asked["prod"].type == "rayllm:workloads:Entrance"
+    asked = declared(lambda: gateway.InferenceGateway("prod", ask("prod", {}, FURTHER)) and None)
+    assert asked["prod"].type == "rayllm:workloads:InferenceGateway"
     kinds = {name: request.type.split(":")[-1] for name, request in asked.items()}
     found = {name for name, kind in kinds.items() if kind == "HTTPRoute"}
     first = {name for name, kind in kinds.items() if kind in ("Gateway", "HealthCheckPolicy", "GCPBackendPolicy")}
@@ -262,13 +262,13 @@ def test_routes_come_after_policies_and_gateway_and_let_go_before_them() -> None
     for name in found:
         assert {urn.split("::")[-1] for urn in asked[name].dependencies} >= first
         assert asked[name].customTimeouts.delete == "20m"
-    assert asked["prod-gateway-entrance"].customTimeouts.delete == "20m"
-    assert list(asked["prod-gateway-entrance"].replaceOnChanges) == ["spec.gatewayClassName"]
+    assert asked["prod-gateway-inference-gateway"].customTimeouts.delete == "20m"
+    assert list(asked["prod-gateway-inference-gateway"].replaceOnChanges) == ["spec.gatewayClassName"]
 
 
 def test_everything_is_declared_without_waiting_for_it() -> None:
     def program() -> None:
-        gateway.GatewayEntrance("prod", ask("prod"))
+        gateway.InferenceGateway("prod", ask("prod"))
         gateway.ServiceExports("us-east4-exports", gateway.ServiceExportsArgs("ray", ["llm"]))
 
     asked = declared(program)
@@ -287,10 +287,10 @@ def test_an_entrance_says_what_to_wait_for() -> None:
     seen: list[Any] = []
 
     def program() -> pulumi.Output[Any]:
-        one = gateway.GatewayEntrance("prod", ask("prod", {}, FURTHER))
-        other = gateway.GatewayEntrance("other", ask("prod", {}, FURTHER[:3]))
-        assert (one.gateway, one.routes) == ("entrance", ["entrance", "entrance-by-host"])
-        return pulumi.Output.all(one.digest, other.digest).apply(seen.append)
+        one = gateway.InferenceGateway("prod", ask("prod", {}, FURTHER))
+        other = gateway.InferenceGateway("other", ask("prod", {}, FURTHER[:3]))
+        assert (one.gateway, one.routes) == ("inference-gateway", ["inference-gateway", "inference-gateway-by-host"])
+        return pulumi.Output.all(one.spec_digest, other.spec_digest).apply(seen.append)
 
     declared(program)
     (digests,) = seen
@@ -302,9 +302,9 @@ def test_an_entrance_without_a_name_is_called_by_its_address() -> None:
 
     def program() -> pulumi.Output[Any]:
         args = ask("dev")
-        (address,) = args.entrance.addresses
-        reached = Address(address.region, address.name, pulumi.Output.from_input("10.0.0.7"))
-        entrance = Entrance(**{**vars(args.entrance), "addresses": (reached,)})
+        (address,) = args.frontend.addresses
+        reached = RegionalAddress(address.region, address.name, pulumi.Output.from_input("10.0.0.7"))
+        entrance = GatewayFrontend(**{**vars(args.frontend), "addresses": (reached,)})
         return pulumi.Output.from_input(gateway.endpoint(entrance)).apply(seen.append)
 
     declared(program)

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import pulumi
 import yaml
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 from config.node_pool_info import Toleration
 from config.stack import check
-from infra.contract import ClusterSite, Platform
+from infra.contract import Platform, ServingCluster
 from infra.google.provision import provision
 from tests.unit.case import blocks, edited
 
@@ -42,7 +42,7 @@ def on(stack: str, look: Callable[[Platform], pulumi.Output[Any] | None], **edit
     """What `look` sees of the platform of `stack`, its output resolved."""
     raw = edited(blocks(stack), {path.replace("__", "."): value for path, value in edit.items()})
     settings = check(stack, raw).infra
-    assert isinstance(settings, GoogleSettings)
+    assert isinstance(settings, GoogleInfra)
     seen: list[Any] = []
     pulumi.runtime.set_mocks(Cloud(), project="rayllm", stack=stack, preview=False)
 
@@ -55,9 +55,9 @@ def on(stack: str, look: Callable[[Platform], pulumi.Output[Any] | None], **edit
     return seen[0]
 
 
-def site(platform: Platform, index: int = 0) -> ClusterSite:
+def site(platform: Platform, index: int = 0) -> ServingCluster:
     found = platform.sites[index]
-    assert isinstance(found, ClusterSite)
+    assert isinstance(found, ServingCluster)
     return found
 
 
@@ -77,21 +77,26 @@ def test_a_site_is_a_region_with_its_traffic_and_release() -> None:
 
 def test_gpu_nodes_of_a_reservation_are_fixed_and_say_what_a_pod_needs() -> None:
     def look(platform: Platform) -> None:
-        (group,) = site(platform).gpu_nodes
-        assert (group.accelerator, group.gpus_per_node, group.min_nodes, group.max_nodes) == ("B200", 8, 2, 2)
+        (group,) = site(platform).gpu_pools
+        assert (group.ray_accelerator_type, group.gpus_per_node, group.min_nodes, group.max_nodes) == ("B200", 8, 2, 2)
         assert group.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-b200", "rayllm/pool": "a4"}
         assert group.tolerations == (Toleration("nvidia.com/gpu", "present"),)
-        assert (group.fixed, group.may_wait, group.local_ssd_gib) == (True, False, 12000)
-        assert site(platform).head_nodes.node_selector == {"rayllm/pool": "system"}
-        assert site(platform).head_nodes.tolerations == ()
+        assert (group.reservation_bound, group.waits_for_capacity, group.local_ssd_gib) == (True, False, 12000)
+        assert site(platform).system_pool.node_selector == {"rayllm/pool": "system"}
+        assert site(platform).system_pool.tolerations == ()
 
     on("prod", look)
 
 
 def test_flex_start_nodes_may_wait_and_begin_at_none() -> None:
     def look(platform: Platform) -> None:
-        (group,) = site(platform).gpu_nodes
-        assert (group.fixed, group.may_wait, group.min_nodes, group.max_nodes) == (False, True, 0, 2)
+        (group,) = site(platform).gpu_pools
+        assert (group.reservation_bound, group.waits_for_capacity, group.min_nodes, group.max_nodes) == (
+            False,
+            True,
+            0,
+            2,
+        )
 
     on("staging", look)
 
@@ -103,19 +108,19 @@ def test_head_and_workers_have_accounts_of_their_own() -> None:
 
 def test_the_state_of_heads_has_an_address_and_a_secret_password() -> None:
     def look(platform: Platform) -> pulumi.Output[Any]:
-        state = site(platform).head_state
+        state = site(platform).redis
         assert state is not None
         assert state.password is not None
         password = state.password
         return pulumi.Output.all(state.address, pulumi.Output.from_input(password.is_secret()), password)
 
     assert on("prod", look) == ["10.0.36.4:6379", True, "hush"]
-    assert on("dev", lambda p: pulumi.Output.from_input(site(p).head_state)) is None
+    assert on("dev", lambda p: pulumi.Output.from_input(site(p).redis)) is None
 
 
 def test_weights_and_images_come_from_where_the_settings_say() -> None:
     def look(platform: Platform) -> pulumi.Output[Any]:
-        return pulumi.Output.all(site(platform).weights_bucket, site(platform, 1).image_repository)
+        return pulumi.Output.all(site(platform).model_bucket_url, site(platform, 1).image_repository)
 
     assert on("prod", look) == [
         "gs://example-rayllm-prod--prod-models",
@@ -125,13 +130,13 @@ def test_weights_and_images_come_from_where_the_settings_say() -> None:
 
 def test_a_private_entrance_of_two_regions_crosses_regions() -> None:
     def look(platform: Platform) -> pulumi.Output[Any]:
-        entrance = platform.entrance
+        entrance = platform.gateway_frontend
         assert entrance is not None
         assert entrance.gateway_class == "gke-l7-cross-regional-internal-managed-mc"
-        assert entrance.config_site == "us-central1"
+        assert entrance.config_cluster == "us-central1"
         assert entrance.proxy_ranges == ("35.191.0.0/16", "130.211.0.0/22", "10.0.32.0/23", "10.4.32.0/23")
         assert (entrance.certificate, entrance.security_policy) == (None, None)
-        assert [a.name for a in entrance.addresses] == ["prod-us-central1-entrance", "prod-us-east4-entrance"]
+        assert [a.name for a in entrance.addresses] == ["prod-us-central1-gateway", "prod-us-east4-gateway"]
         return pulumi.Output.all(entrance.dns_zone, *(address.value for address in entrance.addresses))
 
     assert on("prod", look) == ["prod-zone", "10.0.0.7", "10.0.0.7"]
@@ -139,8 +144,8 @@ def test_a_private_entrance_of_two_regions_crosses_regions() -> None:
 
 def test_workloads_wait_for_pools_fleet_and_the_right_to_read_weights() -> None:
     def look(platform: Platform) -> None:
-        assert platform.entrance is not None
-        waits = {type(r).__name__ for r in (*site(platform).ready, *platform.entrance.ready)}
+        assert platform.gateway_frontend is not None
+        waits = {type(r).__name__ for r in (*site(platform).depends_on, *platform.gateway_frontend.depends_on)}
         assert waits == {
             "Address",
             "BucketIAMMember",

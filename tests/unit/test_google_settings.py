@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from config.google.infra import GoogleSettings
+from config.google.infra import GoogleInfra
 from config.stack import check
 from paths import CHECKOUT
 from tests.unit.case import blocks, edited
 
 PUBLIC = {
-    "exposure": "public",
+    "exposure": "external",
     "certificate": {"kind": "existing", "name": "map"},
-    "cloud_armor": {"allowed_sources": ["203.0.113.0/24"]},
+    "cloud_armor": {"allowed_ip_ranges": ["203.0.113.0/24"]},
 }
 
 
-def settings(stack: str, edit: dict[str, Any] | None = None) -> GoogleSettings:
+def settings(stack: str, edit: dict[str, Any] | None = None) -> GoogleInfra:
     found = check(stack, edited(blocks(stack), edit or {})).infra
-    assert isinstance(found, GoogleSettings)
+    assert isinstance(found, GoogleInfra)
     return found
 
 
@@ -47,7 +47,7 @@ def test_production_in_two_regions_takes_fewer_than_45_lines() -> None:
 
 
 def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
-    (warning,) = settings("staging", {"infra.regions.0.pools.0.zones": ["us-central1-f"]}).warnings()
+    (warning,) = settings("staging", {"infra.regions.0.node_pools.0.zones": ["us-central1-f"]}).warnings()
     assert "a4-highgpu-8g was not seen in us-central1-f" in warning
     assert list(settings("staging").warnings()) == []
 
@@ -68,16 +68,16 @@ def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
     ids=str,
 )
 def test_a_reservation_that_is_not_there_today_is_a_warning(capacity: dict[str, Any], today: date, said: str) -> None:
-    path = "infra.regions.0.pools.0.capacity"
-    calendar = {"kind": "calendar", "starts_at": "2027-05-01", **capacity} if capacity else {}
+    path = "infra.regions.0.node_pools.0.capacity"
+    calendar = {"kind": "calendar_mode", "start_date": "2027-05-01", **capacity} if capacity else {}
     found = settings("prod", {f"{path}.{key}": value for key, value in calendar.items()}).warnings(today)
     warnings = list(found)
     assert len(warnings) == bool(said)
-    assert all(each.startswith("infra.regions[0].pools[0]: ") and said in each for each in warnings)
+    assert all(each.startswith("infra.regions[0].node_pools[0]: ") and said in each for each in warnings)
 
 
 def test_reservations_that_end_together_everywhere_are_a_warning() -> None:
-    ends = "infra.regions.0.pools.0.capacity.ends_at"
+    ends = "infra.regions.0.node_pools.0.capacity.end_date"
     today = date(2026, 12, 1)
     (warning,) = settings("prod", {ends: "2027-09-27"}).warnings(today)
     assert "every region end in week 39 of 2027" in warning
@@ -86,17 +86,17 @@ def test_reservations_that_end_together_everywhere_are_a_warning() -> None:
 
 def test_an_entrance_for_everybody_is_a_warning() -> None:
     gateway = {
-        "exposure": "public",
+        "exposure": "external",
         "hostname": "llm.example.com",
-        "certificate": {"kind": "managed", "authorization_zone": "example-com"},
-        "cloud_armor": {"allowed_sources": ["0.0.0.0/0"]},
+        "certificate": {"kind": "managed", "dns_authorization_zone": "example-com"},
+        "cloud_armor": {"allowed_ip_ranges": ["0.0.0.0/0"]},
     }
     (warning,) = settings("dev", {"infra.gateway": gateway}).warnings()
     assert "600 requests a minute" in warning
 
 
 def test_a_region_that_is_not_known_is_a_warning() -> None:
-    edit = {"infra.regions.0.name": "us-central9", "infra.regions.0.pools.0.zones": ["us-central9-a"]}
+    edit = {"infra.regions.0.name": "us-central9", "infra.regions.0.node_pools.0.zones": ["us-central9-a"]}
     (warning,) = settings("dev", edit).warnings()
     assert warning.endswith("did you mean us-central1?")
 
@@ -107,17 +107,13 @@ def test_a_region_may_be_drained_while_another_takes_its_requests() -> None:
     assert list(found.warnings()) == []
 
 
-def test_whoever_reaches_a_private_entrance_may_call_by_default() -> None:
-    assert settings("prod").gateway.callers.kind == "network"
-
-
 def test_keys_of_ones_own_are_used_for_all_that_holds_data() -> None:
-    assert settings("prod").key_uses == [
+    assert settings("prod").kms_key_uses == [
         *(("us-central1", service) for service in ("compute", "container", "redis", "artifactregistry")),
         *(("us-east4", service) for service in ("compute", "container", "redis", "artifactregistry")),
         ("us", "storage"),
     ]
-    assert settings("dev", {"infra.model_store": None, "infra.images": {"kind": "direct"}}).key_uses == [
+    assert settings("dev", {"infra.model_bucket": None, "infra.image_registry": {"kind": "direct"}}).kms_key_uses == [
         ("us-central1", "compute"),
         ("us-central1", "container"),
     ]

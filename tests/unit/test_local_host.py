@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from config.local import ports
-from config.local.infra import MachineSettings
-from infra.contract import MachineSite
+from config.local.infra import LocalInfra
+from infra.contract import LocalHost
 from infra.local import provision
 from workloads.local import host_checks, processes
 
@@ -33,14 +33,14 @@ ORPHAN = (
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
     yield
-    processes.end(MARK, lambda _: None, patience_s=0.2)
+    processes.terminate_stack(MARK, lambda _: None, patience_s=0.2)
 
 
 def started(code: str, *arguments: str, mark: str = MARK) -> tuple[subprocess.Popen[str], str]:
     """A Python process with `mark` in its environment, and the first line it prints."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, processes.MARKER: mark},
+        env={**os.environ, processes.PROCESS_TAG_ENV_VAR: mark},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -54,26 +54,26 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineSite:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     """A site on which nothing is in the way."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(host_checks.platform, "machine", lambda: "x86_64")
     ray = tmp_path / ".venv-ray" / "bin" / "ray"
     ray.parent.mkdir(parents=True)
     ray.touch()
-    made = provision.site(MachineSettings(kind="machine", port_offset=2000), "test", tmp_path)
-    return replace(made, mark=MARK, folder=tmp_path / "run", ports=replace(made.ports, serve=free_port()))
+    made = provision.local_host(LocalInfra(kind="local", port_offset=2000), "test", tmp_path)
+    return replace(made, process_tag=MARK, data_dir=tmp_path / "run", ports=replace(made.ports, serve=free_port()))
 
 
-def obstacles(site: MachineSite, replicas: int = 0) -> list[str]:
-    return list(host_checks.obstacles(site, host_checks.Demand(replicas)))
+def obstacles(site: LocalHost, replicas: int = 0) -> list[str]:
+    return list(host_checks.check_host(site, host_checks.Demand(replicas)))
 
 
-def test_nothing_is_in_the_way_of_an_able_computer(site: MachineSite) -> None:
+def test_nothing_is_in_the_way_of_an_able_computer(site: LocalHost) -> None:
     assert obstacles(site) == []
 
 
-def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: MachineSite) -> None:
+def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: LocalHost) -> None:
     other, _ = started(LISTEN, str(site.ports.serve), mark="somebody else")
     (sentence,) = obstacles(site)
     other.kill()
@@ -81,7 +81,7 @@ def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: MachineSite) -
     assert "infra.port_offset" in sentence
 
 
-def test_a_second_stack_at_the_same_ports_is_told_in_one_sentence(site: MachineSite) -> None:
+def test_a_second_stack_at_the_same_ports_is_told_in_one_sentence(site: LocalHost) -> None:
     site = replace(site, ports=replace(site.ports, dashboard=free_port()))
     first, _ = started(LISTEN, str(site.ports.serve), mark="somebody else")
     second, _ = started(LISTEN, str(site.ports.dashboard), mark="somebody else")
@@ -93,73 +93,73 @@ def test_a_second_stack_at_the_same_ports_is_told_in_one_sentence(site: MachineS
 
 
 def test_stacks_at_different_offsets_share_no_port() -> None:
-    offsets = range(0, 2001, ports.STEP)
-    each = [vars(ports.plan(MachineSettings(kind="machine", port_offset=offset).port_offset)) for offset in offsets]
+    offsets = range(0, 2001, ports.PORT_BLOCK_SIZE)
+    each = [vars(ports.plan_ports(LocalInfra(kind="local", port_offset=offset).port_offset)) for offset in offsets]
     used = [port for plan in each for value in plan.values() for port in ([value] if isinstance(value, int) else value)]
     assert len(used) == len(set(used))
 
 
-def test_a_port_that_the_stack_itself_holds_is_no_obstacle(site: MachineSite) -> None:
+def test_a_port_that_the_stack_itself_holds_is_no_obstacle(site: LocalHost) -> None:
     started(LISTEN, str(site.ports.serve))
     assert obstacles(site) == []
 
 
-def test_too_little_memory_says_how_much_is_needed(site: MachineSite) -> None:
+def test_too_little_memory_says_how_much_is_needed(site: LocalHost) -> None:
     (sentence,) = obstacles(site, replicas=10_000)
     assert "42000 GiB" in sentence
     assert "fewer replicas" in sentence
 
 
-def test_another_kind_of_computer_gets_one_sentence(site: MachineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_kind_of_computer_gets_one_sentence(site: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_checks.platform, "machine", lambda: "arm64")
     (sentence,) = obstacles(site, replicas=10_000)
     assert "Linux on x86-64" in sentence
     assert "make preview STACK=dev" in sentence
 
 
-def test_missing_packages_name_the_command_that_installs_them(site: MachineSite) -> None:
-    (site.environment / "bin" / "ray").unlink()
+def test_missing_packages_name_the_command_that_installs_them(site: LocalHost) -> None:
+    (site.venv / "bin" / "ray").unlink()
     (sentence,) = obstacles(site)
     assert "make up" in sentence
 
 
-def test_a_folder_of_somebody_else_is_not_emptied(site: MachineSite, tmp_path: Path) -> None:
-    own = replace(site, folder=tmp_path / "own")
-    (own.folder / own.mark).mkdir(parents=True)
+def test_a_folder_of_somebody_else_is_not_emptied(site: LocalHost, tmp_path: Path) -> None:
+    own = replace(site, data_dir=tmp_path / "own")
+    (own.data_dir / own.process_tag).mkdir(parents=True)
     assert obstacles(own) == []
     file = tmp_path / "file"
     file.touch()
     for foreign in (tmp_path, file):
-        (sentence,) = obstacles(replace(site, folder=foreign))
+        (sentence,) = obstacles(replace(site, data_dir=foreign))
         assert f"{foreign} is there" in sentence
-        assert "set infra.folder" in sentence
+        assert "set infra.data_dir" in sentence
 
 
 def test_the_mark_tells_checkouts_and_stacks_apart() -> None:
-    marks = {host_checks.mark_of(stack, Path(folder)) for stack in ("local", "second") for folder in ("/a", "/b")}
+    marks = {host_checks.process_tag(stack, Path(folder)) for stack in ("local", "second") for folder in ("/a", "/b")}
     assert len(marks) == 4
-    assert host_checks.mark_of("local", Path("/a")) in marks
+    assert host_checks.process_tag("local", Path("/a")) in marks
 
 
 def test_a_child_that_outlived_its_parent_is_still_known() -> None:
     parent, orphan = started(ORPHAN)
     parent.wait()
-    assert [process.pid for process in processes.of_stack(MARK)] == [int(orphan)]
+    assert [process.pid for process in processes.stack_processes(MARK)] == [int(orphan)]
 
 
 def test_ending_a_stack_ends_its_processes_and_no_others() -> None:
     ours, _ = started(ORPHAN)
     theirs, _ = started("import time; print('on', flush=True); time.sleep(60)", mark="somebody else")
     ours.wait()
-    processes.end(MARK, lambda _: None)
-    assert processes.of_stack(MARK) == []
+    processes.terminate_stack(MARK, lambda _: None)
+    assert processes.stack_processes(MARK) == []
     assert theirs.poll() is None
     theirs.kill()
 
 
 def test_a_process_that_does_not_listen_is_killed() -> None:
     deaf, _ = started(DEAF)
-    processes.end(MARK, lambda _: None, patience_s=0.5)
+    processes.terminate_stack(MARK, lambda _: None, patience_s=0.5)
     assert deaf.wait(5) == -9
 
 
@@ -171,4 +171,4 @@ def test_a_title_written_over_the_environment_hides_nothing(tmp_path: Path) -> N
         if psutil.Process(agent.pid).cmdline()[:1] == ["ray::Agent"]:
             break
         time.sleep(0.02)
-    assert [process.pid for process in processes.of_stack(MARK)] == [agent.pid]
+    assert [process.pid for process in processes.stack_processes(MARK)] == [agent.pid]

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.google.machine_types import (
-    MACHINE_TYPES,
-    SYSTEM_MACHINE_TYPES,
+    CPU_MACHINE_TYPES,
+    GPU_MACHINE_TYPES,
     CapacityKind,
-    MachineShape,
+    GpuMachineType,
     MachineType,
-    machine_type,
-    system_machine_type,
+    cpu_machine_type,
+    gpu_machine_type,
 )
 from paths import CHECKOUT
 
@@ -36,19 +36,19 @@ GPUS = {
     **{f"a3-highgpu-{gpus}g": gpus for gpus in (1, 2, 4, 8)},
     **{"a3-megagpu-8g": 8, "a3-ultragpu-8g": 8, "a4-highgpu-8g": 8},
 }
-every_machine = pytest.mark.parametrize("machine", MACHINE_TYPES.values(), ids=MACHINE_TYPES)
+every_machine = pytest.mark.parametrize("machine", GPU_MACHINE_TYPES.values(), ids=GPU_MACHINE_TYPES)
 
 
 def test_the_seeds_machine_is_eight_b200() -> None:
-    a4 = machine_type("a4-highgpu-8g")
-    assert (a4.gpus, a4.accelerator.name, a4.accelerator.ray, a4.accelerator.memory_gib) == (
+    a4 = gpu_machine_type("a4-highgpu-8g")
+    assert (a4.gpus, a4.accelerator.name, a4.accelerator.ray_accelerator_type, a4.accelerator.memory_gib) == (
         8,
         "nvidia-b200",
         "B200",
         180,
     )
     assert (a4.vcpus, a4.memory_gib, a4.gpu_memory_gib, a4.local_ssds, a4.local_ssd_gib) == (224, 3968, 1440, 32, 12000)
-    assert (a4.boot_disk_type, a4.gke_floor, a4.accelerator.driver_floor) == (
+    assert (a4.boot_disk_type, a4.min_gke_version, a4.accelerator.min_driver_branch) == (
         "hyperdisk-balanced",
         "1.32.1-gke.1729000",
         570,
@@ -57,11 +57,11 @@ def test_the_seeds_machine_is_eight_b200() -> None:
 
 
 def test_the_table_has_the_machine_types_that_google_has() -> None:
-    assert {name: machine.gpus for name, machine in MACHINE_TYPES.items()} == GPUS
+    assert {name: machine.gpus for name, machine in GPU_MACHINE_TYPES.items()} == GPUS
 
 
 @every_machine
-def test_a_machine_has_the_accelerator_and_disks_of_its_series(machine: MachineType) -> None:
+def test_a_machine_has_the_accelerator_and_disks_of_its_series(machine: GpuMachineType) -> None:
     accelerator, boot_disk, local_ssd_gib = GOOGLES[machine.name.rpartition("-")[0]]
     assert machine.accelerator.name == accelerator
     assert machine.boot_disk_type == boot_disk
@@ -70,12 +70,12 @@ def test_a_machine_has_the_accelerator_and_disks_of_its_series(machine: MachineT
 
 @pytest.mark.skipif(not RAY, reason="not run: .venv-ray does not hold Ray")
 @every_machine
-def test_ray_knows_the_accelerator_by_that_name(machine: MachineType) -> None:
+def test_ray_knows_the_accelerator_by_that_name(machine: GpuMachineType) -> None:
     tree = ast.parse(RAY[0].read_text())
     known = {
         node.value.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
     }
-    assert machine.accelerator.ray in known
+    assert machine.accelerator.ray_accelerator_type in known
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_ray_knows_the_accelerator_by_that_name(machine: MachineType) -> None:
         ("g2-standard-8", {"reservation", "spot", "flex_start", "on_demand"}),
         ("g4-standard-384", {"reservation", "spot", "flex_start", "on_demand"}),
         ("a3-highgpu-4g", {"spot", "flex_start"}),
-        ("a3-highgpu-8g", {"reservation", "calendar", "spot", "flex_start", "on_demand"}),
-        ("a3-ultragpu-8g", {"reservation", "calendar", "spot", "flex_start"}),
-        ("a4-highgpu-8g", {"reservation", "calendar", "spot", "flex_start"}),
+        ("a3-highgpu-8g", {"reservation", "calendar_mode", "spot", "flex_start", "on_demand"}),
+        ("a3-ultragpu-8g", {"reservation", "calendar_mode", "spot", "flex_start"}),
+        ("a4-highgpu-8g", {"reservation", "calendar_mode", "spot", "flex_start"}),
     ],
 )
 def test_a_machine_is_had_only_in_the_ways_that_google_offers(name: str, kinds: set[str]) -> None:
-    assert machine_type(name).kinds == kinds
+    assert gpu_machine_type(name).capacity_kinds == kinds
 
 
 @every_machine
-def test_prices_are_dated_placed_and_only_of_kinds_that_exist(machine: MachineType) -> None:
+def test_prices_are_dated_placed_and_only_of_kinds_that_exist(machine: GpuMachineType) -> None:
     for kind, price in machine.prices.items():
-        assert kind in machine.kinds
+        assert kind in machine.capacity_kinds
         assert price.usd > 0
         assert price.as_of <= date.today()
         assert price.source
@@ -104,14 +104,14 @@ def test_prices_are_dated_placed_and_only_of_kinds_that_exist(machine: MachineTy
 
 
 def test_an_unknown_price_is_none_and_a_known_one_is_not() -> None:
-    a4 = machine_type("a4-highgpu-8g")
+    a4 = gpu_machine_type("a4-highgpu-8g")
     assert a4.price(CapacityKind.RESERVATION) is None
     assert (flex := a4.price(CapacityKind.FLEX_START)) is not None
     assert flex.usd == 64.44
 
 
 @every_machine
-def test_zones_are_zones_each_once(machine: MachineType) -> None:
+def test_zones_are_zones_each_once(machine: GpuMachineType) -> None:
     assert len(set(machine.zones)) == len(machine.zones)
     for zone in machine.zones:
         assert re.fullmatch(r"[a-z]+-[a-z]+\d+-[a-f]", zone)
@@ -129,7 +129,7 @@ def test_zones_are_zones_each_once(machine: MachineType) -> None:
 def test_gke_keeps_what_its_documentation_says(
     vcpus: int, memory_gib: float, pods_vcpus: float, pods_memory_gib: float
 ) -> None:
-    shape = MachineShape("example", vcpus, memory_gib, "pd-balanced")
+    shape = MachineType("example", vcpus, memory_gib, "pd-balanced")
     assert shape.allocatable_vcpus == pytest.approx(pods_vcpus)
     assert shape.allocatable_memory_gib == pytest.approx(pods_memory_gib, abs=0.001)
 
@@ -137,8 +137,8 @@ def test_gke_keeps_what_its_documentation_says(
 @settings(deadline=None)
 @given(st.integers(1, 400), st.integers(2, 4000))
 def test_a_larger_machine_leaves_more_for_pods_and_never_all(vcpus: int, memory_gib: int) -> None:
-    shape = MachineShape("example", vcpus, memory_gib, "pd-balanced")
-    larger = MachineShape("larger", vcpus + 1, memory_gib + 1, "pd-balanced")
+    shape = MachineType("example", vcpus, memory_gib, "pd-balanced")
+    larger = MachineType("larger", vcpus + 1, memory_gib + 1, "pd-balanced")
     assert 0 < shape.allocatable_vcpus < vcpus
     assert 0 < shape.allocatable_memory_gib < memory_gib
     assert shape.allocatable_vcpus < larger.allocatable_vcpus
@@ -146,12 +146,12 @@ def test_a_larger_machine_leaves_more_for_pods_and_never_all(vcpus: int, memory_
 
 
 def test_machine_types_for_heads_have_no_gpu_and_need_no_row_among_those_that_have() -> None:
-    assert not set(SYSTEM_MACHINE_TYPES) & set(MACHINE_TYPES)
-    assert not isinstance(system_machine_type("e2-standard-8"), MachineType)
-    assert system_machine_type("n4-standard-16").boot_disk_type == "hyperdisk-balanced"
+    assert not set(CPU_MACHINE_TYPES) & set(GPU_MACHINE_TYPES)
+    assert not isinstance(cpu_machine_type("e2-standard-8"), GpuMachineType)
+    assert cpu_machine_type("n4-standard-16").boot_disk_type == "hyperdisk-balanced"
 
 
 @pytest.mark.parametrize(("name", "close"), [("a4-highgpu-4g", "a4-highgpu-8g"), ("nothing like it", "g2-standard-4")])
 def test_an_unknown_machine_type_is_refused_with_the_closest(name: str, close: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` is not known here.*write one of .*{close}"):
-        machine_type(name)
+        gpu_machine_type(name)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.google.labels import labels
-from config.google.name_limits import LIMITS, Kind, Named, collisions, name
+from config.google.name_limits import NAME_LIMITS, PlannedName, ResourceKind, collisions, resource_name
 from config.google.region_names import CONTINENTS, DIRECTIONS, region_code
 
 REGIONS = re.findall(
@@ -28,34 +28,34 @@ REGIONS = re.findall(
 RFC_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 # What each document says of the name, in its own words or as its own pattern.
 SAID = {
-    Kind.ADDRESS: ("compute.v1", "Address.name", "1-63 characters"),
-    Kind.CLUSTER: ("container.v1", "Cluster.name", "up to 40 characters"),
-    Kind.DNS_ZONE: ("dns.v1", "ManagedZone.name", "1-63 characters"),
-    Kind.FIREWALL: ("compute.v1", "Firewall.name", "1-63 characters"),
-    Kind.HEALTH_CHECK: ("compute.v1", "HealthCheck.name", "1-63 characters"),
-    Kind.MEMBERSHIP: ("gkehub.v1", "Membership.name", "63 characters"),
-    Kind.NAT: ("compute.v1", "RouterNat.name", "1-63 characters"),
-    Kind.NETWORK: ("compute.v1", "Network.name", "1-63 characters"),
-    Kind.RESOURCE_POLICY: ("compute.v1", "ResourcePolicy.name", "1-63 characters"),
-    Kind.ROUTER: ("compute.v1", "Router.name", "1-63 characters"),
-    Kind.SECONDARY_RANGE: ("compute.v1", "SubnetworkSecondaryRange.rangeName", "1-63 characters"),
-    Kind.SECURITY_POLICY: ("compute.v1", "SecurityPolicy.name", "1-63 characters"),
-    Kind.SERVICE_ACCOUNT: ("iam.v1", "CreateServiceAccountRequest.accountId", "6-30 characters"),
-    Kind.SUBNETWORK: ("compute.v1", "Subnetwork.name", "1-63 characters"),
+    ResourceKind.ADDRESS: ("compute.v1", "Address.name", "1-63 characters"),
+    ResourceKind.CLUSTER: ("container.v1", "Cluster.name", "up to 40 characters"),
+    ResourceKind.DNS_ZONE: ("dns.v1", "ManagedZone.name", "1-63 characters"),
+    ResourceKind.FIREWALL: ("compute.v1", "Firewall.name", "1-63 characters"),
+    ResourceKind.HEALTH_CHECK: ("compute.v1", "HealthCheck.name", "1-63 characters"),
+    ResourceKind.MEMBERSHIP: ("gkehub.v1", "Membership.name", "63 characters"),
+    ResourceKind.NAT: ("compute.v1", "RouterNat.name", "1-63 characters"),
+    ResourceKind.NETWORK: ("compute.v1", "Network.name", "1-63 characters"),
+    ResourceKind.RESOURCE_POLICY: ("compute.v1", "ResourcePolicy.name", "1-63 characters"),
+    ResourceKind.ROUTER: ("compute.v1", "Router.name", "1-63 characters"),
+    ResourceKind.SECONDARY_RANGE: ("compute.v1", "SubnetworkSecondaryRange.rangeName", "1-63 characters"),
+    ResourceKind.SECURITY_POLICY: ("compute.v1", "SecurityPolicy.name", "1-63 characters"),
+    ResourceKind.SERVICE_ACCOUNT: ("iam.v1", "CreateServiceAccountRequest.accountId", "6-30 characters"),
+    ResourceKind.SUBNETWORK: ("compute.v1", "Subnetwork.name", "1-63 characters"),
 }
 PARAMETERS = {
-    Kind.CRYPTO_KEY: ("cloudkms.v1", "cryptoKeyId", "{1,63}"),
-    Kind.KEY_RING: ("cloudkms.v1", "keyRingId", "{1,63}"),
-    Kind.REDIS: ("redis.v1", "instanceId", "between 1-40 characters"),
-    Kind.SECRET: ("secretmanager.v1", "secretId", "255 characters"),
+    ResourceKind.CRYPTO_KEY: ("cloudkms.v1", "cryptoKeyId", "{1,63}"),
+    ResourceKind.KEY_RING: ("cloudkms.v1", "keyRingId", "{1,63}"),
+    ResourceKind.REDIS: ("redis.v1", "instanceId", "between 1-40 characters"),
+    ResourceKind.SECRET: ("secretmanager.v1", "secretId", "255 characters"),
 }
 OTHERWISE = {
-    Kind.BUCKET: 63,
-    Kind.CERTIFICATE: 64,
-    Kind.DNS_AUTHORIZATION: 64,
-    Kind.NODE_POOL: 40,
-    Kind.RAY_SERVICE: 47,
-    Kind.REPOSITORY: 63,
+    ResourceKind.BUCKET: 63,
+    ResourceKind.CERTIFICATE: 64,
+    ResourceKind.DNS_AUTHORIZATION: 64,
+    ResourceKind.NODE_POOL: 40,
+    ResourceKind.RAY_SERVICE: 47,
+    ResourceKind.REPOSITORY: 63,
 }
 
 
@@ -67,39 +67,45 @@ def document(api: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("kind", "said"), SAID.items(), ids=str)
-def test_a_limit_is_the_one_that_googles_document_gives(kind: Kind, said: tuple[str, str, str]) -> None:
+def test_a_limit_is_the_one_that_googles_document_gives(kind: ResourceKind, said: tuple[str, str, str]) -> None:
     api, at, words = said
     schema, field = at.split(".")
     schemas = document(api)["schemas"]
     assert isinstance(schemas, dict)
     description = re.sub(r"\s+", " ", schemas[schema]["properties"][field]["description"])
     assert words in description
-    assert re.findall(r"\d+", words)[-1] == str(LIMITS[kind].longest)
+    assert re.findall(r"\d+", words)[-1] == str(NAME_LIMITS[kind].max_length)
 
 
 @pytest.mark.parametrize(("kind", "said"), PARAMETERS.items(), ids=str)
-def test_a_limit_is_the_one_that_googles_method_gives(kind: Kind, said: tuple[str, str, str]) -> None:
+def test_a_limit_is_the_one_that_googles_method_gives(kind: ResourceKind, said: tuple[str, str, str]) -> None:
     api, parameter, words = said
     found = re.findall(rf'"{parameter}": {{[^{{}}]*?"description": "([^"]*)"', json.dumps(document(api)))
     assert any(words in description for description in found)
-    assert re.findall(r"\d+", words)[-1] == str(LIMITS[kind].longest)
+    assert re.findall(r"\d+", words)[-1] == str(NAME_LIMITS[kind].max_length)
 
 
 def test_every_kind_has_a_limit_and_each_limit_is_checked_here() -> None:
-    assert set(LIMITS) == set(Kind) == {*SAID, *PARAMETERS, *OTHERWISE}
-    assert {kind: LIMITS[kind].longest for kind in OTHERWISE} == OTHERWISE
-    assert all(limit.source for limit in LIMITS.values())
+    assert set(NAME_LIMITS) == set(ResourceKind) == {*SAID, *PARAMETERS, *OTHERWISE}
+    assert {kind: NAME_LIMITS[kind].max_length for kind in OTHERWISE} == OTHERWISE
+    assert all(limit.source for limit in NAME_LIMITS.values())
 
 
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        (name(Kind.CLUSTER, "prod", "ray", "us-central1"), "prod-us-central1-ray"),
-        (name(Kind.NETWORK, "prod", "ray"), "prod-ray"),
-        (name(Kind.SERVICE_ACCOUNT, "staging", "nodes", "northamerica-northeast1"), "staging-nane1-nodes"),
-        (name(Kind.BUCKET, "prod", "weights", "europe-west4", "acme-llm"), "acme-llm--prod-euw4-weights"),
-        (name(Kind.BUCKET, "prod", "weights", project="acme-llm"), "acme-llm--prod-weights"),
-        (name(Kind.NODE_POOL, "dev", "l4-spot", "us-east1"), "dev-us-east1-l4-spot"),
+        (resource_name(ResourceKind.CLUSTER, "prod", "ray", "us-central1"), "prod-us-central1-ray"),
+        (resource_name(ResourceKind.NETWORK, "prod", "ray"), "prod-ray"),
+        (
+            resource_name(ResourceKind.SERVICE_ACCOUNT, "staging", "nodes", "northamerica-northeast1"),
+            "staging-nane1-nodes",
+        ),
+        (
+            resource_name(ResourceKind.BUCKET, "prod", "weights", "europe-west4", "acme-llm"),
+            "acme-llm--prod-euw4-weights",
+        ),
+        (resource_name(ResourceKind.BUCKET, "prod", "weights", project="acme-llm"), "acme-llm--prod-weights"),
+        (resource_name(ResourceKind.NODE_POOL, "dev", "l4-spot", "us-east1"), "dev-us-east1-l4-spot"),
     ],
 )
 def test_a_name_is_environment_region_role(made: str, expected: str) -> None:
@@ -126,13 +132,13 @@ roles = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,5}){0,3}", fullmatch=True
 )
 places = st.none() | st.sampled_from(REGIONS)
 projects = st.from_regex(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", fullmatch=True)
-asked = st.tuples(st.sampled_from(Kind), environments, roles, places, projects)
-Asked = tuple[Kind, str, str, str | None, str]
+asked = st.tuples(st.sampled_from(ResourceKind), environments, roles, places, projects)
+Asked = tuple[ResourceKind, str, str, str | None, str]
 
 
 def attempt(asked: Asked) -> str | None:
     try:
-        return name(*asked)
+        return resource_name(*asked)
     except ValueError:
         return None
 
@@ -143,9 +149,9 @@ def test_a_name_that_is_made_is_one_that_google_takes(asked: Asked) -> None:
     kind, *_ = asked
     if (made := attempt(asked)) is None:
         return
-    assert len(made) <= LIMITS[kind].longest
+    assert len(made) <= NAME_LIMITS[kind].max_length
     assert re.fullmatch(RFC_1035, made)
-    if kind is Kind.SERVICE_ACCOUNT:
+    if kind is ResourceKind.SERVICE_ACCOUNT:
         assert 6 <= len(made) <= 30
     assert made.endswith(asked[2])
 
@@ -161,12 +167,17 @@ mean = st.tuples(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([Kind.NETWORK, Kind.SERVICE_ACCOUNT, Kind.BUCKET]), st.lists(mean, min_size=2, max_size=60))
-def test_two_things_of_a_kind_never_share_a_name(kind: Kind, things: list[tuple[str, str, str | None, str]]) -> None:
+@given(
+    st.sampled_from([ResourceKind.NETWORK, ResourceKind.SERVICE_ACCOUNT, ResourceKind.BUCKET]),
+    st.lists(mean, min_size=2, max_size=60),
+)
+def test_two_things_of_a_kind_never_share_a_name(
+    kind: ResourceKind, things: list[tuple[str, str, str | None, str]]
+) -> None:
     holder: dict[str, tuple[str | None, ...]] = {}
     for environment, role, region, project in things:
         made = attempt((kind, environment, role, region, project))
-        thing = (environment, role, region, project if kind is Kind.BUCKET else None)
+        thing = (environment, role, region, project if kind is ResourceKind.BUCKET else None)
         if made is not None:
             assert holder.setdefault(made, thing) == thing
 
@@ -174,16 +185,16 @@ def test_two_things_of_a_kind_never_share_a_name(kind: Kind, things: list[tuple[
 @pytest.mark.parametrize(
     ("kind", "role", "over"),
     [
-        (Kind.CLUSTER, "a" * 24, r"by 1\."),
-        (Kind.SERVICE_ACCOUNT, "a" * 24, r"by 4\."),
-        (Kind.NETWORK, "a" * 50, r"by 4\."),
+        (ResourceKind.CLUSTER, "a" * 24, r"by 1\."),
+        (ResourceKind.SERVICE_ACCOUNT, "a" * 24, r"by 4\."),
+        (ResourceKind.NETWORK, "a" * 50, r"by 4\."),
     ],
 )
-def test_a_name_that_is_too_long_is_refused_and_not_cut(kind: Kind, role: str, over: str) -> None:
+def test_a_name_that_is_too_long_is_refused_and_not_cut(kind: ResourceKind, role: str, over: str) -> None:
     with pytest.raises(ValueError, match=over) as refused:
-        name(kind, "prod", role, "us-central1")
+        resource_name(kind, "prod", role, "us-central1")
     assert getattr(refused.value, "type", None) == "names.too-long"
-    assert name(kind, "prod", role[:-4], "us-central1").endswith(role[:-4])
+    assert resource_name(kind, "prod", role[:-4], "us-central1").endswith(role[:-4])
 
 
 @pytest.mark.parametrize(
@@ -191,46 +202,50 @@ def test_a_name_that_is_too_long_is_refused_and_not_cut(kind: Kind, role: str, o
 )
 def test_an_environment_that_could_not_be_told_from_the_region_is_refused(environment: str, better: str) -> None:
     with pytest.raises(ValueError, match=f"call it {better}") as refused:
-        name(Kind.CLUSTER, environment, "ray", "us-central1")
+        resource_name(ResourceKind.CLUSTER, environment, "ray", "us-central1")
     assert getattr(refused.value, "type", None) == "names.environment"
-    assert name(Kind.CLUSTER, better, "ray", "us-central1")
+    assert resource_name(ResourceKind.CLUSTER, better, "ray", "us-central1")
 
 
 @pytest.mark.parametrize("role", ["us-central1-pool", "usc1-pool", "nane1", "Pool", "pool_1", "a--b", "1a", "a-", ""])
 def test_a_role_that_could_be_taken_for_a_region_or_is_not_a_word_is_refused(role: str) -> None:
     with pytest.raises(ValueError, match="is to be the last part of a name") as refused:
-        name(Kind.NODE_POOL, "prod", role, "us-central1")
+        resource_name(ResourceKind.NODE_POOL, "prod", role, "us-central1")
     assert getattr(refused.value, "type", None) == "names.role"
     better = str(refused.value).split("such as ")[1].removesuffix(".")
-    assert name(Kind.NODE_POOL, "prod", better, "us-central1")
+    assert resource_name(ResourceKind.NODE_POOL, "prod", better, "us-central1")
 
 
 @pytest.mark.parametrize(
     "region", ["us-central", "us-central1-a", "mars-west1", "US-central1", "us_central1", "us-central0"]
 )
 def test_what_is_not_a_region_is_refused(region: str) -> None:
-    for kind in (Kind.CLUSTER, Kind.SERVICE_ACCOUNT):
+    for kind in (ResourceKind.CLUSTER, ResourceKind.SERVICE_ACCOUNT):
         with pytest.raises(ValueError, match="us-central1, or add the new continent") as refused:
-            name(kind, "prod", "ray", region)
+            resource_name(kind, "prod", "ray", region)
         assert getattr(refused.value, "type", None) == "names.region"
 
 
 def test_a_bucket_without_a_project_and_a_service_account_too_short_are_mistakes_of_the_code() -> None:
     with pytest.raises(ValueError, match="begins with its project"):
-        name(Kind.BUCKET, "prod", "weights")
+        resource_name(ResourceKind.BUCKET, "prod", "weights")
     with pytest.raises(ValueError, match="6 characters or more"):
-        name(Kind.SERVICE_ACCOUNT, "dev", "x")
+        resource_name(ResourceKind.SERVICE_ACCOUNT, "dev", "x")
 
 
 def test_a_name_asked_for_twice_is_refused_once_and_says_by_what() -> None:
     pool = [
-        Named(Kind.NODE_POOL, "prod-us-east1-l4", f"infra.regions[0].pools[{i}]", within="prod-us-east1-ray")
+        PlannedName(
+            ResourceKind.NODE_POOL, "prod-us-east1-l4", f"infra.regions[0].node_pools[{i}]", scope="prod-us-east1-ray"
+        )
         for i in range(2)
     ]
-    elsewhere = Named(Kind.NODE_POOL, "prod-us-east1-l4", "infra.regions[1].pools[0]", within="prod-us-west1-ray")
-    cluster = Named(Kind.CLUSTER, "prod-us-east1-l4", "infra.regions[0]")
+    elsewhere = PlannedName(
+        ResourceKind.NODE_POOL, "prod-us-east1-l4", "infra.regions[1].node_pools[0]", scope="prod-us-west1-ray"
+    )
+    cluster = PlannedName(ResourceKind.CLUSTER, "prod-us-east1-l4", "infra.regions[0]")
     (refusal,) = collisions([*pool, elsewhere, cluster])
-    assert "infra.regions[0].pools[0] and infra.regions[0].pools[1] would both be a node pool" in str(refusal)
+    assert "infra.regions[0].node_pools[0] and infra.regions[0].node_pools[1] would both be a node pool" in str(refusal)
 
 
 def test_everything_carries_environment_owner_and_stack_version() -> None:

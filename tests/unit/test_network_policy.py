@@ -12,7 +12,11 @@ from google.protobuf.json_format import MessageToDict
 
 from tests.unit.ray_services import args, manifest
 from tests.unit.test_gateway import declared
-from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNetworkArgs, policies
+from workloads.kubernetes.network_policy import (
+    RayServiceNetworkPolicies,
+    RayServiceNetworkPoliciesArgs,
+    network_policies,
+)
 from workloads.kubernetes.ray_service import NAME_LABEL
 
 PROXIES = ("35.191.0.0/16", "130.211.0.0/22", "10.0.32.0/23")
@@ -65,7 +69,7 @@ EVERYTHING = (1, 53, 80, 443, 6379, 8000, 8080, 8265, 8404, 9101, 10001, 65535)
     ],
 )
 def test_who_reaches_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) -> None:
-    found = policies("llm", "ray", PROXIES, redis=True)
+    found = network_policies("llm", "ray", PROXIES, redis=True)
     assert tuple(port for port in EVERYTHING if allowed(found, pod, "Ingress", who, port)) == ports
 
 
@@ -84,31 +88,31 @@ def test_who_reaches_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) 
     ],
 )
 def test_whom_a_model_s_pods_reach(whom: End, worker: tuple[int, ...], head: tuple[int, ...]) -> None:
-    found = policies("llm", "ray", PROXIES, redis=True)
+    found = network_policies("llm", "ray", PROXIES, redis=True)
     for pod, ports in ((WORKER, worker), (HEAD, head), (CLEANUP, head)):
         assert tuple(port for port in EVERYTHING if allowed(found, pod, "Egress", whom, port)) == ports
 
 
 def test_without_redis_a_head_has_no_way_to_it() -> None:
-    assert not allowed(policies("llm", "ray", PROXIES, redis=False), HEAD, "Egress", VPC, 6379)
+    assert not allowed(network_policies("llm", "ray", PROXIES, redis=False), HEAD, "Egress", VPC, 6379)
 
 
 def test_without_an_entrance_nobody_is_let_in_for_it() -> None:
-    found = policies("llm", "ray", (), redis=True)
+    found = network_policies("llm", "ray", (), redis=True)
     assert [port for port in EVERYTHING if allowed(found, WORKER, "Ingress", INTERNET, port)] == []
     assert allowed(found, WORKER, "Ingress", CLIENT, 8000)
 
 
 def test_no_list_of_peers_or_ports_is_empty_which_would_mean_all() -> None:
     for proxies in (PROXIES, ()):
-        for policy in policies("llm", "ray", proxies, redis=True):
+        for policy in network_policies("llm", "ray", proxies, redis=True):
             for rule in rules(policy):
                 assert rule
                 assert all(rule[part] for part in rule)
 
 
 def test_other_pods_are_left_alone() -> None:
-    found = policies("llm", "ray", PROXIES, redis=True)
+    found = network_policies("llm", "ray", PROXIES, redis=True)
     assert all(allowed(found, OTHER_MODEL, way, INTERNET, 22) for way in ("Ingress", "Egress"))
 
 
@@ -122,11 +126,14 @@ def test_pods_carry_the_label_that_policies_select_by(stack: str) -> None:
 
 def test_each_policy_is_declared_as_it_is_written() -> None:
     asked = declared(
-        lambda: RayServiceNetwork("us-east4-llm", RayServiceNetworkArgs("llm", "ray", PROXIES, redis=True)) and None
+        lambda: (
+            RayServiceNetworkPolicies("us-east4-llm", RayServiceNetworkPoliciesArgs("llm", "ray", PROXIES, redis=True))
+            and None
+        )
     )
-    assert asked["us-east4-llm"].type == "rayllm:workloads:RayServiceNetwork"
+    assert asked["us-east4-llm"].type == "rayllm:workloads:RayServiceNetworkPolicies"
     made = [request for request in asked.values() if request.custom]
-    written = policies("llm", "ray", PROXIES, redis=True)
+    written = network_policies("llm", "ray", PROXIES, redis=True)
     assert [request.type for request in made] == ["kubernetes:networking.k8s.io/v1:NetworkPolicy"] * len(written)
     inputs = [MessageToDict(request.object) for request in made]
     assert [(each["metadata"], each["spec"]) for each in inputs] == [(p["metadata"], p["spec"]) for p in written]

@@ -6,14 +6,14 @@ import pytest
 from pydantic import Field
 
 from config.base import Settings
-from config.issues import Refused
+from config.issues import ConfigError
 from config.parsing import parse
 from config.stack import check
 from tests.unit.case import blocks, edited
 
 
 def sentence(edit: dict[str, Any]) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         check("local", edited(blocks("local"), edit))
     (only,) = refused.value.sentences
     return only
@@ -23,7 +23,10 @@ def sentence(edit: dict[str, Any]) -> str:
     ("edit", "expected"),
     [
         ({"serving.data_pth": "haproxy"}, "serving.data_pth is not a setting; did you mean `data_path`?"),
-        ({"serving.replicas.cuont": 2}, "serving.replicas.cuont is not a setting; did you mean `count`?"),
+        (
+            {"serving.replicas.num_replcias": 2},
+            "serving.replicas.num_replcias is not a setting; did you mean `num_replicas`?",
+        ),
         ({"serving.model.id": 7}, "serving.model.id is 7; write text, in quotes where YAML would read something else."),
         (
             {"serving.model": {}},
@@ -43,7 +46,7 @@ def sentence(edit: dict[str, Any]) -> str:
         ),
         ({"serving.replicas": 2}, "serving.replicas is 2; write a mapping of settings."),
         ({"serving.engine": 2}, "serving.engine is 2; write a mapping of settings."),
-        ({"serving.engine.arguments": 2}, "serving.engine.arguments is 2; write a mapping of settings."),
+        ({"serving.engine.engine_kwargs": 2}, "serving.engine.engine_kwargs is 2; write a mapping of settings."),
         ({"infra.port_offset": 50}, "infra.port_offset is 50; write a multiple of 200."),
         ({"infra.port_offset": "200"}, "infra.port_offset is '200'; write a whole number."),
         ({"infra.port_offset": 200.5}, "infra.port_offset is 200.5; write a whole number."),
@@ -58,8 +61,8 @@ def sentence(edit: dict[str, Any]) -> str:
             "letter or digit first.",
         ),
         (
-            {"serving.engine.arguments": {"seed": None}},
-            "serving.engine.arguments.seed is null; write a number, text, or true or false.",
+            {"serving.engine.engine_kwargs": {"seed": None}},
+            "serving.engine.engine_kwargs.seed is null; write a number, text, or true or false.",
         ),
         ({"servng": {}}, "servng is not a setting; did you mean `serving`?"),
     ],
@@ -72,13 +75,17 @@ def test_a_mistake_is_named_by_its_path_with_what_to_write(edit: dict[str, Any],
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("network.base", "10.1.2.3/8", "write an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix."),
-        ("regions.0.pools.0.capacity.ends_at", "soon", 'write a day, such as "2027-06-30".'),
+        (
+            "network.base_cidr",
+            "10.1.2.3/8",
+            "write an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix.",
+        ),
+        ("regions.0.node_pools.0.capacity.end_date", "soon", 'write a day, such as "2027-06-30".'),
     ],
     ids=str,
 )
 def test_ranges_and_days_are_told_how_they_are_written(path: str, value: object, expected: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         check("prod", edited(blocks("prod"), {"infra.network": {"kind": "new"}, f"infra.{path}": value}))
     (only,) = refused.value.sentences
     assert only.endswith(f"is {value!r}; {expected}")
@@ -86,7 +93,7 @@ def test_ranges_and_days_are_told_how_they_are_written(path: str, value: object,
 
 def test_a_day_may_be_written_without_quotes() -> None:
     """Pulumi then hands it on as a time."""
-    path = "infra.regions.0.pools.0.capacity.ends_at"
+    path = "infra.regions.0.node_pools.0.capacity.end_date"
     found = [check("prod", edited(blocks("prod"), {path: day})) for day in ("2027-06-30", "2027-06-30T00:00:00Z")]
     assert found[0] == found[1]
 
@@ -106,7 +113,7 @@ class Pool(Settings):
 class Region(Settings):
     """Something with lists inside lists."""
 
-    pools: tuple[Pool, ...] = Field(min_length=1)
+    node_pools: tuple[Pool, ...] = Field(min_length=1)
 
 
 class Regions(Settings):
@@ -116,40 +123,40 @@ class Regions(Settings):
 
 
 def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         parse(
             Regions,
             "infra",
-            {"regions": [{"pools": [{"name": "a"}]}, {"pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]},
+            {"regions": [{"node_pools": [{"name": "a"}]}, {"node_pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]},
         )
-    assert refused.value.sentences == ("infra.regions[1].pools[1].nam is not a setting; did you mean `name`?",)
+    assert refused.value.sentences == ("infra.regions[1].node_pools[1].nam is not a setting; did you mean `name`?",)
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
         ([], "infra.regions has 0 entries and needs at least 1."),
-        ([{"pools": []}], "infra.regions[0].pools has 0 entries and needs at least 1."),
-        ([{"pools": [{}]}], "infra.regions[0].pools[0].name is required and missing"),
-        (3 * [{"pools": [{"name": "a"}]}], "infra.regions has 3 entries and takes at most 2."),
-        ([{"pools": {}}], "infra.regions[0].pools is {}; write a list."),
+        ([{"node_pools": []}], "infra.regions[0].node_pools has 0 entries and needs at least 1."),
+        ([{"node_pools": [{}]}], "infra.regions[0].node_pools[0].name is required and missing"),
+        (3 * [{"node_pools": [{"name": "a"}]}], "infra.regions has 3 entries and takes at most 2."),
+        ([{"node_pools": {}}], "infra.regions[0].node_pools is {}; write a list."),
     ],
     ids=str,
 )
 def test_a_list_of_the_wrong_length_is_told_so_and_no_other(raw: Any, expected: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         parse(Regions, "infra", {"regions": raw})
     (only,) = refused.value.sentences
     assert only.startswith(expected)
 
 
 def test_every_mistake_is_reported_at_once() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         check("local", edited(blocks("local"), {"infra.port_offset": 50, "serving.data_pth": "x"}))
     assert len(refused.value.sentences) == 2
 
 
 def test_a_file_without_blocks_says_which_are_missing() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         check("local", {"infra": None, "serving": None})
     assert refused.value.sentences[0].startswith("infra ")

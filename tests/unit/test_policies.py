@@ -16,7 +16,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 import versions
 from config.google import pricing
-from config.google.machine_types import MACHINE_TYPES, CapacityKind
+from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind
 from config.stack import check
 from infra.google.provision import provision
 from paths import CHECKOUT
@@ -104,7 +104,7 @@ def made(name: str) -> Sequence[Resource]:
 
 def fired(resources: Sequence[Resource], environment: str = "prod") -> set[str]:
     """Names of the policies that stop it."""
-    return {name for name, _ in told(resources, environment)} - {each.name for each in STACK_POLICIES if each.advises}
+    return {name for name, _ in told(resources, environment)} - {each.name for each in STACK_POLICIES if each.advisory}
 
 
 def told(resources: Sequence[Resource], environment: str = "prod") -> Iterator[tuple[str, str]]:
@@ -113,10 +113,10 @@ def told(resources: Sequence[Resource], environment: str = "prod") -> Iterator[t
     for policy in POLICIES:
         for resource in resources:
             if resource.type in policy.types:
-                yield from ((policy.name, sentence) for sentence in policy.broken(resource.inputs))
+                yield from ((policy.name, sentence) for sentence in policy.violations(resource.inputs))
     for policy in STACK_POLICIES:
         seen = [resource for resource in resources if resource.type in policy.types]
-        for sentence, about in policy.broken(seen, written.get(policy.name, {})):
+        for sentence, about in policy.violations(seen, written.get(policy.name, {})):
             assert about is None or about in seen
             yield policy.name, sentence
 
@@ -468,7 +468,7 @@ def test_an_environment_above_its_ceiling_is_told_by_how_much() -> None:
     nodes = ("autoscaling/totalMaxNodeCount", 20)
     dear = changed(made("staging"), NODE_POOL, nodes)
     assert fired(dear, "staging") == {"monthly-ceiling"}
-    price = MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
+    price = GPU_MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
     assert price is not None
     assert f"{20 * price.usd * pricing.HOURS:,.0f} USD" in dict(told(dear, "staging"))["monthly-ceiling"]
 
@@ -489,7 +489,7 @@ def test_what_an_environment_writes_is_what_policies_read(environment: str) -> N
     written = json.loads((CHECKOUT / "policies" / f"{environment}.json").read_text())
     assert written.pop("all", "mandatory") == ("advisory" if environment == "dev" else "mandatory")
     assert {name: set(values) for name, values in written.items()}.items() <= {
-        policy.name: set(policy.settings) for policy in STACK_POLICIES if policy.settings
+        policy.name: set(policy.config_schema) for policy in STACK_POLICIES if policy.config_schema
     }.items()
 
 

@@ -54,18 +54,18 @@ def test_only_back_ends_that_serve_are_counted() -> None:
 
 def test_a_pod_stays_until_its_requests_are_answered(haproxy: list[int], seconds: list[float]) -> None:
     haproxy += [2, 1, 0, 1, 0]  # one is handed over between two looks
-    prestop.leave(100)
+    prestop.drain_node(100)
     assert len(seconds) == 4 + prestop.QUIET_POLLS
 
 
 def test_a_pod_leaves_when_its_time_is_up(haproxy: list[int], seconds: list[float]) -> None:
     haproxy += [5]
-    prestop.leave(20)
+    prestop.drain_node(20)
     assert sum(seconds) == 20
 
 
 def test_without_haproxy_there_is_nothing_to_wait_for(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("RAY_SERVE_HAPROXY_STATS_PORT", "1")
-    prestop.leave(20)
+    prestop.drain_node(20)
     assert seconds == []

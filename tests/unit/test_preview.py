@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.google import pricing
-from config.google.machine_types import MACHINE_TYPES, CapacityKind
+from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind
 from paths import CHECKOUT
 from tools.preview import render
 from tools.preview.render import NODE_POOL, RAY_SERVICE
@@ -69,7 +69,7 @@ def test_something_else_is_refused() -> None:
 
 
 def test_an_unknown_price_is_said_to_be_and_is_never_nothing() -> None:
-    assert MACHINE_TYPES["g2-standard-16"].price(CapacityKind.SPOT) is None, "pick another that has none"
+    assert GPU_MACHINE_TYPES["g2-standard-16"].price(CapacityKind.SPOT) is None, "pick another that has none"
     text = told(node_pool(nodeConfig=SPOT | {"machineType": "g2-standard-16"}, autoscaling=BOUNDS))
     assert "(730 h): 0 USD -> unknown\n" in text
     assert "price unknown, and not in the sum: pool (g2-standard-16, spot)" in text

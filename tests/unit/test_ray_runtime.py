@@ -25,7 +25,7 @@ def wrapped(config: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     haproxy.chmod(0o755)
     return subprocess.run(
         ["sh", WRAPPER, "-db", "-f", config, "-dR", "-sf", "7"],
-        env={"RAYLLM_HAPROXY": str(haproxy), "PATH": "/usr/bin:/bin"},
+        env={"RAYLLM_HAPROXY_BINARY": str(haproxy), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from config.data_path import TERMS, DataPath
-from config.sizing import fits_twice
+from config.data_path import DATA_PATHS, DataPath
+from config.sizing import second_ray_cluster_fits
 from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
-from workloads.kubernetes.disruption_budgets import least_available
-from workloads.kubernetes.namespace import APP_FILES
+from workloads.kubernetes.disruption_budgets import min_available
+from workloads.kubernetes.namespace import POD_SCRIPTS
 from workloads.kubernetes.pod_scripts.startup_probe import WAIT_S
 from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
 
 CLOUDS = ("dev", "staging", "prod")
-FIXED_FULL = {"infra.regions.0.pools.0.capacity.count": 1, "infra.regions.1.pools.0.capacity.count": 1}
+FIXED_FULL = {"infra.regions.0.node_pools.0.capacity.count": 1, "infra.regions.1.node_pools.0.capacity.count": 1}
 """Prod with one reserved node a region: eight replicas take it whole."""
 
 
@@ -31,13 +31,13 @@ def test_head_and_workers_have_the_same_environment(stack: str) -> None:
 @pytest.mark.parametrize("path", DataPath)
 def test_the_data_path_s_variables_are_there_whole(path: DataPath) -> None:
     found = variables(pods(manifest("prod", {"serving.data_path": path.value}))["head"])
-    assert found.items() >= TERMS[path].environment.items()
+    assert found.items() >= DATA_PATHS[path].env_vars.items()
 
 
 @pytest.mark.parametrize("stack", CLOUDS)
 def test_pods_select_labels_that_nodes_have_and_tolerate_their_taints(stack: str) -> None:
     asked, found = args(stack), pods(manifest(stack))
-    groups = {"head": asked.site.head_nodes, **{group.name: group for group in asked.site.gpu_nodes}}
+    groups = {"head": asked.cluster.system_pool, **{group.name: group for group in asked.cluster.gpu_pools}}
     for name, pod in found.items():
         assert pod["nodeSelector"].items() <= groups[name].node_selector.items()
         tolerated = {(t["key"], t["value"], t["effect"]) for t in pod.get("tolerations", [])}
@@ -47,7 +47,7 @@ def test_pods_select_labels_that_nodes_have_and_tolerate_their_taints(stack: str
 @pytest.mark.parametrize("stack", CLOUDS)
 def test_a_worker_takes_all_gpus_of_its_node_and_fits_it(stack: str) -> None:
     asked, found = args(stack), pods(manifest(stack))
-    for group in asked.site.gpu_nodes:
+    for group in asked.cluster.gpu_pools:
         size = container(found[group.name])["resources"]
         assert size["requests"]["nvidia.com/gpu"] == size["limits"]["nvidia.com/gpu"] == str(group.gpus_per_node)
         assert 0.5 * group.vcpus < int(size["requests"]["cpu"]) < group.vcpus
@@ -58,8 +58,8 @@ def test_a_worker_takes_all_gpus_of_its_node_and_fits_it(stack: str) -> None:
 @pytest.mark.parametrize(
     ("stack", "replicas", "low", "high"),
     [
-        ("prod", {"kind": "fixed", "count": 8}, 1, 1),
-        ("prod", {"kind": "fixed", "count": 9}, 2, 2),
+        ("prod", {"kind": "fixed", "num_replicas": 8}, 1, 1),
+        ("prod", {"kind": "fixed", "num_replicas": 9}, 2, 2),
         ("staging", {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16}, 1, 2),
         ("dev", {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 4}, 2, 4),
     ],
@@ -72,7 +72,7 @@ def test_worker_bounds_hold_the_replicas(stack: str, replicas: dict[str, Any], l
 
 
 def test_an_idle_worker_gives_its_node_back_when_the_settings_say() -> None:
-    scaling = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16, "idle_node_s": 77}
+    scaling = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16, "idle_timeout_s": 77}
     options = manifest("staging", {"serving.replicas": scaling})["rayClusterConfig"]["autoscalerOptions"]
     assert (options["version"], options["idleTimeoutSeconds"]) == ("v2", 77)
 
@@ -81,7 +81,7 @@ def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -
     """Bounds and tolerations alone would change nothing, silently."""
 
     def annotation(replicas: int) -> str:
-        whole = manifest("prod", {"serving.replicas.count": replicas})
+        whole = manifest("prod", {"serving.replicas.num_replicas": replicas})
         return whole["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["metadata"]["annotations"][
             WORKERS_ANNOTATION
         ]
@@ -91,9 +91,9 @@ def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -
 
 
 def test_a_second_cluster_only_where_two_fit_for_sure() -> None:
-    assert fits_twice(args("prod").workers)
+    assert second_ray_cluster_fits(args("prod").worker_groups)
     assert manifest("prod")["upgradeStrategy"] == {"type": "NewCluster"}
-    assert not fits_twice(args("prod", FIXED_FULL).workers)
+    assert not second_ray_cluster_fits(args("prod", FIXED_FULL).worker_groups)
     assert manifest("prod", FIXED_FULL)["upgradeStrategy"] == {"type": "None"}
 
 
@@ -151,7 +151,9 @@ def test_pods_find_the_code_that_their_hooks_run() -> None:
     worker = container(pods(manifest("prod"))["a4"])
     hooks = [worker["startupProbe"], *worker["lifecycle"].values()]
     commands = [" ".join(hook["exec"]["command"]) for hook in hooks]
-    assert {name for command in commands for name in re.findall(r"python /opt/rayllm/(\S+)", command)} == set(APP_FILES)
+    assert {name for command in commands for name in re.findall(r"python /opt/rayllm/(\S+)", command)} == set(
+        POD_SCRIPTS
+    )
     assert "/opt/rayllm" in [each["mountPath"] for each in worker["volumeMounts"]]
 
 
@@ -168,17 +170,19 @@ def test_no_fixed_storage_namespace() -> None:
 @pytest.mark.parametrize("longest", [30, 600, 3400])
 def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
     t = Timeouts(longest)
-    assert longest < t.haproxy_s < t.gateway_s < t.client_s
-    assert t.gateway_draining_s >= t.haproxy_s
-    assert t.replica_drain_s > longest
-    assert t.termination_s > max(t.replica_drain_s, t.haproxy_drain_s, t.leave_s)
-    assert t.leave_s >= max(longest, t.proxy_drain_s)
-    assert t.proxy_drain_s > t.detach_s
-    assert t.cluster_deletion_delay_s > t.gateway_draining_s
+    assert longest < t.haproxy_timeout_s < t.backend_timeout_s < t.client_timeout_s
+    assert t.connection_draining_s >= t.haproxy_timeout_s
+    assert t.graceful_shutdown_timeout_s > longest
+    assert t.termination_grace_period_s > max(
+        t.graceful_shutdown_timeout_s, t.haproxy_hard_stop_after_s, t.prestop_timeout_s
+    )
+    assert t.prestop_timeout_s >= max(longest, t.proxy_min_draining_period_s)
+    assert t.proxy_min_draining_period_s > t.load_balancer_propagation_s
+    assert t.ray_cluster_deletion_delay_s > t.connection_draining_s
 
 
 def test_the_chain_reaches_pods_and_serve() -> None:
-    whole = manifest("prod", {"serving.clusters.releases.r1.longest_answer_s": 100})
+    whole = manifest("prod", {"serving.kubernetes.releases.r1.request_timeout_s": 100})
     found = variables(pods(whole)["a4"])
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
     assert found["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] == "120"
@@ -203,7 +207,7 @@ def test_weights_from_a_bucket_are_streamed() -> None:
 
 
 def test_tokens_are_asked_for_only_when_they_are_on() -> None:
-    on, off = manifest("prod", {"serving.clusters.releases.r1.ray_tokens": True}), manifest("prod")
+    on, off = manifest("prod", {"serving.kubernetes.releases.r1.ray_auth_mode": "token"}), manifest("prod")
     assert on["rayClusterConfig"]["authOptions"] == {"mode": "token"}
     assert "authOptions" not in off["rayClusterConfig"]
     assert variables(pods(off)["head"])["RAY_AUTH_MODE"] == "disabled"
@@ -211,22 +215,22 @@ def test_tokens_are_asked_for_only_when_they_are_on() -> None:
 
 
 def test_all_workers_but_one_stay() -> None:
-    assert least_available(args("prod").workers) == 1
-    assert least_available(args("dev", {"serving.replicas": {"kind": "fixed", "count": 4}}).workers) == 3
+    assert min_available(args("prod").worker_groups) == 1
+    assert min_available(args("dev", {"serving.replicas": {"kind": "fixed", "num_replicas": 4}}).worker_groups) == 3
 
 
 def test_a_release_speaks_for_its_regions_only() -> None:
     edit = {
-        "serving.clusters.releases.r2": {
+        "serving.kubernetes.releases.r2": {
             "image": f"rayproject/ray-llm@sha256:{64 * 'a'}",
-            "replicas": {"kind": "fixed", "count": 4},
+            "replicas": {"kind": "fixed", "num_replicas": 4},
             "engine": {"max_model_len": 8192},
         },
         "infra.regions.0.release": "r1",
         "infra.regions.1.release": "r2",
     }
     old, new = (args("prod", edit, region=region) for region in (0, 1))
-    assert (old.service.replicas.most, old.service.engine.max_model_len) == (8, 4096)
-    assert (new.service.replicas.most, new.service.engine.max_model_len) == (4, 8192)
+    assert (old.service.replicas.max_replicas, old.service.engine.max_model_len) == (8, 4096)
+    assert (new.service.replicas.max_replicas, new.service.engine.max_model_len) == (4, 8192)
     assert new.service.model == old.service.model
     assert new.release.image.endswith(64 * "a")

@@ -16,15 +16,15 @@ import pytest
 import yaml
 from pulumi.dynamic.dynamic import serialize_provider
 
-from workloads.dynamic_provider import Failure
+from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.readiness import crds, objects, ray_service, ray_service_deletion, region_drain, wait
-from workloads.kubernetes.readiness.crds import _CrdsProvider
-from workloads.kubernetes.readiness.gateway import _EntranceProvider
+from workloads.kubernetes.readiness.crds import CrdsEstablishedProvider
+from workloads.kubernetes.readiness.gateway import GatewayProgrammedProvider
 from workloads.kubernetes.readiness.objects import EXPORTS, RAY
-from workloads.kubernetes.readiness.ray_service_deletion import _GoneProvider
-from workloads.kubernetes.readiness.ray_service_status import difference, judge
-from workloads.kubernetes.readiness.region_drain import _DrainedProvider, streams
-from workloads.kubernetes.readiness.wait import Done, Failed, Pending, State
+from workloads.kubernetes.readiness.ray_service_deletion import RayServiceDeletedProvider
+from workloads.kubernetes.readiness.ray_service_status import difference, evaluate
+from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider, open_streams
+from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded
 
 RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "ray_service_states.json").read_text())
 SERVICE = f"{RAY}/namespaces/serving/rayservices/svc"
@@ -49,19 +49,19 @@ def verdict(name: str, change: Callable[[dict[str, Any]], None] = lambda _: None
     """Of a recording, as it is or changed."""
     state = deepcopy(RECORDED[name])
     change(state)
-    return judge(state["service"], state["clusters"], state["pods"], state["events"], has_service)
+    return evaluate(state["service"], state["clusters"], state["pods"], state["events"], has_service)
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("ready", Done, ["Ready: RayCluster svc-8pdq7, 1 serving pod(s), llm"]),
-        ("in_place_deploying", Pending, ["llm DEPLOYING (LLMServer:other UPDATING)"]),
+        ("ready", Succeeded, ["Ready: RayCluster svc-8pdq7, 1 serving pod(s), llm"]),
+        ("in_place_deploying", InProgress, ["llm DEPLOYING (LLMServer:other UPDATING)"]),
         ("bounds_ignored", Failed, ["workerGroupSpecs[gpu].maxReplicas: 1, not 2"]),
         ("refused", Failed, ["KubeRay refuses it: The RayService spec is invalid: worker group gpu has minReplicas 3"]),
         (
             "no_room",
-            Pending,
+            InProgress,
             ["waiting for GPUs: 1 of 2 workers scheduled (pod svc-7lxdq-gpu-worker-", "svc-8pdq7 keeps serving"],
         ),
         ("not_submitted", Failed, ["Serve does not take the configuration", "error converting YAML to JSON"]),
@@ -77,7 +77,7 @@ def test_each_recorded_state_is_told_for_what_it_is(name: str, kind: type[State]
 
 def test_a_second_cluster_that_finds_no_gpus_is_not_taken_back_by_reverting() -> None:
     found = verdict("no_room")
-    assert isinstance(found, Pending)
+    assert isinstance(found, InProgress)
     assert "svc-7lxdq does not fit beside svc-8pdq7" in found.remedy
     assert "a third RayCluster" in found.remedy
 
@@ -94,7 +94,7 @@ def test_the_refusal_of_an_earlier_spec_is_not_one_of_this() -> None:
         metadata["generation"] += 1
         metadata["managedFields"][0]["time"] = "2026-11-24T23:00:00Z"
 
-    assert verdict("refused", corrected) == Pending(
+    assert verdict("refused", corrected) == InProgress(
         "KubeRay has not taken it up yet", "See whether KubeRay's operator runs (the Ray Operator add-on)."
     )
 
@@ -112,7 +112,7 @@ def test_a_refusal_is_known_by_its_event_alone() -> None:
 
 def test_ready_is_not_enough_without_the_service_that_is_exported() -> None:
     found = verdict("ready", has_service=False)
-    assert isinstance(found, Pending)
+    assert isinstance(found, InProgress)
     assert "svc-serve-svc" in found.text
 
 
@@ -143,7 +143,7 @@ def still_two_clusters(state: dict[str, Any]) -> None:
 )
 def test_kuberays_ready_alone_is_not_believed(change: Callable[[dict[str, Any]], None], words: str) -> None:
     found = verdict("ready", change)
-    assert isinstance(found, Pending)
+    assert isinstance(found, InProgress)
     assert words in found.text
 
 
@@ -183,7 +183,7 @@ def test_images_being_pulled_are_progress() -> None:
         state["service"]["status"]["activeServiceStatus"].pop("applicationStatuses")
 
     found = verdict("ready", first_time)
-    assert isinstance(found, Pending)
+    assert isinstance(found, InProgress)
     assert found.text.startswith("pulling images and mounting volumes: 1 of 2 pods ready (pod svc-8pdq7-gpu-worker-")
 
 
@@ -196,9 +196,9 @@ def test_what_is_there_besides_is_no_difference() -> None:
 
 
 def test_streams_are_the_sessions_of_back_ends() -> None:
-    assert (streams(BUSY), streams(IDLE)) == (3, 0)
+    assert (open_streams(BUSY), open_streams(IDLE)) == (3, 0)
     with pytest.raises(ValueError, match="not HAProxy's"):
-        streams("<html>")
+        open_streams("<html>")
 
 
 # What follows talks to an API server of a few lines.
@@ -267,9 +267,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(wait, "EVERY_S", 0.01)
+    monkeypatch.setattr(wait, "POLL_INTERVAL_S", 0.01)
     monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.01)
-    monkeypatch.setattr(ray_service, "STEADY_S", 0.2)
+    monkeypatch.setattr(ray_service, "STABLE_FOR_S", 0.2)
     fake = FakeApi()
     yield fake
     fake.server.shutdown()
@@ -281,7 +281,7 @@ def service_props(api: FakeApi, **more: Any) -> dict[str, Any]:
         "kubeconfig": api.kubeconfig(),
         "namespace": "serving",
         "service": "svc",
-        "generation_key": "1",
+        "spec_digest": "1",
         "wait": True,
         "limit_s": 60.0,
         **more,
@@ -295,10 +295,10 @@ def provider(of: type) -> Any:
     return made
 
 
-RAY_SERVICE = ray_service._RayServiceProvider
-CRDS = _CrdsProvider
-DRAINED = _DrainedProvider
-ENTRANCE = _EntranceProvider
+RAY_SERVICE = ray_service.RayServiceReadyProvider
+CRDS = CrdsEstablishedProvider
+DRAINED = RegionDrainedProvider
+ENTRANCE = GatewayProgrammedProvider
 
 
 def test_a_change_that_looks_done_for_a_moment_is_waited_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,17 +319,17 @@ def test_what_is_not_waited_for_is_declared_without_a_request(api: FakeApi) -> N
 
 
 def test_a_failure_must_last_and_then_ends_the_wait(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workloads.kubernetes.readiness.ray_service_status.REFUSED_AFTER_S", 0.1)
+    monkeypatch.setattr("workloads.kubernetes.readiness.ray_service_status.VALIDATION_GRACE_S", 0.1)
     api.put_state("refused", "ready")
     assert provider(RAY_SERVICE).create(service_props(api)).outs["status"] == "Ready"
     api.put_state("refused")
-    with pytest.raises(Failure, match="KubeRay refuses RayService svc"):
+    with pytest.raises(OperationFailed, match="KubeRay refuses RayService svc"):
         provider(RAY_SERVICE).create(service_props(api))
 
 
 def test_the_limit_says_what_was_waited_for_and_what_to_do(api: FakeApi) -> None:
     api.put_state("no_room")
-    with pytest.raises(Failure, match=r"not ready after 0 s: waiting for GPUs: 1 of 2 .* a third RayCluster"):
+    with pytest.raises(OperationFailed, match=r"not ready after 0 s: waiting for GPUs: 1 of 2 .* a third RayCluster"):
         provider(RAY_SERVICE).create(service_props(api, limit_s=0.05))
 
 
@@ -355,7 +355,9 @@ def test_an_api_server_that_restarts_is_waited_for(api: FakeApi, capsys: pytest.
 
 def test_a_missing_right_is_named(api: FakeApi) -> None:
     api.put(SERVICE, {"message": "rayservices is forbidden"}, status=403)
-    with pytest.raises(Failure, match=r"refuses GET .*/rayservices/svc \(rayservices is forbidden\): give who runs"):
+    with pytest.raises(
+        OperationFailed, match=r"refuses GET .*/rayservices/svc \(rayservices is forbidden\): give who runs"
+    ):
         provider(RAY_SERVICE).create(service_props(api))
 
 
@@ -378,7 +380,7 @@ def test_a_refresh_tells_and_the_next_up_waits_again(api: FakeApi) -> None:
     [
         ({}, False, []),
         ({"limit_s": 7.0}, False, []),
-        ({"generation_key": "2"}, True, []),
+        ({"spec_digest": "2"}, True, []),
         ({"service": "other"}, True, ["service"]),
     ],
 )
@@ -409,7 +411,7 @@ def test_kinds_that_do_not_come_are_named_with_what_brings_them(api: FakeApi, mo
     monkeypatch.setattr(crds, "CRDS_LIMIT_S", 0.05)
     api.put(f"{crds.CRDS}/rayservices.ray.io", crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io", "serviceexports.net.gke.io"]}
-    with pytest.raises(Failure) as failed:
+    with pytest.raises(OperationFailed) as failed:
         provider(CRDS).create(props)
     assert "serviceexports.net.gke.io comes with the fleet's feature multiclusterservicediscovery" in str(failed.value)
     assert "Ray Operator" not in str(failed.value)
@@ -445,7 +447,7 @@ def test_a_credential_plugin_is_told_of_the_cluster(api: FakeApi) -> None:
 
 def test_a_missing_credential_plugin_is_named(api: FakeApi) -> None:
     kubeconfig = api.kubeconfig(exec_user("no-such-plugin"))
-    with pytest.raises(Failure, match="gcloud components install gke-gcloud-auth-plugin"):
+    with pytest.raises(OperationFailed, match="gcloud components install gke-gcloud-auth-plugin"):
         provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
 
 
@@ -457,7 +459,7 @@ kubeconfig = sys.stdin.read()
 start = threading.Barrier(8)
 def connect():
     start.wait()
-    with kube_api.connected(kubeconfig):
+    with kube_api.connect(kubeconfig):
         print("connected")
 threads = [threading.Thread(target=connect) for _ in range(8)]
 for thread in threads: thread.start()
@@ -535,7 +537,7 @@ def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None
     assert provider(DRAINED).diff("i", found.outs, drain_props(api)).changes
 
 
-GONE = _GoneProvider
+GONE = RayServiceDeletedProvider
 
 
 def gone_props(api: FakeApi) -> dict[str, Any]:
@@ -562,7 +564,9 @@ def test_what_holds_a_service_that_goes_is_named_and_nothing_more_is_deleted(
 ) -> None:
     monkeypatch.setattr(ray_service_deletion, "GONE_LIMIT_S", 0.2)
     api.put_state("ready")
-    with pytest.raises(Failure, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"):
+    with pytest.raises(
+        OperationFailed, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"
+    ):
         provider(GONE).delete("i", gone_props(api))
 
 
@@ -589,7 +593,7 @@ def entrance_props(api: FakeApi, **more: Any) -> dict[str, Any]:
         "namespace": "serving",
         "gateway": "front",
         "routes": ["llm"],
-        "generation_key": "",
+        "spec_digest": "",
         "wait": True,
         "limit_s": 60.0,
         **more,
@@ -618,7 +622,7 @@ def test_the_entrance_is_ready_when_gateway_and_routes_say_so(api: FakeApi, caps
 
 
 def test_an_entrance_that_does_not_come_says_what_is_pending(api: FakeApi) -> None:
-    with pytest.raises(Failure, match="Gateway front is not there; HTTPRoute llm is not there"):
+    with pytest.raises(OperationFailed, match="Gateway front is not there; HTTPRoute llm is not there"):
         provider(ENTRANCE).create(entrance_props(api, limit_s=0.05))
     assert provider(ENTRANCE).read("i", entrance_props(api)).id == ""
     assert provider(ENTRANCE).create(entrance_props(api, wait=False)).outs["status"] == "declared"

@@ -39,7 +39,9 @@ def test_the_engine_always_runs_on_ray() -> None:
 
 
 def test_settings_win_over_the_site_s_defaults_and_the_stack_s_decisions_over_both() -> None:
-    engine = llm_config(engine={"max_model_len": 512, "arguments": {"dtype": "float32", "seed": 7}})["engine_kwargs"]
+    engine = llm_config(engine={"max_model_len": 512, "engine_kwargs": {"dtype": "float32", "seed": 7}})[
+        "engine_kwargs"
+    ]
     assert engine["dtype"] == "float32"
     assert engine["seed"] == 7
     assert engine["max_model_len"] == 512
@@ -53,7 +55,7 @@ def test_logical_gpus_name_no_accelerator_and_real_ones_do() -> None:
 
 
 def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
-    assert llm_config(replicas={"kind": "fixed", "count": 8})["deployment_config"] == {"num_replicas": 8}
+    assert llm_config(replicas={"kind": "fixed", "num_replicas": 8})["deployment_config"] == {"num_replicas": 8}
     options = {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9, "downscale_delay_s": 60}
     scaling = {"kind": "autoscaling", **options}
     assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options}
@@ -62,9 +64,12 @@ def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
 def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
     made = document(
         data_path="python_proxy",
-        ingress={"replicas": 3},
+        ingress={"num_replicas": 3},
         request_router="prefix_cache_affinity",
-        model={"id": "m", "lora": {"adapters_bucket": "gs://bucket/adapters", "max_adapters_per_replica": 2}},
+        model={
+            "id": "m",
+            "lora": {"dynamic_lora_loading_path": "gs://bucket/adapters", "max_num_adapters_per_replica": 2},
+        },
     )["applications"][0]["args"]
     assert made["ingress_deployment_config"] == {"num_replicas": 3}
     (config,) = made["llm_configs"]

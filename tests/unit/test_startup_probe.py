@@ -66,33 +66,33 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
 
 @pytest.mark.parametrize(("state", "there"), [("0", False), ("1", False), ("2", True), ("3", False)])
 def test_a_server_counts_when_it_runs_here(state: str, there: bool) -> None:
-    assert startup_probe.has_own(STATES.format(state=state)) is there
+    assert startup_probe.has_local_replica(STATES.format(state=state)) is there
 
 
 def test_a_pod_is_ready_when_it_has_answered(states: list[str], proxy: Proxy) -> None:
     states.append(STATES.format(state=2))
-    assert startup_probe.missing("tiny", proxy.server_port, haproxy=True) is None
+    assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) is None
     assert proxy.asked == [("/v1/completions", {"model": "tiny", "prompt": "Hello", "max_tokens": 1})]
 
 
 def test_replicas_of_other_pods_do_not_count(states: list[str], proxy: Proxy) -> None:
     states.append(STATES.format(state=0))
-    assert startup_probe.missing("tiny", proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
+    assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
     assert proxy.asked == []
 
 
 def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy) -> None:
     monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / "none.sock"))
-    assert "no HAProxy yet" in (startup_probe.missing("tiny", proxy.server_port, haproxy=True) or "")
+    assert "no HAProxy yet" in (startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) or "")
     assert (
-        startup_probe.missing("tiny", proxy.server_port, haproxy=False) is None
+        startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False) is None
     )  # Serve's own proxy has no such socket
 
 
 @pytest.mark.parametrize(("status", "there"), [(400, True), (404, False), (500, False), (503, False)])
 def test_what_a_proxy_says_by_itself_is_no_answer(proxy: Proxy, status: int, there: bool) -> None:
     proxy.status = status
-    said = startup_probe.missing("tiny", proxy.server_port, haproxy=False)
+    said = startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False)
     assert (said is None) is there
     assert there or f"answers {status}: router_unreachable" in (said or "")
 
@@ -100,4 +100,4 @@ def test_what_a_proxy_says_by_itself_is_no_answer(proxy: Proxy, status: int, the
 def test_nobody_listens(proxy: Proxy) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert "does not answer" in (startup_probe.missing("tiny", port, haproxy=False) or "")
+    assert "does not answer" in (startup_probe.not_ready_reason("tiny", port, haproxy=False) or "")

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import versions
-from config.data_path import TERMS, DataPath
+from config.data_path import DATA_PATHS, DataPath
 from verify import checks, queries
 from verify.checks import Ask, Finding
 
-DIRECT, BASELINE = TERMS[DataPath.DIRECT_STREAMING], TERMS[DataPath.PYTHON_PROXY]
+DIRECT, BASELINE = DATA_PATHS[DataPath.DIRECT_STREAMING], DATA_PATHS[DataPath.PYTHON_PROXY]
 ROUTED = {"servers": [["llm-ingress-request-router", "SERVE_REPLICA_1"]]}
 AROUND = {"servers": [["llm", "SERVE_REPLICA_1"]]}
 
@@ -96,10 +96,10 @@ def test_only_processes_of_the_stack_are_asked_for_their_environment(tmp_path: P
         program = tmp_path / mark / name
         program.parent.mkdir(exist_ok=True)
         shutil.copy(shutil.which("sleep") or "", program)
-        environment = {"RAYLLM_STACK": mark, "WANTED": mark}
+        environment = {"RAYLLM_PROCESS_TAG": mark, "WANTED": mark}
         started[name, mark] = subprocess.Popen([str(program), "60"], env=environment)
     try:
-        found = queries.environments(["WANTED", "UNSET"], "RAYLLM_STACK=mine")
+        found = queries.environments(["WANTED", "UNSET"], "RAYLLM_PROCESS_TAG=mine")
     finally:
         for each in started.values():
             each.kill()

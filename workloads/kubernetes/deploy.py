@@ -16,90 +16,103 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 
 from config.google.regions import Traffic
-from config.model_service import FIRST, Service
-from config.releases import Clusters, FurtherService, Release, WaitFor
+from config.model_service import PRIMARY_SERVICE_NAME, ModelService
+from config.releases import AdditionalModel, KubernetesServing, RayAuthMode, Release, WaitFor
 from config.serving import ServingSettings
-from config.sizing import workers_of
+from config.sizing import worker_groups
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite, Entrance, Platform
-from workloads.kubernetes.disruption_budgets import budgets
-from workloads.kubernetes.gateway import Backend, EntranceArgs, GatewayEntrance, ServiceExports, ServiceExportsArgs
-from workloads.kubernetes.namespace import PRIORITY_CLASS, Ground, GroundArgs
-from workloads.kubernetes.network_policy import RayServiceNetwork, RayServiceNetworkArgs
+from infra.contract import GatewayFrontend, Platform, ServingCluster
+from workloads.kubernetes.disruption_budgets import pod_disruption_budgets
+from workloads.kubernetes.gateway import (
+    Backend,
+    InferenceGateway,
+    InferenceGatewayArgs,
+    ServiceExports,
+    ServiceExportsArgs,
+)
+from workloads.kubernetes.namespace import PRIORITY_CLASS, ServingNamespace, ServingNamespaceArgs
+from workloads.kubernetes.network_policy import RayServiceNetworkPolicies, RayServiceNetworkPoliciesArgs
 from workloads.kubernetes.provider import provider
 from workloads.kubernetes.ray_service import RayService, RayServiceArgs
 from workloads.kubernetes.readiness import ray_service as readiness
-from workloads.kubernetes.readiness.crds import NEEDED, NEEDED_IN_FLEET, CrdsReady
-from workloads.kubernetes.readiness.gateway import EntranceReady
-from workloads.kubernetes.readiness.ray_service_deletion import RayServiceGone
-from workloads.kubernetes.readiness.region_drain import Drained
-from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, Key, secret
+from workloads.kubernetes.readiness.crds import REQUIRED_CRDS, REQUIRED_CRDS_IN_FLEET, CrdsEstablished
+from workloads.kubernetes.readiness.gateway import GatewayProgrammed
+from workloads.kubernetes.readiness.ray_service_deletion import RayServiceDeleted
+from workloads.kubernetes.readiness.region_drain import RegionDrained
+from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, SecretKeyRef, kubernetes_secret
 
 
 def deploy(
     serving: ServingSettings, platform: Platform, hugging_face_token: Output[str] | None
 ) -> dict[str, Input[Any]]:
     """Declare everything; returns the stack's outputs."""
-    clusters, entrance = serving.clusters, platform.entrance
+    clusters, entrance = serving.kubernetes, platform.gateway_frontend
     assert clusters is not None, "config/cross_validation.py refuses clusters without this block"
     assert entrance is not None, "infra makes an entrance wherever it makes clusters"
-    stack = _Stack(serving, clusters, platform, entrance, hugging_face_token)
-    sites = [_Site(stack, site) for site in platform.sites if isinstance(site, ClusterSite)]
-    front = _entrance(stack, {site.site.name: site for site in sites})
+    stack = StackContext(serving, clusters, platform, entrance, hugging_face_token)
+    sites = [ClusterWorkloads(stack, site) for site in platform.sites if isinstance(site, ServingCluster)]
+    front = _entrance(stack, {site.cluster.name: site for site in sites})
     return {
         **front,
-        "client_timeout_s": stack.timeouts([site.release for site in sites]).client_s,
-        "regions": {site.site.name: site.summary for site in sites},
+        "client_timeout_s": stack.timeouts([site.release for site in sites]).client_timeout_s,
+        "regions": {site.cluster.name: site.summary for site in sites},
     }
 
 
 @dataclass(frozen=True)
-class _Stack:
+class StackContext:
     serving: ServingSettings
-    clusters: Clusters
+    kubernetes: KubernetesServing
     platform: Platform
-    entrance: Entrance
+    gateway_frontend: GatewayFrontend
     hugging_face_token: Output[str] | None
 
     def timeouts(self, releases: Sequence[Release]) -> Timeouts:
         """Of what all `releases` go through: the longest answer of any."""
-        return Timeouts(max(release.longest_answer_s for release in releases), self.clusters.detach_s)
+        return Timeouts(
+            max(release.request_timeout_s for release in releases), self.kubernetes.load_balancer_propagation_s
+        )
 
     @property
     def backends(self) -> list[Backend]:
         """What the entrance chooses between; the first model takes what no other claims."""
-        rate = self.clusters.requests_per_second_per_worker
-        further = self.clusters.services
+        rate = self.kubernetes.max_rate_per_endpoint
+        further = self.kubernetes.additional_models
         return [
-            Backend(FIRST, None, rate),
-            *(Backend(each.name, each.route, each.requests_per_second_per_worker) for each in further),
+            Backend(PRIMARY_SERVICE_NAME, None, rate),
+            *(Backend(each.name, each.route, each.max_rate_per_endpoint) for each in further),
         ]
 
 
-class _Site:
+class ClusterWorkloads:
     """One region's cluster."""
 
-    def __init__(self, stack: _Stack, site: ClusterSite) -> None:
-        release = stack.clusters.release(site.release)
+    def __init__(self, stack: StackContext, site: ServingCluster) -> None:
+        release = stack.kubernetes.release(site.release)
         assert release is not None, "config/cross_validation.py refuses a region without a release"
         self.stack = stack
-        self.site = site
+        self.cluster = site
         self.release = release
         self.timeouts = stack.timeouts([release])
-        self.services: Mapping[str, Service] = {
-            each.name if isinstance(each, FurtherService) else FIRST: each for each in stack.serving.services(release)
+        self.services: Mapping[str, ModelService] = {
+            each.name if isinstance(each, AdditionalModel) else PRIMARY_SERVICE_NAME: each
+            for each in stack.serving.services(release)
         }
         self.namespace = site.service_accounts.namespace
-        self.crds = CrdsReady(
+        self.crds = CrdsEstablished(
             f"{site.name}-kinds",
             kubeconfig=site.kubeconfig,
-            crds=NEEDED_IN_FLEET if stack.entrance.multi_cluster else NEEDED,
-            opts=ResourceOptions(depends_on=[*site.ready, *stack.entrance.ready], deleted_with=site.cluster),
+            crds=REQUIRED_CRDS_IN_FLEET if stack.gateway_frontend.multi_cluster else REQUIRED_CRDS,
+            opts=ResourceOptions(
+                depends_on=[*site.depends_on, *stack.gateway_frontend.depends_on], deleted_with=site.cluster
+            ),
         )
         self.provider = provider(site)
-        self.ground = Ground(site.name, GroundArgs(site.service_accounts), self._inside())
+        self.serving_namespace = ServingNamespace(
+            site.name, ServingNamespaceArgs(site.service_accounts), self._inside()
+        )
         self.secrets: list[pulumi.Resource] = []
-        self.redis_password = self._secret(REDIS, site.head_state.password if site.head_state else None)
+        self.redis_password = self._secret(REDIS, site.redis.password if site.redis else None)
         gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
         self.drained = self._drained()
@@ -107,51 +120,61 @@ class _Site:
 
     def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
         """Of what is gone when its cluster is gone."""
-        return ResourceOptions(provider=self.provider, depends_on=[self.crds, *after], deleted_with=self.site.cluster)
+        return ResourceOptions(
+            provider=self.provider, depends_on=[self.crds, *after], deleted_with=self.cluster.cluster
+        )
 
-    def _secret(self, name: str, value: Output[str] | None) -> Key | None:
+    def _secret(self, name: str, value: Output[str] | None) -> SecretKeyRef | None:
         if value is None:
             return None
-        made = secret(f"{self.site.name}-{name}", Key(name), self.namespace, value, self._inside(self.ground))
+        made = kubernetes_secret(
+            f"{self.cluster.name}-{name}",
+            SecretKeyRef(name),
+            self.namespace,
+            value,
+            self._inside(self.serving_namespace),
+        )
         self.secrets.append(made)
-        return Key(name)
+        return SecretKeyRef(name)
 
     def _drained(self) -> list[pulumi.Resource]:
-        if self.site.traffic is Traffic.ACTIVE:
+        if self.cluster.traffic is Traffic.ACTIVE:
             return []
-        drained = Drained(
-            f"{self.site.name}-drained",
-            kubeconfig=self.site.kubeconfig,
+        drained = RegionDrained(
+            f"{self.cluster.name}-drained",
+            kubeconfig=self.cluster.kubeconfig,
             namespace=self.namespace,
             services=list(self.services),
-            limit_s=self.timeouts.cluster_deletion_delay_s,
-            settle_s=self.timeouts.detach_s,
-            opts=ResourceOptions(depends_on=[self.crds], deleted_with=self.site.cluster),
+            limit_s=self.timeouts.ray_cluster_deletion_delay_s,
+            settle_s=self.timeouts.load_balancer_propagation_s,
+            opts=ResourceOptions(depends_on=[self.crds], deleted_with=self.cluster.cluster),
         )
         return [drained]
 
-    def _service(self, name: str, service: Service) -> RayService:
-        stack, site, resource = self.stack, self.site, f"{self.site.name}-{name}"
-        workers = workers_of(service, site.gpu_nodes)
-        network = RayServiceNetwork(
+    def _service(self, name: str, service: ModelService) -> RayService:
+        stack, site, resource = self.stack, self.cluster, f"{self.cluster.name}-{name}"
+        workers = worker_groups(service, site.gpu_pools)
+        network = RayServiceNetworkPolicies(
             resource,
-            RayServiceNetworkArgs(name, self.namespace, stack.entrance.proxy_ranges, site.head_state is not None),
-            self._inside(self.ground),
+            RayServiceNetworkPoliciesArgs(
+                name, self.namespace, stack.gateway_frontend.proxy_ranges, site.redis is not None
+            ),
+            self._inside(self.serving_namespace),
         )
-        budgets(
+        pod_disruption_budgets(
             resource,
             name,
             self.namespace,
             workers,
-            head_comes_back=site.head_state is not None,
-            opts=self._inside(self.ground),
+            head_comes_back=site.redis is not None,
+            opts=self._inside(self.serving_namespace),
         )
-        gone = RayServiceGone(
-            f"{resource}-gone",
+        gone = RayServiceDeleted(
+            f"{resource}-deleted",
             kubeconfig=site.kubeconfig,
             namespace=self.namespace,
             service=name,
-            opts=ResourceOptions(depends_on=[self.crds, self.ground, network, *self.secrets]),
+            opts=ResourceOptions(depends_on=[self.crds, self.serving_namespace, network, *self.secrets]),
         )
         ray_service = RayService(
             resource,
@@ -159,28 +182,30 @@ class _Site:
                 name=name,
                 service=service,
                 release=self.release,
-                site=site,
-                workers=workers,
+                cluster=site,
+                worker_groups=workers,
                 timeouts=self.timeouts,
                 priority_class=PRIORITY_CLASS,
                 redis_password=self.redis_password,
                 hugging_face_token=self.token if service.model.gated else None,
-                app=self.ground.app,
-                tokens=self.release.ray_tokens,
+                scripts_config_map=self.serving_namespace.scripts_config_map,
+                token_auth=self.release.ray_auth_mode is RayAuthMode.TOKEN,
                 protect=stack.platform.protect,
             ),
             # Not deleted with the cluster: KubeRay has to clean Redis up, and the load balancer to let go.
             ResourceOptions(provider=self.provider, depends_on=[gone, *self.drained]),
         )
-        waits = stack.clusters.wait_for is WaitFor.READY and not any(each.group.may_wait for each in workers)
+        waits = stack.kubernetes.wait_for is WaitFor.READY and not any(
+            each.node_pool.waits_for_capacity for each in workers
+        )
         readiness.RayServiceReady(
             f"{resource}-ready",
             kubeconfig=site.kubeconfig,
             namespace=self.namespace,
             service=name,
-            generation_key=ray_service.digest,
+            spec_digest=ray_service.spec_digest,
             wait=waits,
-            limit_s=stack.clusters.ready_limit_s,
+            limit_s=stack.kubernetes.ready_timeout_s,
             opts=ResourceOptions(depends_on=[ray_service], deleted_with=site.cluster),
         )
         return ray_service
@@ -189,15 +214,15 @@ class _Site:
     def summary(self) -> dict[str, Any]:
         """What the stack says of this region."""
         return {
-            "traffic": self.site.traffic.value,
+            "traffic": self.cluster.traffic.value,
             "models": {name: service.model.id for name, service in self.services.items()},
-            "release": self.site.release or next(iter(self.stack.clusters.releases)),
+            "release": self.cluster.release or next(iter(self.stack.kubernetes.releases)),
         }
 
 
-def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]]:
-    entrance = stack.entrance
-    config = sites[entrance.config_site]
+def _entrance(stack: StackContext, sites: Mapping[str, ClusterWorkloads]) -> dict[str, Input[Any]]:
+    entrance = stack.gateway_frontend
+    config = sites[entrance.config_cluster]
     timeouts = stack.timeouts([site.release for site in sites.values()])
     sends_to: Sequence[pulumi.Resource] = config.ray_services
     if entrance.multi_cluster:
@@ -205,25 +230,28 @@ def _entrance(stack: _Stack, sites: Mapping[str, _Site]) -> dict[str, Input[Any]
             ServiceExports(
                 f"{name}-exports",
                 ServiceExportsArgs(site.namespace, [backend.name for backend in stack.backends]),
-                ResourceOptions(provider=site.provider, depends_on=[*site.ray_services, *entrance.ready]),
+                ResourceOptions(provider=site.provider, depends_on=[*site.ray_services, *entrance.depends_on]),
             )
             for name, site in sites.items()
-            if site.site.traffic is Traffic.ACTIVE
+            if site.cluster.traffic is Traffic.ACTIVE
         ]
-    gateway = GatewayEntrance(
+    gateway = InferenceGateway(
         stack.platform.environment,
-        EntranceArgs(entrance, stack.backends, config.namespace, timeouts),
-        ResourceOptions(provider=config.provider, depends_on=[config.crds, config.ground, *entrance.ready, *sends_to]),
+        InferenceGatewayArgs(entrance, stack.backends, config.namespace, timeouts),
+        ResourceOptions(
+            provider=config.provider,
+            depends_on=[config.crds, config.serving_namespace, *entrance.depends_on, *sends_to],
+        ),
     )
-    EntranceReady(
-        f"{stack.platform.environment}-entrance-ready",
-        kubeconfig=config.site.kubeconfig,
+    GatewayProgrammed(
+        f"{stack.platform.environment}-gateway-programmed",
+        kubeconfig=config.cluster.kubeconfig,
         namespace=config.namespace,
         gateway=gateway.gateway,
         routes=gateway.routes,
-        generation_key=gateway.digest,
-        wait=stack.clusters.wait_for is WaitFor.READY,
-        limit_s=stack.clusters.ready_limit_s,
-        opts=ResourceOptions(depends_on=[gateway], deleted_with=config.site.cluster),
+        spec_digest=gateway.spec_digest,
+        wait=stack.kubernetes.wait_for is WaitFor.READY,
+        limit_s=stack.kubernetes.ready_timeout_s,
+        opts=ResourceOptions(depends_on=[gateway], deleted_with=config.cluster.cluster),
     )
     return {"endpoint": gateway.endpoint}

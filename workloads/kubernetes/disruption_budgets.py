@@ -8,27 +8,33 @@ from typing import Any
 from pulumi import ResourceOptions
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
-from config.sizing import Workers
+from config.sizing import WorkerGroup
 from workloads.kubernetes.ray_service import NAME_LABEL
 
 NODE_TYPE = "ray.io/node-type"
 
 
-def least_available(workers: Sequence[Workers]) -> int:
+def min_available(workers: Sequence[WorkerGroup]) -> int:
     """Of worker pods: all but one, and never none. A single one is only evicted by force, which GKE does after an hour
     of waiting: change it in a drained region."""
-    return max(1, sum(each.low for each in workers) - 1)
+    return max(1, sum(each.min_replicas for each in workers) - 1)
 
 
-def budgets(
-    name: str, service: str, namespace: str, workers: Sequence[Workers], *, head_comes_back: bool, opts: ResourceOptions
+def pod_disruption_budgets(
+    name: str,
+    service: str,
+    namespace: str,
+    workers: Sequence[WorkerGroup],
+    *,
+    head_comes_back: bool,
+    opts: ResourceOptions,
 ) -> list[PodDisruptionBudget]:
     """One for the workers; one for the head where its state would go with it (no fault tolerance).
 
     `minAvailable` is a whole number: percentages need a controller with a scale, which a RayCluster is not
     (kubernetes/kubernetes, disruption controller).
     """
-    kinds = {"worker": least_available(workers), **({} if head_comes_back else {"head": 1})}
+    kinds = {"worker": min_available(workers), **({} if head_comes_back else {"head": 1})}
     return [
         PodDisruptionBudget(
             f"{name}-{kind}-budget",

@@ -16,13 +16,13 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from config.routes import HeaderRoute, HostRoute, PathRoute, Route
 from config.timeouts import Timeouts
-from infra.contract import Address, Entrance
-from workloads.kubernetes.ray_service import HEALTH, SERVE_PORT, digest
+from infra.contract import GatewayFrontend, RegionalAddress
+from workloads.kubernetes.ray_service import HEALTH_PATH, SERVE_PORT, spec_digest
 
 Manifest = dict[str, Any]
 
-GATEWAY = "entrance"
-EVERY_REQUEST = 1_000_000
+GATEWAY = "inference-gateway"
+MATCH_ALL = 1_000_000
 """LoggingConfig.sampleRate: parts of a million."""
 RELEASE_LIMIT = "20m"
 """Google takes minutes to give up forwarding rules and network endpoint groups, and the VPC stays until it has."""
@@ -38,7 +38,7 @@ class Backend:
     name: str
     route: Route | None
     """Which requests are its own; None: all that no other backend claims."""
-    rate_per_endpoint: int
+    max_rate_per_endpoint: int
     """Requests per second that one worker pod was measured to bear."""
 
     @property
@@ -48,15 +48,15 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class EntranceArgs:
-    entrance: Entrance
+class InferenceGatewayArgs:
+    frontend: GatewayFrontend
     backends: Sequence[Backend]
     namespace: str
     """The same in every cluster: a ServiceImport appears under the name and namespace of what was exported."""
     timeouts: Timeouts
 
 
-class GatewayEntrance(pulumi.ComponentResource):
+class InferenceGateway(pulumi.ComponentResource):
     """Makes: the Gateway, its HTTPRoutes, and for each model a HealthCheckPolicy and a GCPBackendPolicy.
 
     Does not: make addresses, certificate or DNS record (infra does), or wait until the load balancer is programmed.
@@ -64,8 +64,8 @@ class GatewayEntrance(pulumi.ComponentResource):
     meets Google's defaults (30 s, no draining, no limit on the rate).
     """
 
-    def __init__(self, name: str, args: EntranceArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:workloads:Entrance", name, {}, opts)
+    def __init__(self, name: str, args: InferenceGatewayArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:InferenceGateway", name, {}, opts)
         child = ResourceOptions.merge(opts, ResourceOptions(parent=self))  # children inherit no dependencies
         slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
         policies = [_make(name, each, child) for each in (*health_checks(args), *backend_policies(args))]
@@ -84,9 +84,9 @@ class GatewayEntrance(pulumi.ComponentResource):
             _make(name, route, ResourceOptions.merge(child, after))
         self.gateway = GATEWAY
         self.routes = [str(route["metadata"]["name"]) for route in routes(args)]
-        self.endpoint = endpoint(args.entrance)
+        self.endpoint = endpoint(args.frontend)
         """What clients call."""
-        self.digest = digest([gateway(args), *routes(args)])
+        self.spec_digest = spec_digest([gateway(args), *routes(args)])
         """Of what was asked for: whoever waits for it waits again when it changes."""
         self.register_outputs({})
 
@@ -118,7 +118,7 @@ def service_export(service: str, namespace: str) -> Manifest:
     return _manifest("net.gke.io/v1", "ServiceExport", service, namespace)
 
 
-def endpoint(entrance: Entrance) -> Input[str]:
+def endpoint(entrance: GatewayFrontend) -> Input[str]:
     """The URL that clients call: the hostname, or the address of the first region."""
     scheme = "http" if entrance.certificate is None else "https"
     return (
@@ -128,9 +128,9 @@ def endpoint(entrance: Entrance) -> Input[str]:
     )
 
 
-def gateway(args: EntranceArgs) -> Manifest:
+def gateway(args: InferenceGatewayArgs) -> Manifest:
     """One listener: HTTPS where there is a certificate, and then nothing on port 80."""
-    entrance = args.entrance
+    entrance = args.frontend
     annotations: dict[str, Input[str]] = {}
     listener: dict[str, Any] = {"name": "http", "protocol": "HTTP", "port": 80}
     if entrance.certificate is not None:
@@ -158,7 +158,7 @@ def gateway(args: EntranceArgs) -> Manifest:
     )
 
 
-def routes(args: EntranceArgs) -> list[Manifest]:
+def routes(args: InferenceGatewayArgs) -> list[Manifest]:
     """One HTTPRoute for the entrance's own name, one for each further name.
 
     Which rule takes a request is the Gateway API's business, whatever their order: the host first, then the longest
@@ -173,10 +173,10 @@ def routes(args: EntranceArgs) -> list[Manifest]:
         else:
             own.append(backend)
     rules = [_rule(args, backend) for backend in sorted(own, key=_precedence)]
-    return [_route(args, GATEWAY, args.entrance.hostname, rules), *found]
+    return [_route(args, GATEWAY, args.frontend.hostname, rules), *found]
 
 
-def health_checks(args: EntranceArgs) -> list[Manifest]:
+def health_checks(args: InferenceGatewayArgs) -> list[Manifest]:
     """Google's own default would ask for `/`, which no Serve application answers with 200."""
     return [
         _policy(
@@ -194,7 +194,7 @@ def health_checks(args: EntranceArgs) -> list[Manifest]:
                     "httpHealthCheck": {
                         "portSpecification": "USE_FIXED_PORT",
                         "port": SERVE_PORT,
-                        "requestPath": HEALTH,
+                        "requestPath": HEALTH_PATH,
                     },
                 },
             },
@@ -203,19 +203,19 @@ def health_checks(args: EntranceArgs) -> list[Manifest]:
     ]
 
 
-def backend_policies(args: EntranceArgs) -> list[Manifest]:
+def backend_policies(args: InferenceGatewayArgs) -> list[Manifest]:
     """Time-out, draining and rate are always written: Google's defaults cut streams and never leave a full region."""
-    armor = args.entrance.security_policy
+    armor = args.frontend.security_policy
     return [
         _policy(
             args,
             "GCPBackendPolicy",
             backend,
             {
-                "timeoutSec": args.timeouts.gateway_s,
-                "connectionDraining": {"drainingTimeoutSec": args.timeouts.gateway_draining_s},
-                "maxRatePerEndpoint": backend.rate_per_endpoint,
-                "logging": {"enabled": True, "sampleRate": EVERY_REQUEST},
+                "timeoutSec": args.timeouts.backend_timeout_s,
+                "connectionDraining": {"drainingTimeoutSec": args.timeouts.connection_draining_s},
+                "maxRatePerEndpoint": backend.max_rate_per_endpoint,
+                "logging": {"enabled": True, "sampleRate": MATCH_ALL},
                 **({} if armor is None else {"securityPolicy": armor}),
             },
         )
@@ -223,7 +223,7 @@ def backend_policies(args: EntranceArgs) -> list[Manifest]:
     ]
 
 
-def _address(entrance: Entrance, address: Address) -> dict[str, str]:
+def _address(entrance: GatewayFrontend, address: RegionalAddress) -> dict[str, str]:
     """A reserved address, by name.
 
     `NamedAddress` is in Google's pages ("Deploying Gateways"); with a domain in front GKE refuses it (GWCER106). For
@@ -237,7 +237,7 @@ def _address(entrance: Entrance, address: Address) -> dict[str, str]:
     return {"type": "NamedAddress", "value": address.name}
 
 
-def _global_external(entrance: Entrance) -> bool:
+def _global_external(entrance: GatewayFrontend) -> bool:
     return "global-external" in entrance.gateway_class
 
 
@@ -251,7 +251,7 @@ def _precedence(backend: Backend) -> tuple[int, int]:
             return (2, 0)
 
 
-def _rule(args: EntranceArgs, backend: Backend) -> dict[str, Any]:
+def _rule(args: InferenceGatewayArgs, backend: Backend) -> dict[str, Any]:
     prefix = backend.route.prefix if isinstance(backend.route, PathRoute) else "/"
     matching: dict[str, Any] = {"path": {"type": "PathPrefix", "value": prefix}}
     if isinstance(backend.route, HeaderRoute):
@@ -263,20 +263,20 @@ def _rule(args: EntranceArgs, backend: Backend) -> dict[str, Any]:
     return {**rule, "backendRefs": [{**_target(args, backend), "port": SERVE_PORT}]}
 
 
-def _route(args: EntranceArgs, name: str, hostname: str | None, rules: Sequence[Manifest]) -> Manifest:
+def _route(args: InferenceGatewayArgs, name: str, hostname: str | None, rules: Sequence[Manifest]) -> Manifest:
     parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}
     spec = {"parentRefs": [parent], **({"hostnames": [hostname]} if hostname else {}), "rules": list(rules)}
     return _manifest("gateway.networking.k8s.io/v1", "HTTPRoute", name, args.namespace, spec)
 
 
-def _policy(args: EntranceArgs, kind: str, backend: Backend, default: Manifest) -> Manifest:
+def _policy(args: InferenceGatewayArgs, kind: str, backend: Backend, default: Manifest) -> Manifest:
     spec = {"default": default, "targetRef": _target(args, backend)}
     return _manifest("networking.gke.io/v1", kind, backend.service, args.namespace, spec)
 
 
-def _target(args: EntranceArgs, backend: Backend) -> dict[str, Any]:
+def _target(args: InferenceGatewayArgs, backend: Backend) -> dict[str, Any]:
     """What routes and policies point to."""
-    many = args.entrance.multi_cluster
+    many = args.frontend.multi_cluster
     kind = {"group": "net.gke.io", "kind": "ServiceImport"} if many else {"group": "", "kind": "Service"}
     return {**kind, "name": backend.service}
 

@@ -18,7 +18,7 @@ from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from workloads.dynamic_provider import Failure
+from workloads.dynamic_provider import OperationFailed
 
 REQUEST_LIMIT_S = 15
 
@@ -33,7 +33,7 @@ class Unreachable(Exception):
     """No answer, or none that says anything: look again."""
 
 
-class Api:
+class KubeApi:
     """Paths as in the Kubernetes API reference."""
 
     def __init__(self, http: httpx2.Client) -> None:
@@ -61,14 +61,14 @@ class Api:
         except httpx2.HTTPError as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from None
         except (ConfigError, OSError, KeyError, ValueError) as error:
-            raise Failure(
+            raise OperationFailed(
                 f"No token for the API server at {self._http.base_url} ({error}): install gke-gcloud-auth-plugin "
                 "(`gcloud components install gke-gcloud-auth-plugin`) and log in."
             ) from None
         if reply.status_code == 404:
             return None
         if reply.status_code in (401, 403):
-            raise Failure(
+            raise OperationFailed(
                 f"The API server at {self._http.base_url} refuses {method} {path} ({_said(reply)}): give who runs "
                 "`pulumi` the right to do so (on GKE roles/container.developer has it)."
             )
@@ -78,14 +78,14 @@ class Api:
 
 
 @contextmanager
-def connected(kubeconfig: str) -> Iterator[Api]:
+def connect(kubeconfig: str) -> Iterator[KubeApi]:
     """To the kubeconfig's current context."""
     with _ONE_READS:
         config = KubeConfig.from_dict(_with_exec_info(yaml.safe_load(kubeconfig))).get()
     assert config is not None, "get() answers None only when a default of None is asked for"
     limits = client_adapter.ConnectionParams(timeout=httpx2.Timeout(REQUEST_LIMIT_S))
     with client_adapter.Client(config, limits) as http:
-        yield Api(http)
+        yield KubeApi(http)
 
 
 def condition(conditions: Iterable[Object], kind: str) -> Object:

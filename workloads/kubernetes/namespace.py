@@ -16,16 +16,16 @@ from paths import CHECKOUT
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Above everything without a class: a batch job on the same pool gives way, and never the other way round."""
-APP_FILES = ("close_keepalive.py", "prestop.py", "startup_probe.py")
-_APP = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
+POD_SCRIPTS = ("close_keepalive.py", "prestop.py", "startup_probe.py")
+_SCRIPTS_FOLDER = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
 
 
 @dataclass(frozen=True)
-class GroundArgs:
+class ServingNamespaceArgs:
     accounts: ServiceAccounts
 
 
-class Ground(pulumi.ComponentResource):
+class ServingNamespace(pulumi.ComponentResource):
     """Makes: the namespace (Pod Security: baseline enforced, restricted warned of), the service accounts that infra
     granted rights to, the priority class, a ConfigMap with the code of pod_scripts/ that pods run.
 
@@ -33,8 +33,8 @@ class Ground(pulumi.ComponentResource):
     Replaces: the ConfigMap when the code changes, and with it the pods.
     """
 
-    def __init__(self, name: str, args: GroundArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:workloads:Ground", name, {}, opts)
+    def __init__(self, name: str, args: ServingNamespaceArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:ServingNamespace", name, {}, opts)
         child = ResourceOptions.merge(opts, ResourceOptions(parent=self))  # children inherit no dependencies
         accounts = args.accounts
         namespace = Namespace(
@@ -63,12 +63,12 @@ class Ground(pulumi.ComponentResource):
             description="Model serving: not preempted by anything without a class of its own",
             opts=child,
         )
-        files = {file: (_APP / file).read_text() for file in APP_FILES}
-        self.app = f"app-{_digest(files)}"
+        files = {file: (_SCRIPTS_FOLDER / file).read_text() for file in POD_SCRIPTS}
+        self.scripts_config_map = f"app-{_digest(files)}"
         """Name of the ConfigMap: other code has another name, so that pods and their code change together."""
         ConfigMap(
             f"{name}-app",
-            metadata={"name": self.app, "namespace": accounts.namespace},
+            metadata={"name": self.scripts_config_map, "namespace": accounts.namespace},
             data=files,
             immutable=True,
             opts=inside,

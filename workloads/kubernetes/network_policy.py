@@ -19,7 +19,7 @@ from workloads.kubernetes.ray_service import NAME_LABEL, PORTS, SERVE_PORT
 
 Manifest = dict[str, Any]
 
-CLIENT_LABEL = {"rayllm/client": "true"}
+IN_CLUSTER_CLIENT_LABEL = {"rayllm/client": "true"}
 """A pod of the namespace that carries this may call the models without the entrance."""
 NODE_TYPE = "ray.io/node-type"
 """KubeRay's label. Its clean-up of Redis runs in a pod of the head's template with a type of its own."""
@@ -34,7 +34,7 @@ HTTPS, DNS, REDIS = 443, 53, 6379
 
 
 @dataclass(frozen=True)
-class RayServiceNetworkArgs:
+class RayServiceNetworkPoliciesArgs:
     name: str
     """The RayService."""
     namespace: str
@@ -44,16 +44,16 @@ class RayServiceNetworkArgs:
     """Whether the head keeps its state in Redis."""
 
 
-class RayServiceNetwork(pulumi.ComponentResource):
+class RayServiceNetworkPolicies(pulumi.ComponentResource):
     """Makes: the network policies of one RayService's pods, of whichever RayCluster they are.
 
     Does not: close anything to the node itself (kubelet probes come from there), or open it to other namespaces.
     A VPC that reaches Google's APIs through a private address of its own must add a policy that opens it to workers.
     """
 
-    def __init__(self, name: str, args: RayServiceNetworkArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("rayllm:workloads:RayServiceNetwork", name, {}, opts)
-        for manifest in policies(args.name, args.namespace, args.proxy_ranges, args.redis):
+    def __init__(self, name: str, args: RayServiceNetworkPoliciesArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rayllm:workloads:RayServiceNetworkPolicies", name, {}, opts)
+        for manifest in network_policies(args.name, args.namespace, args.proxy_ranges, args.redis):
             NetworkPolicy(
                 f"{name}-{manifest['metadata']['name'].removeprefix(args.name + '-')}",
                 metadata=manifest["metadata"],
@@ -63,7 +63,7 @@ class RayServiceNetwork(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def policies(name: str, namespace: str, proxy_ranges: Sequence[str], redis: bool) -> list[Manifest]:
+def network_policies(name: str, namespace: str, proxy_ranges: Sequence[str], redis: bool) -> list[Manifest]:
     """Of RayService `name`. What no rule names is closed: to others, dashboard, GCS, Ray client and HAProxy's
     statistics and metrics; to workers, the Kubernetes API, Redis and the rest of the VPC."""
     return [
@@ -79,7 +79,7 @@ def _ingress(name: str, proxy_ranges: Sequence[str]) -> list[Manifest]:
     return [
         {"from": [{"podSelector": _own(name)}]},
         # Pods of the namespace only: a peer without a namespaceSelector. No list of peers may be empty: it means all.
-        {"from": [*entrance, {"podSelector": {"matchLabels": CLIENT_LABEL}}], "ports": _tcp(SERVE_PORT)},
+        {"from": [*entrance, {"podSelector": {"matchLabels": IN_CLUSTER_CLIENT_LABEL}}], "ports": _tcp(SERVE_PORT)},
         # GKE hosts the operator: what it asks of Ray comes from the API server, through these agents.
         {"from": [operator], "ports": _tcp(PORTS["dashboard"], SERVE_PORT)},
         {"from": [_peer("gmp-system", {})], "ports": _tcp(PORTS["metrics"])},  # managed Prometheus

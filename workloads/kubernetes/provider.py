@@ -5,10 +5,10 @@ from __future__ import annotations
 import pulumi_kubernetes as kubernetes
 from pulumi import ResourceOptions
 
-from infra.contract import ClusterSite
+from infra.contract import ServingCluster
 
 
-def provider(site: ClusterSite) -> kubernetes.Provider:
+def provider(site: ServingCluster) -> kubernetes.Provider:
     """Server-side apply, through the cluster's DNS endpoint.
 
     `cluster_identifier` is what the provider goes by: a new endpoint or certificate changes the kubeconfig and replaces
@@ -19,5 +19,5 @@ def provider(site: ClusterSite) -> kubernetes.Provider:
         kubeconfig=site.kubeconfig,
         cluster_identifier=site.cluster_id,
         enable_server_side_apply=True,
-        opts=ResourceOptions(depends_on=list(site.ready)),
+        opts=ResourceOptions(depends_on=list(site.depends_on)),
     )

@@ -17,19 +17,19 @@ import yaml
 from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from config.data_path import TERMS
+from config.data_path import DATA_PATHS
 from config.google.regions import Traffic
-from config.model_service import STORE, Autoscaling, Service
-from config.node_pool_info import NodeGroup
+from config.model_service import MODEL_BUCKET_SCHEME, Autoscaling, ModelService
+from config.node_pool_info import NodePoolInfo
 from config.releases import Release
-from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, Workers, fits_twice
+from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, WorkerGroup, second_ray_cluster_fits
 from config.timeouts import Timeouts
-from infra.contract import ClusterSite
+from infra.contract import ServingCluster
 from workloads import serve_config
-from workloads.kubernetes.secrets import Key
+from workloads.kubernetes.secrets import SecretKeyRef
 
 SERVE_PORT = 8000
-HEALTH = "/-/healthz"
+HEALTH_PATH = "/-/healthz"
 """Answered with 200 by the proxy of every worker that has a replica."""
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "serve": SERVE_PORT, "metrics": 8080}
 """KubeRay's names and numbers. GKE's Ray monitoring scrapes `metrics`."""
@@ -38,29 +38,29 @@ NAME_LABEL = "app.kubernetes.io/name"
 WORKERS_ANNOTATION = "rayllm/workers"
 """On worker pods: bounds and tolerations. KubeRay leaves both out of the hash by which it tells whether pods changed
 (GenerateHashWithoutReplicasAndWorkersToDelete), so a change of them alone would do nothing at all, and say nothing."""
-STREAMED = {"load_format": "runai_streamer"}
+RUNAI_STREAMER_KWARGS = {"load_format": "runai_streamer"}
 """How vLLM reads weights from a bucket: straight to the GPU, not by way of a disk."""
 USER, GROUP = 1000, 100
 """`ray` in Ray's images."""
-APP = "/opt/rayllm"
+SCRIPTS_DIR = "/opt/rayllm"
 """Where the ConfigMap with pod_scripts/ is mounted."""
 
 
 @dataclass(frozen=True)
 class RayServiceArgs:
     name: str
-    service: Service
+    service: ModelService
     release: Release
-    site: ClusterSite
-    workers: Sequence[Workers]
+    cluster: ServingCluster
+    worker_groups: Sequence[WorkerGroup]
     timeouts: Timeouts
     priority_class: str
-    redis_password: Key | None
+    redis_password: SecretKeyRef | None
     """Secret and key that hold it."""
-    hugging_face_token: Key | None
-    app: Input[str]
+    hugging_face_token: SecretKeyRef | None
+    scripts_config_map: Input[str]
     """Name of the ConfigMap with pod_scripts/: it ends with a digest, so that other code means other pods."""
-    tokens: bool
+    token_auth: bool
     protect: bool
     """A RayService that takes requests is not deleted and made again by an edit; drain its region first."""
 
@@ -76,8 +76,8 @@ class RayService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: RayServiceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:RayService", name, {}, opts)
-        in_place = fits_twice(args.workers)
-        active = args.site.traffic is Traffic.ACTIVE
+        in_place = second_ray_cluster_fits(args.worker_groups)
+        active = args.cluster.traffic is Traffic.ACTIVE
         self.spec = spec(args)
         self.resource = CustomResource(
             name,
@@ -85,7 +85,7 @@ class RayService(pulumi.ComponentResource):
             kind="RayService",
             metadata={
                 "name": args.name,
-                "namespace": args.site.service_accounts.namespace,
+                "namespace": args.cluster.service_accounts.namespace,
                 "labels": {NAME_LABEL: args.name},
                 # What it says of itself comes and goes with its pods: readiness.py waits, and knows what for.
                 "annotations": {"pulumi.com/skipAwait": "true"},
@@ -102,7 +102,7 @@ class RayService(pulumi.ComponentResource):
                 ),
             ),
         )
-        self.digest = digest(self.spec)
+        self.spec_digest = spec_digest(self.spec)
         """Of what was asked for: whoever waits for it waits again when it changes."""
         self.register_outputs({})
 
@@ -112,34 +112,34 @@ def spec(args: RayServiceArgs) -> dict[str, Any]:
     return {
         "serveConfigV2": _serve_config(args),
         # Only clusters that fit twice get a second one; the others are replaced whole, in a drained region.
-        "upgradeStrategy": {"type": "NewCluster" if fits_twice(args.workers) else "None"},
-        "rayClusterDeletionDelaySeconds": args.timeouts.cluster_deletion_delay_s,
+        "upgradeStrategy": {"type": "NewCluster" if second_ray_cluster_fits(args.worker_groups) else "None"},
+        "rayClusterDeletionDelaySeconds": args.timeouts.ray_cluster_deletion_delay_s,
         # The head's HAProxy answers health checks even when there is no replica.
         "excludeHeadPodFromServeSvc": True,
-        "rayClusterConfig": _given(
+        "rayClusterConfig": _omit_none(
             {
                 "rayVersion": args.release.ray_version,
                 **_autoscaler(args),
                 "gcsFaultToleranceOptions": _fault_tolerance(args),
-                "authOptions": {"mode": "token"} if args.tokens else None,
+                "authOptions": {"mode": "token"} if args.token_auth else None,
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0", "num-gpus": "0"},
-                    "template": _pod(args, args.site.head_nodes, _head(args), args.site.service_accounts.head),
+                    "template": _pod(args, args.cluster.system_pool, _head(args), args.cluster.service_accounts.head),
                 },
-                "workerGroupSpecs": [_group(args, each) for each in args.workers],
+                "workerGroupSpecs": [_group(args, each) for each in args.worker_groups],
             }
         ),
     }
 
 
-def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
+def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
     """Of every Ray process, on head and workers alike."""
     plain = {
-        **TERMS[args.service.data_path].environment,
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_s),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_s),
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_drain_s),
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_drain_s),
+        **DATA_PATHS[args.service.data_path].env_vars,
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_hard_stop_after_s),
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_min_draining_period_s),
         # A HAProxy that died is noticed in seconds; by default it takes half a minute. One that is slow to answer gets
         # the ten seconds of the default: Serve ends a proxy that was late three times, and all that goes through it.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
@@ -155,7 +155,7 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
-        **({} if args.tokens else {"RAY_AUTH_MODE": "disabled"}),
+        **({} if args.token_auth else {"RAY_AUTH_MODE": "disabled"}),
     }
     found: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
     if args.hugging_face_token is not None:
@@ -163,35 +163,39 @@ def environment(args: RayServiceArgs) -> list[dict[str, Any]]:
     return found
 
 
-def image(release: Release, site: ClusterSite) -> Input[str]:
+def image(release: Release, site: ServingCluster) -> Input[str]:
     """The whole reference: the region's repository in front, where there is one."""
     return (
         release.image if site.image_repository is None else Output.format("{}/{}", site.image_repository, release.image)
     )
 
 
-def bounds(each: Workers) -> str:
+def worker_bounds(each: WorkerGroup) -> str:
     """What KubeRay's hash leaves out, as one line."""
-    tolerations = ",".join(f"{t.key}={t.value}:{t.effect}" for t in each.group.tolerations)
-    return f"{each.low}-{each.high} {tolerations}".rstrip()
+    tolerations = ",".join(f"{t.key}={t.value}:{t.effect}" for t in each.node_pool.tolerations)
+    return f"{each.min_replicas}-{each.max_replicas} {tolerations}".rstrip()
 
 
 def _serve_config(args: RayServiceArgs) -> Input[str]:
     source: Input[str] = args.service.model.source
-    if args.service.model.source.startswith(STORE):
-        assert args.site.weights_bucket is not None, "config/loader.py refuses `store:` without infra.model_store"
-        source = Output.format("{}/{}", args.site.weights_bucket, args.service.model.source.removeprefix(STORE))
+    if args.service.model.source.startswith(MODEL_BUCKET_SCHEME):
+        assert args.cluster.model_bucket_url is not None, (
+            "config/loader.py refuses `bucket:` without infra.model_bucket"
+        )
+        source = Output.format(
+            "{}/{}", args.cluster.model_bucket_url, args.service.model.source.removeprefix(MODEL_BUCKET_SCHEME)
+        )
 
     def document(source: str) -> str:
         config = serve_config.serve_config(
             args.service,
             model_source=source,
-            accelerator_type=args.workers[0].group.accelerator,
+            accelerator_type=args.worker_groups[0].node_pool.ray_accelerator_type,
             host="0.0.0.0",
             port=SERVE_PORT,
-            engine_defaults=STREAMED if source.startswith("gs://") else None,
-            drain_s=args.timeouts.replica_drain_s,
-            longest_answer_s=args.timeouts.longest_answer_s,
+            engine_defaults=RUNAI_STREAMER_KWARGS if source.startswith("gs://") else None,
+            drain_s=args.timeouts.graceful_shutdown_timeout_s,
+            request_timeout_s=args.timeouts.request_timeout_s,
         )
         return yaml.safe_dump(config, sort_keys=False)
 
@@ -207,7 +211,7 @@ def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {
             "version": "v2",
-            "idleTimeoutSeconds": args.service.replicas.idle_node_s,
+            "idleTimeoutSeconds": args.service.replicas.idle_timeout_s,
             "resources": {"requests": size, "limits": size},
             "securityContext": _container_security(),
         },
@@ -217,47 +221,47 @@ def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
 def _fault_tolerance(args: RayServiceArgs) -> dict[str, Any] | None:
     """No externalStorageNamespace: by default it is the RayCluster's own UID. A fixed one would have a new RayCluster
     load the state of the one that it replaces."""
-    state = args.site.head_state
+    state = args.cluster.redis
     if state is None:
         return None
     password = {"redisPassword": {"valueFrom": args.redis_password.reference}} if args.redis_password else {}
     return {"redisAddress": state.address, **password}
 
 
-def _group(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
-    account = args.site.service_accounts.worker
+def _group(args: RayServiceArgs, each: WorkerGroup) -> dict[str, Any]:
+    account = args.cluster.service_accounts.worker
     return {
-        "groupName": each.group.name,
-        "replicas": each.low,
-        "minReplicas": each.low,
-        "maxReplicas": each.high,
+        "groupName": each.node_pool.name,
+        "replicas": each.min_replicas,
+        "minReplicas": each.min_replicas,
+        "maxReplicas": each.max_replicas,
         "rayStartParams": {},
-        "template": _pod(args, each.group, _worker(args, each), account, {WORKERS_ANNOTATION: bounds(each)}),
+        "template": _pod(args, each.node_pool, _worker(args, each), account, {WORKERS_ANNOTATION: worker_bounds(each)}),
     }
 
 
 def _pod(
     args: RayServiceArgs,
-    nodes: NodeGroup,
+    nodes: NodePoolInfo,
     container: Mapping[str, Any],
     account: str,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    head = account == args.site.service_accounts.head
+    head = account == args.cluster.service_accounts.head
     return {
-        "metadata": _given(
+        "metadata": _omit_none(
             {
                 "labels": {NAME_LABEL: args.name, "app.kubernetes.io/part-of": "rayllm"},
                 "annotations": dict(annotations) if annotations else None,
             }
         ),
-        "spec": _given(
+        "spec": _omit_none(
             {
                 "serviceAccountName": account,
                 # KubeRay's autoscaler, in the head's pod, calls the API server. Model code never does.
                 "automountServiceAccountToken": head and isinstance(args.service.replicas, Autoscaling),
                 "priorityClassName": args.priority_class,
-                "terminationGracePeriodSeconds": args.timeouts.termination_s,
+                "terminationGracePeriodSeconds": args.timeouts.termination_grace_period_s,
                 "nodeSelector": dict(nodes.node_selector),
                 "tolerations": [
                     {"key": t.key, "operator": "Equal", "value": t.value, "effect": t.effect} for t in nodes.tolerations
@@ -273,7 +277,7 @@ def _pod(
                 "containers": [dict(container)],
                 "volumes": [
                     {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, nodes)}},
-                    {"name": "app", "configMap": {"name": args.app}},
+                    {"name": "app", "configMap": {"name": args.scripts_config_map}},
                 ],
             }
         ),
@@ -286,9 +290,9 @@ def _head(args: RayServiceArgs) -> dict[str, Any]:
     return _container(args, "ray-head", PORTS, size, limits)
 
 
-def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
+def _worker(args: RayServiceArgs, each: WorkerGroup) -> dict[str, Any]:
     """Memory has a limit, so that Ray knows what it has; vCPUs have none, so that nothing is throttled."""
-    pod = each.pod
+    pod = each.pod_resources
     fixed = {
         "memory": f"{pod.memory_gib}Gi",
         "ephemeral-storage": f"{pod.disk_gib}Gi",
@@ -297,12 +301,13 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
     ports = {name: PORTS[name] for name in ("serve", "metrics")}
     container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
     # Before a pod ends its replicas move away or finish what they have (workloads/kubernetes/pod_scripts/prestop.py).
-    leave = ["python", f"{APP}/prestop.py", str(args.timeouts.leave_s)]
+    leave = ["python", f"{SCRIPTS_DIR}/prestop.py", str(args.timeouts.prestop_timeout_s)]
     probes = {"startupProbe": _started(args), "readinessProbe": _serves()}
     hooks = {"preStop": {"exec": {"command": leave}}}
-    if TERMS[args.service.data_path].haproxy:
+    if DATA_PATHS[args.service.data_path].haproxy:
         # It stays beside Ray; a hook that waited for it would keep the pod from running (close_keepalive.py).
-        hang_up = f"python {APP}/close_keepalive.py {SERVE_PORT} {args.timeouts.detach_s} </dev/null >/dev/null 2>&1 &"
+        script = f"{SCRIPTS_DIR}/close_keepalive.py {SERVE_PORT} {args.timeouts.load_balancer_propagation_s}"
+        hang_up = f"python {script} </dev/null >/dev/null 2>&1 &"
         hooks["postStart"] = {"exec": {"command": ["sh", "-c", hang_up]}}
     return {**container, **probes, "lifecycle": hooks}
 
@@ -310,8 +315,8 @@ def _worker(args: RayServiceArgs, each: Workers) -> dict[str, Any]:
 def _started(args: RayServiceArgs) -> dict[str, Any]:
     """The other probes begin when this one has passed (startup_probe.py). It never gives up: how long weights
     take is nobody's to know, and a Ray that died ends its container by itself."""
-    path = ["haproxy"] if TERMS[args.service.data_path].haproxy else []
-    command = ["python", f"{APP}/startup_probe.py", args.service.model.id, str(SERVE_PORT), *path]
+    path = ["haproxy"] if DATA_PATHS[args.service.data_path].haproxy else []
+    command = ["python", f"{SCRIPTS_DIR}/startup_probe.py", args.service.model.id, str(SERVE_PORT), *path]
     return {
         "exec": {"command": command},
         "periodSeconds": 5,
@@ -325,7 +330,7 @@ def _serves() -> dict[str, Any]:
     seconds: on a busy machine they are late, and a pod that serves leaves its Service for it. Every second, because
     what comes to a HAProxy that died before the Service lets go of it is refused."""
     return {
-        "httpGet": {"path": HEALTH, "port": SERVE_PORT},
+        "httpGet": {"path": HEALTH_PATH, "port": SERVE_PORT},
         "periodSeconds": 1,
         "timeoutSeconds": 5,
         "failureThreshold": 1,
@@ -337,14 +342,14 @@ def _container(
 ) -> dict[str, Any]:
     return {
         "name": name,
-        "image": image(args.release, args.site),
+        "image": image(args.release, args.cluster),
         "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
-        "env": environment(args),
+        "env": ray_env_vars(args),
         "resources": {"requests": dict(requests), "limits": dict(limits)},
         "securityContext": _container_security(),
         "volumeMounts": [
             {"name": "dshm", "mountPath": "/dev/shm"},
-            {"name": "app", "mountPath": APP, "readOnly": True},
+            {"name": "app", "mountPath": SCRIPTS_DIR, "readOnly": True},
         ],
     }
 
@@ -353,15 +358,15 @@ def _container_security() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _shared_memory(args: RayServiceArgs, nodes: NodeGroup) -> str:
-    of_group = {each.group.name: each.pod.shared_memory_gib for each in args.workers}
+def _shared_memory(args: RayServiceArgs, nodes: NodePoolInfo) -> str:
+    of_group = {each.node_pool.name: each.pod_resources.shared_memory_gib for each in args.worker_groups}
     return f"{of_group.get(nodes.name, HEAD_MEMORY_GIB // 4)}Gi"
 
 
-def digest(what: Any) -> Output[str]:
+def spec_digest(what: Any) -> Output[str]:
     """Of a manifest, whose parts may be unknown yet."""
     return Output.json_dumps(what, sort_keys=True).apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def _given(mapping: dict[str, Any]) -> dict[str, Any]:
+def _omit_none(mapping: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in mapping.items() if value is not None}

@@ -2,7 +2,7 @@
 
 Both reach the cluster as Kubernetes Secrets (KubeRay takes a Redis password from nowhere else) and are secrets of
 Pulumi's on the way: encrypted in the state, starred out in every preview. GKE encrypts etcd with the environment's own
-key where one is given (infra.encryption_keys).
+key where one is given (infra.kms_keys).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HUGGING_FACE = "hugging-face-token"
 
 
 @dataclass(frozen=True)
-class Key:
+class SecretKeyRef:
     """One entry of a Secret."""
 
     secret: str
@@ -31,7 +31,9 @@ class Key:
         return {"secretKeyRef": {"name": self.secret, "key": self.key}}
 
 
-def secret(name: str, key: Key, namespace: str, value: Output[str], opts: ResourceOptions) -> Secret:
+def kubernetes_secret(
+    name: str, key: SecretKeyRef, namespace: str, value: Output[str], opts: ResourceOptions
+) -> Secret:
     """A Secret with `value` under `key`. Pods read it when they start: a new value reaches those that come after it."""
     return Secret(
         name,

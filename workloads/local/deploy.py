@@ -6,9 +6,9 @@ from typing import Any
 
 import pulumi
 
-from config.model_service import TINY
+from config.model_service import TINY_RANDOM
 from config.serving import ServingSettings
-from infra.contract import MachineSite
+from infra.contract import LocalHost
 from workloads import serve_config
 from workloads.local import tiny_model
 from workloads.local.ray_head import RayHead
@@ -18,9 +18,9 @@ ENGINE_DEFAULTS = {"enforce_eager": True, "dtype": "bfloat16", "max_num_seqs": 6
 """vLLM arguments that suit a CPU: no graph capture, and no more sequences at once than it can hold."""
 
 
-def deploy(serving: ServingSettings, site: MachineSite) -> dict[str, pulumi.Input[Any]]:
+def deploy(serving: ServingSettings, site: LocalHost) -> dict[str, pulumi.Input[Any]]:
     """Declare everything; returns the stack's outputs."""
-    on_the_spot = serving.model.source == TINY
+    on_the_spot = serving.model.source == TINY_RANDOM
     source = str(tiny_model.folder_of(site)) if on_the_spot else serving.model.source
     head = RayHead("ray-head", site, serving.data_path)
     model = [tiny_model.TinyModel("tiny-model", site, pulumi.ResourceOptions(depends_on=[head]))] if on_the_spot else []
@@ -45,8 +45,8 @@ def deploy(serving: ServingSettings, site: MachineSite) -> dict[str, pulumi.Inpu
         "data_path": serving.data_path.value,
         "dashboard": head.dashboard,
         "haproxy_stats": f"http://127.0.0.1:{site.ports.haproxy_stats}/stats",
-        "folder": head.folder,
-        "mark": site.mark,
+        "data_dir": head.folder,
+        "process_tag": site.process_tag,
         "random_weights": on_the_spot,
         "status": application.status,
     }

@@ -17,17 +17,17 @@ import psutil
 
 from config.local import ports as port_plan
 from config.local.ports import Ports
-from infra.contract import MachineSite
+from infra.contract import LocalHost
 from workloads.local import processes
 
 REPLICA_GIB = 4.2
 """Memory of one replica of the tiny model with its share of Ray (proportional set size, measured; most is PyTorch and
 vLLM themselves, so a larger model adds its weights to it)."""
-ENVIRONMENT = ".venv-ray"
+VENV_NAME = ".venv-ray"
 """The virtual environment beside the program that holds Ray and vLLM; `make up` makes it from locks/ray.txt."""
 
 
-def mark_of(stack: str, checkout: Path) -> str:
+def process_tag(stack: str, checkout: Path) -> str:
     """`rayllm-1a2b3c4d`: the same for one checkout and stack, different for any other."""
     return "rayllm-" + hashlib.sha256(f"{checkout.resolve()} {stack}".encode()).hexdigest()[:8]
 
@@ -40,9 +40,9 @@ class Demand:
     weights_gib: float = 0.0
 
 
-def obstacles(site: MachineSite, demand: Demand) -> Iterator[str]:
+def check_host(site: LocalHost, demand: Demand) -> Iterator[str]:
     """Why this computer cannot run the stack, a sentence each; nothing when it can."""
-    folder = site.folder
+    folder = site.data_dir
     if sys.platform != "linux" or platform.machine() != "x86_64":
         yield (
             f"Stack local runs vLLM's CPU engine, which has packages for Linux on x86-64 only, and this is "
@@ -50,15 +50,15 @@ def obstacles(site: MachineSite, demand: Demand) -> Iterator[str]:
             f"cloud stacks (`make preview STACK=dev`) and `make test TIER=unit` work here."
         )
         return
-    if not (site.environment / "bin" / "ray").exists():
-        yield f"{ENVIRONMENT} does not hold Ray yet: run `make up`, which installs it from locks/ray.txt."
+    if not (site.venv / "bin" / "ray").exists():
+        yield f"{VENV_NAME} does not hold Ray yet: run `make up`, which installs it from locks/ray.txt."
         return
-    if _is_anothers(folder, site.mark):
+    if _is_anothers(folder, site.process_tag):
         yield (
-            f"{folder} is there and is not this stack's, and would be emptied: set infra.folder to one that nothing "
+            f"{folder} is there and is not this stack's, and would be emptied: set infra.data_dir to one that nothing "
             f"else uses, or remove it."
         )
-    running = processes.of_stack(site.mark)
+    running = processes.stack_processes(site.process_tag)
     if not running:
         need = demand.replicas * (REPLICA_GIB + demand.weights_gib)
         free = psutil.virtual_memory().available / 2**30
@@ -69,17 +69,17 @@ def obstacles(site: MachineSite, demand: Demand) -> Iterator[str]:
             )
         free_disk = shutil.disk_usage(_existing(folder)).free / 2**30
         if free_disk < 2:
-            yield f"{folder} needs 2 GiB of disk and {free_disk:.1f} are free: set infra.folder to one with more."
-    yield from _held(site.mark, site.ports)
+            yield f"{folder} needs 2 GiB of disk and {free_disk:.1f} are free: set infra.data_dir to one with more."
+    yield from _held(site.process_tag, site.ports)
 
 
 def _held(mark: str, ports: Ports) -> Iterator[str]:
     """One sentence for all ports: a second stack at the same offset meets every one of them."""
     taken = {
         f"{port} ({name})": holder
-        for name, port in port_plan.listening(ports).items()
-        if (holder := processes.holder_of(port)) is not None
-        and not (isinstance(holder, psutil.Process) and processes.belongs(holder, mark))
+        for name, port in port_plan.all_ports(ports).items()
+        if (holder := processes.port_owner(port)) is not None
+        and not (isinstance(holder, psutil.Process) and processes.is_stack_process(holder, mark))
     }
     if not taken:
         return

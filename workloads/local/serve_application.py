@@ -24,12 +24,12 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from workloads.dynamic_provider import Failure, Waiting, say
+from workloads.dynamic_provider import OperationFailed, Progress, log_progress
 
 APPLICATIONS = "/api/serve/applications/"
 DEPLOY_LIMIT_S = 600
 DELETE_LIMIT_S = 60
-TELLING = ("Error", "error", "Exception", "CRITICAL", "failed")
+DEPLOYMENT_LOG_LINES = ("Error", "error", "Exception", "CRITICAL", "failed")
 
 
 class _Provider(ResourceProvider):
@@ -59,7 +59,7 @@ class _Provider(ResourceProvider):
             httpx.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
         except httpx.HTTPError:
             return  # the head is gone, and its applications with it
-        wait = Waiting("Serve", DELETE_LIMIT_S)
+        wait = Progress("Serve", DELETE_LIMIT_S)
         while _states(props["dashboard"]):
             if not wait.pause("shutting down"):
                 return  # whatever is left ends with the head
@@ -99,23 +99,23 @@ def _deploy(props: dict[str, Any]) -> None:
     try:
         reply = httpx.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
     except httpx.HTTPError as error:
-        raise Failure(
+        raise OperationFailed(
             f"Ray's REST API at {props['dashboard']} does not answer ({error}): run `make up` again."
         ) from None
     if reply.status_code != 200:
-        raise Failure(f"Ray refused the Serve configuration: {_last(reply.text.splitlines(), 6)}")
-    wait = Waiting("Serve", DEPLOY_LIMIT_S)
+        raise OperationFailed(f"Ray refused the Serve configuration: {_last(reply.text.splitlines(), 6)}")
+    wait = Progress("Serve", DEPLOY_LIMIT_S)
     while True:
         states = _states(props["dashboard"])
         ours = [states.get(application["name"], {}) for application in config["applications"]]
         if all(state.get("status") == "RUNNING" for state in ours):
-            say(f"Serve: RUNNING ({wait.seconds:.0f} s)")
+            log_progress(f"Serve: RUNNING ({wait.seconds:.0f} s)")
             return
         failed = [state for state in ours if state.get("status") == "DEPLOY_FAILED"]
         if failed:
-            raise Failure(_why(failed, Path(props["folder"]), "could not be deployed"))
+            raise OperationFailed(_why(failed, Path(props["folder"]), "could not be deployed"))
         if not wait.pause(_describe(ours)):
-            raise Failure(_why(ours, Path(props["folder"]), f"was not running after {DEPLOY_LIMIT_S} s"))
+            raise OperationFailed(_why(ours, Path(props["folder"]), f"was not running after {DEPLOY_LIMIT_S} s"))
 
 
 def _states(dashboard: str) -> dict[str, Any]:
@@ -157,7 +157,11 @@ def _messages(state: dict[str, Any]) -> Iterator[str]:
 
 def _telling(log: Path) -> list[str]:
     lines = log.read_text(errors="replace").splitlines()[-400:]
-    return [line.strip()[:240] for line in lines if any(word in line for word in TELLING) and "Traceback" not in line]
+    return [
+        line.strip()[:240]
+        for line in lines
+        if any(word in line for word in DEPLOYMENT_LOG_LINES) and "Traceback" not in line
+    ]
 
 
 def _last(lines: list[str], count: int) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
-from infra.contract import MachineSite
+from infra.contract import LocalHost
 from paths import CHECKOUT
-from workloads.dynamic_provider import Failure
+from workloads.dynamic_provider import OperationFailed
 
 RECIPE = CHECKOUT / "workloads" / "local" / "ray_runtime" / "make_tiny_model.py"
 
@@ -30,7 +30,7 @@ class _Provider(ResourceProvider):
             stdin=subprocess.DEVNULL,
         )
         if run.returncode != 0:
-            raise Failure(f"The tiny model could not be made in {props['folder']}:\n{run.stderr[-1500:]}")
+            raise OperationFailed(f"The tiny model could not be made in {props['folder']}:\n{run.stderr[-1500:]}")
         return CreateResult(props["folder"], props)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -49,7 +49,7 @@ class TinyModel(Resource, module="rayllm", name="TinyModel"):
 
     folder: pulumi.Output[str]
 
-    def __init__(self, name: str, site: MachineSite, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, site: LocalHost, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
             _Provider(),
             name,
@@ -57,12 +57,12 @@ class TinyModel(Resource, module="rayllm", name="TinyModel"):
                 "folder": str(folder_of(site)),
                 "recipe": str(RECIPE),
                 "digest": hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:12],
-                "python": str(site.environment / "bin" / "python"),
+                "python": str(site.venv / "bin" / "python"),
             },
             opts,
         )
 
 
-def folder_of(site: MachineSite) -> Path:
+def folder_of(site: LocalHost) -> Path:
     """Where the model of `site` lies: beside the head's folder, which is cleared whenever the head starts anew."""
-    return site.folder.with_name(site.folder.name + "-model")
+    return site.data_dir.with_name(site.data_dir.name + "-model")

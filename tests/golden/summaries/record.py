@@ -25,40 +25,40 @@ from workloads.kubernetes.ray_service import spec
 FOLDER = Path(__file__).parent
 ALONE = {"serving": None}
 US_EAST4 = blocks("prod")["infra"]["regions"][1]
-SPOT = {"capacity": {"kind": "spot"}, "nodes": {"kind": "autoscaling", "max_nodes": 4}}
+SPOT = {"capacity": {"kind": "spot"}, "nodes": {"kind": "autoscaling", "total_max_nodes": 4}}
 EUROPE = US_EAST4 | {
     "name": "europe-north1",
-    "index": 2,
-    "pools": [US_EAST4["pools"][0] | SPOT | {"zones": ["europe-north1-b"]}],
+    "ip_plan_index": 2,
+    "node_pools": [US_EAST4["pools"][0] | SPOT | {"zones": ["europe-north1-b"]}],
 }
 ONE_H100 = {
     "name": "h100",
     "machine_type": "a3-highgpu-8g",
     "zones": ["us-central1-a"],
     "capacity": {"kind": "flex_start"},
-    "nodes": {"kind": "autoscaling", "max_nodes": 1},
+    "nodes": {"kind": "autoscaling", "total_max_nodes": 1},
 }
-POOL = "infra.regions.0.pools.0"
-WITH_REDIS = {"infra.head_state": {"tier": "STANDARD_HA"}}
+POOL = "infra.regions.0.node_pools.0"
+WITH_REDIS = {"infra.redis": {"tier": "STANDARD_HA"}}
 
 EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     ("prod", "{}"): {
         "more-reserved-nodes": {f"{POOL}.capacity.count": 4},
         "fewer-reserved-nodes": {f"{POOL}.capacity.count": 1},
-        "more-redis-memory": {"infra.head_state.memory_gib": 10},
-        "reservation-to-spot": {f"infra.regions.1.pools.0.{key}": value for key, value in SPOT.items()},
+        "more-redis-memory": {"infra.redis.memory_gib": 10},
+        "reservation-to-spot": {f"infra.regions.1.node_pools.0.{key}": value for key, value in SPOT.items()},
         "new-region": {"infra.regions": [*blocks("prod")["infra"]["regions"], EUROPE]},
         "region-removed-while-protected": {"infra.regions": [blocks("prod")["infra"]["regions"][0]]},
         "protection-off": {"infra.protect": False},
-        "refused-by-the-settings": {"infra.head_state.tier": "BASIC"},
+        "refused-by-the-settings": {"infra.redis.tier": "BASIC"},
         "nothing": {},
     },
     ("dev", json.dumps(WITH_REDIS)): {
-        "more-spot-nodes": {f"{POOL}.nodes.max_nodes": 8},
-        "fewer-spot-nodes": {f"{POOL}.nodes.max_nodes": 2},
+        "more-spot-nodes": {f"{POOL}.nodes.total_max_nodes": 8},
+        "fewer-spot-nodes": {f"{POOL}.nodes.total_max_nodes": 2},
         "larger-machine": {f"{POOL}.machine_type": "g2-standard-16"},
         "other-gpu": {POOL: ONE_H100},
-        "redis-tier": {"infra.head_state.tier": "BASIC"},
+        "redis-tier": {"infra.redis.tier": "BASIC"},
         "other-range-for-pods": {"infra.regions.0.ranges": {"pods": "10.210.0.0/15"}},
     },
 }
@@ -67,9 +67,9 @@ EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
 IMAGE = "rayproject/ray-llm@sha256:" + "1" * 64
 SCALING = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 2}
 RAY_SERVICES: Mapping[str, tuple[str, str, Mapping[str, Any], Mapping[str, Any]]] = {
-    "second-release": ("prod", "update", {}, {"serving.clusters.releases.r1.image": IMAGE}),
+    "second-release": ("prod", "update", {}, {"serving.kubernetes.releases.r1.image": IMAGE}),
     "longer-context": ("prod", "update", {}, {"serving.engine.max_model_len": 8192}),
-    "fewer-replicas": ("prod", "update", {}, {"serving.replicas.count": 7}),
+    "fewer-replicas": ("prod", "update", {}, {"serving.replicas.num_replicas": 7}),
     "autoscaling-bounds": (
         "prod",
         "update",
@@ -82,7 +82,7 @@ RAY_SERVICES: Mapping[str, tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
         {"serving.replicas": SCALING},
         {"serving.replicas": SCALING | {"max_replicas": 3}},
     ),
-    "release-in-a-drained-region": ("prod", "replace", {}, {"serving.clusters.releases.r1.image": IMAGE}),
+    "release-in-a-drained-region": ("prod", "replace", {}, {"serving.kubernetes.releases.r1.image": IMAGE}),
 }
 """Edit -> stack, what the engine does, settings before, settings after."""
 

@@ -15,10 +15,10 @@ from pulumi import Output
 
 from config.google.regions import Traffic
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
-from config.node_pool_info import GpuNodeGroup, NodeGroup
+from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo
 from config.parsing import parse
 from config.serving import ServingSettings
-from infra.contract import Address, ClusterSite, Entrance, HeadState, Platform
+from infra.contract import GatewayFrontend, Platform, RedisEndpoint, RegionalAddress, ServingCluster
 from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.harness.node import host, node
 from workloads.kubernetes.deploy import deploy
@@ -30,7 +30,7 @@ SELECTOR = {POOL_LABEL: node.POOL}
 def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
     """One cluster of one node, which stands for several of a size that pods take whole. `fixed`: as many as replicas
     need, and none beyond."""
-    gpus = GpuNodeGroup(
+    gpus = GpuNodePoolInfo(
         name=node.POOL,
         node_selector=SELECTOR,
         tolerations=(GPU_TAINT,),
@@ -40,9 +40,9 @@ def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
         min_nodes=0,
         max_nodes=3,
         gpus_per_node=1,
-        fixed=fixed,
+        reservation_bound=fixed,
     )
-    head = NodeGroup(
+    head = NodePoolInfo(
         name=node.POOL,
         node_selector=SELECTOR,
         tolerations=(GPU_TAINT,),
@@ -52,25 +52,25 @@ def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
         min_nodes=1,
         max_nodes=1,
     )
-    site = ClusterSite(
+    site = ServingCluster(
         name="rig",
         region="rig",
         cluster_id=Output.from_input("rig"),
         kubeconfig=Output.from_input((FOLDER / "admin.kubeconfig").read_text()),
-        head_nodes=head,
-        gpu_nodes=(gpus,),
+        system_pool=head,
+        gpu_pools=(gpus,),
         service_accounts=SERVICE_ACCOUNTS,
-        weights_bucket=None,
-        head_state=HeadState(Output.from_input(f"{host.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
+        model_bucket_url=None,
+        redis=RedisEndpoint(Output.from_input(f"{host.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
         image_repository=None,
         traffic=traffic,
         release=release,
     )
-    entrance = Entrance(
-        config_site="rig",
+    entrance = GatewayFrontend(
+        config_cluster="rig",
         gateway_class="gke-l7-rilb",
         proxy_ranges=(f"{host.ADDRESS}/32",),
-        addresses=(Address("rig", "rig", Output.from_input(host.ADDRESS)),),
+        addresses=(RegionalAddress("rig", "rig", Output.from_input(host.ADDRESS)),),
         hostname=None,
         certificate=None,
         security_policy=None,

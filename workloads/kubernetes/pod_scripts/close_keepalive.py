@@ -26,16 +26,17 @@ SETTLED_S = 5
 """A younger process is not shut: it may have been started to serve again, after the health check was asked."""
 
 
-def watch(port: int, detach_s: float) -> None:
-    """For ever. `detach_s`: from the first health check that says so until new requests go elsewhere, in seconds."""
+def run(port: int, load_balancer_propagation_s: float) -> None:
+    """For ever. `load_balancer_propagation_s`: seconds from the first failed health check until new requests go
+    elsewhere."""
     since: float | None = None
     while True:
         drained = is_drained(port)
         if drained:
             since = since or time.monotonic()
-            if time.monotonic() - since >= detach_s:
+            if time.monotonic() - since >= load_balancer_propagation_s:
                 with contextlib.suppress(OSError):  # it ended, or is busy: the next look tries again
-                    shut()
+                    shutdown_frontend()
         elif drained is not None:
             since = None
         time.sleep(EVERY_S)
@@ -53,7 +54,7 @@ def is_drained(port: int) -> bool | None:
         connection.close()
 
 
-def shut() -> None:
+def shutdown_frontend() -> None:
     """Take no connection any more, and close each that there is after its next answer (HAProxy's management guide,
     `shutdown frontend`). Raises OSError where there is no HAProxy."""
     uptime = re.search(r"^Uptime_sec: (\d+)$", _ask("show info"), re.MULTILINE)
@@ -74,4 +75,4 @@ def _ask(command: str) -> str:
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]), float(sys.argv[2]))
+    run(int(sys.argv[1]), float(sys.argv[2]))

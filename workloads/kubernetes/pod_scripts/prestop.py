@@ -27,7 +27,7 @@ def requests_in_flight(stats: str) -> int:
     return sum(int(row["scur"] or 0) for row in rows if row["svname"] == "BACKEND" and "stats" not in row["pxname"])
 
 
-def _ask() -> int | None:
+def haproxy_stats() -> int | None:
     """Requests in flight; None where there is no HAProxy to ask."""
     url = STATS.format(os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404"))
     try:
@@ -37,7 +37,7 @@ def _ask() -> int | None:
         return None
 
 
-def leave(limit_s: int) -> None:
+def drain_node(limit_s: int) -> None:
     """Announce it, then wait; at most `limit_s` seconds."""
     end = time.monotonic() + limit_s
     announce = ["ray", "drain-node", "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
@@ -47,7 +47,7 @@ def leave(limit_s: int) -> None:
         subprocess.run(announce, timeout=30, check=False)
     quiet = 0
     while quiet < QUIET_POLLS and time.monotonic() < end:
-        count = _ask()
+        count = haproxy_stats()
         if count is None:
             return
         quiet = quiet + 1 if count == 0 else 0
@@ -55,4 +55,4 @@ def leave(limit_s: int) -> None:
 
 
 if __name__ == "__main__":
-    leave(int(sys.argv[1]))
+    drain_node(int(sys.argv[1]))

@@ -24,7 +24,7 @@ HERE = ("127.0.0.1", "::1")
 WAIT_S = 20
 
 
-def has_own(states: str) -> bool:
+def has_local_replica(states: str) -> bool:
     """Whether a replica of this pod answers, from HAProxy's states of its servers."""
     _version, _, table = states.partition("\n")
     rows = csv.DictReader(table.lstrip("# ").splitlines(), delimiter=" ")
@@ -44,10 +44,10 @@ def _servers() -> str:
         return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
 
 
-def missing(model: str, port: int, haproxy: bool) -> str | None:
+def not_ready_reason(model: str, port: int, haproxy: bool) -> str | None:
     """What this pod lacks before it can take requests; None if nothing."""
     try:
-        if haproxy and not has_own(_servers()):
+        if haproxy and not has_local_replica(_servers()):
             return "no replica of this pod runs yet"
     except OSError as error:
         return f"no HAProxy yet ({error})"
@@ -65,4 +65,4 @@ def missing(model: str, port: int, haproxy: bool) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(missing(sys.argv[1], int(sys.argv[2]), "haproxy" in sys.argv[3:]))
+    sys.exit(not_ready_reason(sys.argv[1], int(sys.argv[2]), "haproxy" in sys.argv[3:]))

@@ -9,14 +9,14 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from workloads.dynamic_provider import Failure
-from workloads.kubernetes.kube_api import Api, Unreachable, condition, connected
-from workloads.kubernetes.readiness.objects import _differ
-from workloads.kubernetes.readiness.wait import Done, Pending, State, wait_for
+from workloads.dynamic_provider import OperationFailed
+from workloads.kubernetes.kube_api import KubeApi, Unreachable, condition, connect
+from workloads.kubernetes.readiness.objects import any_changed
+from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-NEEDED = (
+REQUIRED_CRDS = (
     "rayservices.ray.io",
     "rayclusters.ray.io",
     "gateways.gateway.networking.k8s.io",
@@ -25,9 +25,9 @@ NEEDED = (
     "gcpbackendpolicies.networking.gke.io",
 )
 """What this stack uses in every cluster."""
-NEEDED_IN_FLEET = (*NEEDED, "serviceexports.net.gke.io", "serviceimports.net.gke.io")
+REQUIRED_CRDS_IN_FLEET = (*REQUIRED_CRDS, "serviceexports.net.gke.io", "serviceimports.net.gke.io")
 """Where several clusters stand behind one entrance."""
-BROUGHT_BY = {
+CRD_SOURCES = {
     "ray.io": "the cluster's Ray Operator add-on",
     "gateway.networking.k8s.io": "the cluster's Gateway API (gateway_api_config)",
     "networking.gke.io": "the cluster's Gateway API (gateway_api_config)",
@@ -38,18 +38,18 @@ CRDS_LIMIT_S = 900
 """GKE installs them some minutes after a cluster or fleet feature is there."""
 
 
-class _CrdsProvider(ResourceProvider):
+class CrdsEstablishedProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult("established", _await_crds(props))
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=_differ(olds, news, "kubeconfig", "crds"))
+        return DiffResult(changes=any_changed(olds, news, "kubeconfig", "crds"))
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         return UpdateResult(_await_crds(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connected(props["kubeconfig"]) as api:
+        with connect(props["kubeconfig"]) as api:
             try:
                 gone = _missing(api, props["crds"])
             except Unreachable:
@@ -57,7 +57,7 @@ class _CrdsProvider(ResourceProvider):
         return ReadResult("" if gone else id_, props)
 
 
-class CrdsReady(Resource, module="rayllm", name="CrdsReady"):
+class CrdsEstablished(Resource, module="rayllm", name="CrdsEstablished"):
     """Waits until the cluster knows the kinds that GKE brings with an add-on or a feature, some time after that was
     switched on. GKE owns them: they are never installed from here."""
 
@@ -66,28 +66,30 @@ class CrdsReady(Resource, module="rayllm", name="CrdsReady"):
     def __init__(
         self, name: str, *, kubeconfig: Input[str], crds: Sequence[str], opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__(_CrdsProvider(), name, {"kubeconfig": kubeconfig, "crds": list(crds), "status": None}, opts)
+        super().__init__(
+            CrdsEstablishedProvider(), name, {"kubeconfig": kubeconfig, "crds": list(crds), "status": None}, opts
+        )
 
 
 def _await_crds(props: dict[str, Any]) -> dict[str, Any]:
     def look() -> State:
         if missing := _missing(api, props["crds"]):
-            return Pending(", ".join(missing))
-        return Done("all there", {})
+            return InProgress(", ".join(missing))
+        return Succeeded("all there", {})
 
-    with connected(props["kubeconfig"]) as api:
+    with connect(props["kubeconfig"]) as api:
         state = wait_for("Kinds of GKE", CRDS_LIMIT_S, look)
-    if isinstance(state, Pending):
+    if isinstance(state, InProgress):
         missing = [crd for crd in props["crds"] if crd in state.text]
-        brought = [f"{crd} comes with {BROUGHT_BY.get(crd.partition('.')[2], 'a feature of GKE')}" for crd in missing]
-        raise Failure(
+        brought = [f"{crd} comes with {CRD_SOURCES.get(crd.partition('.')[2], 'a feature of GKE')}" for crd in missing]
+        raise OperationFailed(
             f"After {CRDS_LIMIT_S} s the cluster does not know these kinds: {state.text}. {'; '.join(brought)}: see "
             f"that it is switched on. {state.remedy}".rstrip()
         )
     return {**props, "status": "Established"}
 
 
-def _missing(api: Api, crds: Sequence[str]) -> list[str]:
+def _missing(api: KubeApi, crds: Sequence[str]) -> list[str]:
     found = {crd: api.get(f"{CRDS}/{crd}") for crd in crds}
     return [
         f"{crd} ({'not there' if there is None else 'not established'})"

@@ -9,20 +9,20 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from workloads.dynamic_provider import Failure
-from workloads.kubernetes.kube_api import Api, Object, Unreachable, condition, connected, last_seen
-from workloads.kubernetes.readiness.objects import GATEWAY, READY, _differ
-from workloads.kubernetes.readiness.ray_service_status import GO_ON, written
-from workloads.kubernetes.readiness.wait import Done, Pending, State, Warnings, wait_for
+from workloads.dynamic_provider import OperationFailed
+from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, condition, connect, last_seen
+from workloads.kubernetes.readiness.objects import GATEWAY, READY, any_changed
+from workloads.kubernetes.readiness.ray_service_status import RESUME_HINT, last_spec_update
+from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, WarningEvents, wait_for
 
 
-class _EntranceProvider(ResourceProvider):
+class GatewayProgrammedProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(f"{props['namespace']}/{props['gateway']}", _await_entrance(props))
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         replaced = [key for key in ("namespace", "gateway") if olds.get(key) != news.get(key)]
-        changed = _differ(olds, news, "kubeconfig", "routes", "generation_key", "wait")
+        changed = any_changed(olds, news, "kubeconfig", "routes", "spec_digest", "wait")
         again = bool(news.get("wait")) and olds.get("status") != READY
         return DiffResult(changes=bool(replaced) or changed or again, replaces=replaced, delete_before_replace=True)
 
@@ -30,19 +30,19 @@ class _EntranceProvider(ResourceProvider):
         return UpdateResult(_await_entrance(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connected(props["kubeconfig"]) as api:
+        with connect(props["kubeconfig"]) as api:
             try:
                 gateway, routes = _entrance(api, props)
             except Unreachable:
                 return ReadResult(id_, props)
         if gateway is None:
             return ReadResult("", props)
-        state = judge_entrance(props["gateway"], gateway, routes)
-        status = READY if isinstance(state, Done) else state.text
+        state = gateway_status(props["gateway"], gateway, routes)
+        status = READY if isinstance(state, Succeeded) else state.text
         return ReadResult(id_, {**props, "status": status} if props["wait"] else props)
 
 
-class EntranceReady(Resource, module="rayllm", name="EntranceReady"):
+class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
     """Waits until the load balancer is programmed: the Gateway says so, and each HTTPRoute is accepted and finds what
     it points to. `routes`: names of HTTPRoutes. `generation_key`: a digest of what they say, as for RayServiceReady.
     """
@@ -59,18 +59,18 @@ class EntranceReady(Resource, module="rayllm", name="EntranceReady"):
         routes: Sequence[Input[str]],
         wait: bool,
         limit_s: int,
-        generation_key: Input[str] = "",
+        spec_digest: Input[str] = "",
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(
-            _EntranceProvider(),
+            GatewayProgrammedProvider(),
             name,
             {
                 "kubeconfig": kubeconfig,
                 "namespace": namespace,
                 "gateway": gateway,
                 "routes": list(routes),
-                "generation_key": generation_key,
+                "spec_digest": spec_digest,
                 "wait": wait,
                 "limit_s": limit_s,
                 "status": None,
@@ -79,7 +79,7 @@ class EntranceReady(Resource, module="rayllm", name="EntranceReady"):
         )
 
 
-def judge_entrance(name: str, gateway: Object | None, routes: Mapping[str, Object | None]) -> Done | Pending:
+def gateway_status(name: str, gateway: Object | None, routes: Mapping[str, Object | None]) -> Succeeded | InProgress:
     """A Gateway and the HTTPRoutes by name; None for what is not there."""
     waiting: list[str] = []
     if gateway is None:
@@ -99,11 +99,11 @@ def judge_entrance(name: str, gateway: Object | None, routes: Mapping[str, Objec
         for parent in parents:
             waiting += _unmet(f"HTTPRoute {route}", found or {}, parent, "Accepted", "ResolvedRefs")
     if not waiting:
-        return Done(f"Gateway {name} is programmed", {})
-    return Pending(
+        return Succeeded(f"Gateway {name} is programmed", {})
+    return InProgress(
         "; ".join(waiting),
         "A load balancer takes about ten minutes. See that a region is active, that its serve Service exists and is "
-        f"imported (`kubectl get serviceimports -A`), and that addresses and certificate are there. {GO_ON}",
+        f"imported (`kubectl get serviceimports -A`), and that addresses and certificate are there. {RESUME_HINT}",
     )
 
 
@@ -112,7 +112,7 @@ def _await_entrance(props: dict[str, Any]) -> dict[str, Any]:
         return {**props, "status": "declared"}
     limit_s = int(props["limit_s"])
     what = f"Gateway {props['gateway']}"
-    warnings = Warnings(what)
+    warnings = WarningEvents(what)
 
     def look() -> State:
         gateway, routes = _entrance(api, props)
@@ -120,17 +120,17 @@ def _await_entrance(props: dict[str, Any]) -> dict[str, Any]:
             names = {props["gateway"], *props["routes"]}
             events = api.items(f"/api/v1/namespaces/{props['namespace']}/events", fieldSelector="type=Warning")
             ours = [each for each in events if each["involvedObject"].get("name") in names]
-            warnings.show(each for each in ours if last_seen(each) >= written(gateway))
-        return judge_entrance(props["gateway"], gateway, routes)
+            warnings.show(each for each in ours if last_seen(each) >= last_spec_update(gateway))
+        return gateway_status(props["gateway"], gateway, routes)
 
-    with connected(props["kubeconfig"]) as api:
+    with connect(props["kubeconfig"]) as api:
         state = wait_for(what, limit_s, look)
-    if isinstance(state, Pending):
-        raise Failure(f"The entrance was not ready after {limit_s} s: {state.text}. {state.remedy}")
+    if isinstance(state, InProgress):
+        raise OperationFailed(f"The entrance was not ready after {limit_s} s: {state.text}. {state.remedy}")
     return {**props, "status": READY}
 
 
-def _entrance(api: Api, props: Mapping[str, Any]) -> tuple[Object | None, dict[str, Object | None]]:
+def _entrance(api: KubeApi, props: Mapping[str, Any]) -> tuple[Object | None, dict[str, Object | None]]:
     base = f"{GATEWAY}/namespaces/{props['namespace']}"
     routes = {route: api.get(f"{base}/httproutes/{route}") for route in props["routes"]}
     return api.get(f"{base}/gateways/{props['gateway']}"), routes

@@ -13,28 +13,28 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from workloads.dynamic_provider import Failure
-from workloads.kubernetes.kube_api import Api, Object, Unreachable, connected
-from workloads.kubernetes.readiness.objects import RAY, READY, _clusters, _differ, _pods
+from workloads.dynamic_provider import OperationFailed
+from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, connect
+from workloads.kubernetes.readiness.objects import RAY, READY, any_changed, ray_clusters, ray_pods
 from workloads.kubernetes.readiness.ray_service_status import (
-    GO_ON,
-    judge,
-    relevant,
+    RESUME_HINT,
+    evaluate,
+    events_since_update,
 )
-from workloads.kubernetes.readiness.wait import Done, Pending, State, Warnings, wait_for
+from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, WarningEvents, wait_for
 
-STEADY_S = 10
+STABLE_FOR_S = 10
 """KubeRay asks Serve for its state before it hands over a changed configuration, and says then that it has seen the
 change: for a round or two everything looks as before."""
 
 
-class _RayServiceProvider(ResourceProvider):
+class RayServiceReadyProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(f"{props['namespace']}/{props['service']}", _await_service(props))
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         replaced = [key for key in ("namespace", "service") if olds.get(key) != news.get(key)]
-        changed = _differ(olds, news, "kubeconfig", "generation_key", "wait")
+        changed = any_changed(olds, news, "kubeconfig", "spec_digest", "wait")
         again = bool(news.get("wait")) and olds.get("status") != READY
         return DiffResult(changes=bool(replaced) or changed or again, replaces=replaced, delete_before_replace=True)
 
@@ -42,7 +42,7 @@ class _RayServiceProvider(ResourceProvider):
         return UpdateResult(_await_service(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connected(props["kubeconfig"]) as api:
+        with connect(props["kubeconfig"]) as api:
             try:
                 look = _look(api, props["namespace"], props["service"])
             except Unreachable as error:
@@ -52,7 +52,7 @@ class _RayServiceProvider(ResourceProvider):
         if not props["wait"]:
             return ReadResult(id_, props)
         state = look[0]
-        if isinstance(state, Done):
+        if isinstance(state, Succeeded):
             return ReadResult(id_, {**props, "status": READY, "cluster": state.outputs["cluster"]})
         return ReadResult(id_, {**props, "status": state.text})
 
@@ -80,19 +80,19 @@ class RayServiceReady(Resource, module="rayllm", name="RayServiceReady"):
         kubeconfig: Input[str],
         namespace: Input[str],
         service: Input[str],
-        generation_key: Input[str],
+        spec_digest: Input[str],
         wait: bool,
         limit_s: int,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(
-            _RayServiceProvider(),
+            RayServiceReadyProvider(),
             name,
             {
                 "kubeconfig": kubeconfig,
                 "namespace": namespace,
                 "service": service,
-                "generation_key": generation_key,
+                "spec_digest": spec_digest,
                 "wait": wait,
                 "limit_s": limit_s,
                 "status": None,
@@ -108,29 +108,29 @@ def _await_service(props: dict[str, Any]) -> dict[str, Any]:
         return {**props, "status": "declared", "cluster": "", "endpoints": 0}
     name, limit_s = props["service"], int(props["limit_s"])
     what = f"RayService {name}"
-    warnings = Warnings(what)
+    warnings = WarningEvents(what)
 
     def look() -> State:
         found = _look(api, props["namespace"], name)
         if found is None:
-            return Pending("not there", "See why it was not made.")
+            return InProgress("not there", "See why it was not made.")
         warnings.show(found[1])
         return found[0]
 
-    with connected(props["kubeconfig"]) as api:
-        state = wait_for(what, limit_s, look, steady_s=STEADY_S)
-    if isinstance(state, Pending):
-        raise Failure(f"{what} was not ready after {limit_s} s: {state.text}. {state.remedy or GO_ON}")
+    with connect(props["kubeconfig"]) as api:
+        state = wait_for(what, limit_s, look, steady_s=STABLE_FOR_S)
+    if isinstance(state, InProgress):
+        raise OperationFailed(f"{what} was not ready after {limit_s} s: {state.text}. {state.remedy or RESUME_HINT}")
     return {**props, "status": READY, **state.outputs}
 
 
-def _look(api: Api, namespace: str, name: str) -> tuple[State, list[Object]] | None:
+def _look(api: KubeApi, namespace: str, name: str) -> tuple[State, list[Object]] | None:
     """How it is, and what was warned of; None where there is no such RayService."""
     service = api.get(f"{RAY}/namespaces/{namespace}/rayservices/{name}")
     if service is None:
         return None
-    clusters = _clusters(api, namespace, [name])
-    pods = _pods(api, namespace, clusters)
+    clusters = ray_clusters(api, namespace, [name])
+    pods = ray_pods(api, namespace, clusters)
     events = api.items(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
     serves = api.get(f"/api/v1/namespaces/{namespace}/services/{name}-serve-svc") is not None
-    return judge(service, clusters, pods, events, serves), relevant(service, clusters, pods, events)
+    return evaluate(service, clusters, pods, events, serves), events_since_update(service, clusters, pods, events)

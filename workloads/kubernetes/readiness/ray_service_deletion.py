@@ -7,10 +7,10 @@ from typing import Any
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from workloads.dynamic_provider import Failure
-from workloads.kubernetes.kube_api import connected
-from workloads.kubernetes.readiness.objects import RAY, _clusters, _differ
-from workloads.kubernetes.readiness.wait import Done, Pending, State, wait_for
+from workloads.dynamic_provider import OperationFailed
+from workloads.kubernetes.kube_api import connect
+from workloads.kubernetes.readiness.objects import RAY, any_changed, ray_clusters
+from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
 
 GONE_LIMIT_S = 900
 """KubeRay gives its clean-up of Redis five minutes and lets go then; pods have their grace before."""
@@ -18,12 +18,12 @@ GONE_STEADY_S = 5
 """KubeRay goes on with a RayService that is being deleted and may make one more RayCluster for it."""
 
 
-class _GoneProvider(ResourceProvider):
+class RayServiceDeletedProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(f"{props['namespace']}/{props['service']}", props)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=_differ(olds, news, "kubeconfig", "namespace", "service"))
+        return DiffResult(changes=any_changed(olds, news, "kubeconfig", "namespace", "service"))
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         return UpdateResult(news)
@@ -32,7 +32,7 @@ class _GoneProvider(ResourceProvider):
         _await_nothing(props)
 
 
-class RayServiceGone(Resource, module="rayllm", name="RayServiceGone"):
+class RayServiceDeleted(Resource, module="rayllm", name="RayServiceDeleted"):
     """Stands between a RayService and what its pods and KubeRay's clean-up of Redis need (accounts, secrets, policies):
     deleted after the one and before the others, it waits until no RayCluster of that RayService is left.
 
@@ -50,7 +50,7 @@ class RayServiceGone(Resource, module="rayllm", name="RayServiceGone"):
         opts: ResourceOptions | None = None,
     ) -> None:
         given = {"kubeconfig": kubeconfig, "namespace": namespace, "service": service}
-        super().__init__(_GoneProvider(), name, given, opts)
+        super().__init__(RayServiceDeletedProvider(), name, given, opts)
 
 
 def _await_nothing(props: dict[str, Any]) -> None:
@@ -58,15 +58,15 @@ def _await_nothing(props: dict[str, Any]) -> None:
     what = f"What is left of RayService {name}"
 
     def look() -> State:
-        left = [f"RayCluster {each['metadata']['name']}" for each in _clusters(api, namespace, [name])]
+        left = [f"RayCluster {each['metadata']['name']}" for each in ray_clusters(api, namespace, [name])]
         if api.get(f"{RAY}/namespaces/{namespace}/rayservices/{name}") is not None:
             left.append(f"RayService {name}")
-        return Pending(", ".join(left)) if left else Done("nothing", {})
+        return InProgress(", ".join(left)) if left else Succeeded("nothing", {})
 
-    with connected(props["kubeconfig"]) as api:
+    with connect(props["kubeconfig"]) as api:
         state = wait_for(what, GONE_LIMIT_S, look, steady_s=GONE_STEADY_S)
-    if isinstance(state, Pending):
-        raise Failure(
+    if isinstance(state, InProgress):
+        raise OperationFailed(
             f"{what} after {GONE_LIMIT_S} s: {state.text}. Nothing that it needs was deleted; see what holds it "
             f"(`kubectl -n {namespace} describe rayclusters,jobs,pods`), and run this again. {state.remedy}".rstrip()
         )

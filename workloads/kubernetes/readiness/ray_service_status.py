@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 
 from workloads.kubernetes.kube_api import Object, condition, last_seen
-from workloads.kubernetes.readiness.wait import Done, Failed, Pending, State
+from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded
 
 GPU = "nvidia.com/gpu"
-OF_SERVICE = "ray.io/originated-from-cr-name"
+RAY_SERVICE_LABEL = "ray.io/originated-from-cr-name"
 """Label on the RayClusters of a RayService."""
-OF_CLUSTER = "ray.io/cluster"
+RAY_CLUSTER_LABEL = "ray.io/cluster"
 """Label on the pods of a RayCluster."""
 
 REFUSED = ("InvalidRayService", "InvalidRayCluster")
@@ -30,17 +30,17 @@ NOT_CREATED = ("FailedToCreate", "AutoscalerServiceAccountNotFound")
 NOISE = ("FailedScheduling", "Unhealthy", "NotTriggerScaleUp")
 """Of pods that start: progress says as much, in fewer words."""
 
-REFUSED_AFTER_S = 3
+VALIDATION_GRACE_S = 3
 """The object and the answer carry times of whole seconds: an answer to what was written just before looks the same."""
-UNDONE_AFTER_S = 15
+SPEC_NOT_APPLIED_GRACE_S = 15
 """KubeRay updates a RayCluster in the same round in which it says that it has seen the change."""
-NOT_CREATED_AFTER_S = 60
-NOT_SUBMITTED_AFTER_S = 60
+NOT_CREATED_GRACE_S = 60
+NOT_SUBMITTED_GRACE_S = 60
 """The dashboard answers some seconds after the head is ready."""
-NOT_DEPLOYED_AFTER_S = {"DEPLOY_FAILED": 20, "UNHEALTHY": 90}
+NOT_DEPLOYED_GRACE_S = {"DEPLOY_FAILED": 20, "UNHEALTHY": 90}
 """KubeRay asks Serve before it submits: what it says first after a correction is still of before."""
 
-STUCK_AFTER_S = {
+WAITING_REASON_GRACE_S = {
     "InvalidImageName": 5,
     "ErrImagePull": 120,
     "ImagePullBackOff": 120,
@@ -51,7 +51,7 @@ STUCK_AFTER_S = {
 }
 """A container's reason to wait that starting does not mend -> how long it may be a hiccup."""
 IMAGE = "See that the release's image is there and that the node account may read it"
-STUCK_REMEDY = {
+WAITING_REASON_REMEDY = {
     "InvalidImageName": IMAGE,
     "ErrImagePull": IMAGE,
     "ImagePullBackOff": IMAGE,
@@ -59,23 +59,23 @@ STUCK_REMEDY = {
     "CrashLoopBackOff": "See what its log says",
 }
 
-GO_ON = "`pulumi up` goes on waiting where this ended."
+RESUME_HINT = "`pulumi up` goes on waiting where this ended."
 
 
-def judge(
+def evaluate(
     service: Object, clusters: Sequence[Object], pods: Sequence[Object], events: Sequence[Object], has_service: bool
 ) -> State:
     """Of a RayService, its RayClusters and pods, the namespace's events, and whether `<name>-serve-svc` exists."""
-    facts = _Facts(service, clusters, pods, relevant(service, clusters, pods, events))
-    if refused := facts.refused():
+    facts = RayServiceSnapshot(service, clusters, pods, events_since_update(service, clusters, pods, events))
+    if refused := facts.spec_rejected():
         return refused
     if not facts.seen:
-        return facts.not_submitted() or Pending(
+        return facts.not_submitted() or InProgress(
             "KubeRay has not taken it up yet", "See whether KubeRay's operator runs (the Ray Operator add-on)."
         )
-    wrong = None if facts.pending else facts.undone()
+    wrong = None if facts.pending else facts.spec_not_applied()
     if facts.serving and not facts.pending and has_service and not wrong:
-        return Done(f"Ready: {facts.running}", {"cluster": facts.active, "endpoints": facts.endpoints})
+        return Succeeded(f"Ready: {facts.running}", {"cluster": facts.active, "endpoints": facts.endpoints})
     return (
         wrong
         or facts.not_created()
@@ -87,7 +87,7 @@ def judge(
     )
 
 
-def written(service: Object) -> str:
+def last_spec_update(service: Object) -> str:
     """When somebody last wrote anything but the status (RFC 3339)."""
     metadata = service["metadata"]
     times = [
@@ -96,14 +96,14 @@ def written(service: Object) -> str:
     return max(times, default=metadata.get("creationTimestamp", ""))
 
 
-def relevant(
+def events_since_update(
     service: Object, clusters: Sequence[Object], pods: Sequence[Object], events: Iterable[Object]
 ) -> list[Object]:
     """Warnings about these since the RayService was last written, oldest first."""
     names = {("RayService", service["metadata"]["name"])}
     names |= {("RayCluster", cluster["metadata"]["name"]) for cluster in clusters}
     names |= {("Pod", pod["metadata"]["name"]) for pod in pods}
-    since = written(service)
+    since = last_spec_update(service)
     found = [
         event
         for event in events
@@ -127,7 +127,7 @@ def difference(asked: Any, there: Any, where: str = "") -> str | None:
     return next((text for text in (difference(*each) for each in deeper) if text), None)
 
 
-class _Facts:
+class RayServiceSnapshot:
     """One look at everything."""
 
     def __init__(
@@ -142,7 +142,7 @@ class _Facts:
         self.generation = service["metadata"].get("generation", 0)
         self.seen = status.get("observedGeneration", 0) >= self.generation
         self.last_update = status.get("lastUpdateTime", "")
-        self.written = written(service)
+        self.written = last_spec_update(service)
         self.endpoints = int(status.get("numServeEndpoints", 0))
         active, pending = status.get("activeServiceStatus", {}), status.get("pendingServiceStatus", {})
         self.active: str = active.get("rayClusterName", "")
@@ -152,7 +152,7 @@ class _Facts:
         self.applications: Mapping[str, Object] = side.get("applicationStatuses") or {}
         self.wanted_workers = int(side.get("rayClusterStatus", {}).get("desiredWorkerReplicas", 0))
         self.cluster = next((each for each in clusters if each["metadata"]["name"] == self.target), None)
-        ours = [each for each in pods if each["metadata"].get("labels", {}).get(OF_CLUSTER) == self.target]
+        ours = [each for each in pods if each["metadata"].get("labels", {}).get(RAY_CLUSTER_LABEL) == self.target]
         self.heads = [pod for pod in ours if _is_head(pod)]
         self.workers = [pod for pod in ours if not _is_head(pod)]
 
@@ -171,11 +171,11 @@ class _Facts:
         return f"RayCluster {self.active}, {self.endpoints} serving pod(s), {', '.join(sorted(self.applications))}"
 
     @property
-    def beside(self) -> str:
+    def upgrade_suffix(self) -> str:
         """What goes on meanwhile."""
         return f"; RayCluster {self.active} keeps serving" if self.active and self.pending else ""
 
-    def refused(self) -> Failed | None:
+    def spec_rejected(self) -> Failed | None:
         ready = condition(self.conditions, "Ready")
         said = None
         # The condition outlives a correction: it is of this object only if it is younger than the object.
@@ -193,10 +193,10 @@ class _Facts:
             f"KubeRay refuses it: {said}",
             f"KubeRay refuses RayService {self.name}: {_line(said)}. {runs}; correct the settings and run `pulumi up` "
             "again.",
-            REFUSED_AFTER_S,
+            VALIDATION_GRACE_S,
         )
 
-    def undone(self) -> Failed | None:
+    def spec_not_applied(self) -> Failed | None:
         """KubeRay has seen the change and left the RayCluster as it was."""
         if self.cluster is None:
             return None
@@ -209,7 +209,7 @@ class _Facts:
             "it does not apply such a change to a RayCluster that runs. Drain the region (`traffic: drained`) and "
             f"delete the RayService (`kubectl -n {self.namespace} delete rayservice {self.name}`); the next "
             "`pulumi up --refresh` makes it new.",
-            UNDONE_AFTER_S,
+            SPEC_NOT_APPLIED_GRACE_S,
         )
 
     def not_created(self) -> State | None:
@@ -225,40 +225,41 @@ class _Facts:
         for event in reversed(self.events):
             if event["reason"].startswith(NOT_CREATED) and any(part in event["reason"] for part in missing):
                 return Failed(
-                    f"KubeRay cannot make {what}{self.beside}: {_line(event['message'])}",
-                    f"KubeRay cannot make {what} of RayService {self.name}{self.beside}: {_line(event['message'])}. "
-                    f"Put right what it names; KubeRay tries again by itself. {GO_ON}",
-                    NOT_CREATED_AFTER_S,
+                    f"KubeRay cannot make {what}{self.upgrade_suffix}: {_line(event['message'])}",
+                    f"KubeRay cannot make {what} of RayService {self.name}{self.upgrade_suffix}: "
+                    f"{_line(event['message'])}. "
+                    f"Put right what it names; KubeRay tries again by itself. {RESUME_HINT}",
+                    NOT_CREATED_GRACE_S,
                 )
-        return Pending(f"KubeRay is making {what}{self.beside}")
+        return InProgress(f"KubeRay is making {what}{self.upgrade_suffix}")
 
-    def not_scheduled(self) -> Pending | None:
+    def not_scheduled(self) -> InProgress | None:
         for kind, pods in (("head", self.heads), ("workers", self.workers)):
             waiting = [pod for pod in pods if _scheduled(pod).get("status") != "True"]
             if waiting:
                 return self._waiting_for_nodes(kind, pods, waiting)
         return None
 
-    def _waiting_for_nodes(self, kind: str, pods: Sequence[Object], waiting: Sequence[Object]) -> Pending:
+    def _waiting_for_nodes(self, kind: str, pods: Sequence[Object], waiting: Sequence[Object]) -> InProgress:
         told = next((pod for pod in waiting if _scheduled(pod).get("message")), waiting[0])
         what = "GPUs" if any(_wants_gpu(pod) for pod in waiting) else "a node"
         wanted = max(len(pods), self.wanted_workers if kind == "workers" else 0)
         count = f"{len(pods) - len(waiting)} of {wanted} {kind} scheduled"
-        text = f"waiting for {what}: {count} (pod {told['metadata']['name']}: {_why_not(told)}){self.beside}"
+        text = f"waiting for {what}: {count} (pod {told['metadata']['name']}: {_why_not(told)}){self.upgrade_suffix}"
         remedy = (
             f"The new RayCluster {self.pending} does not fit beside {self.active}, and KubeRay neither gives up nor "
             "goes back: give the pool the nodes that it lacks, or drain the region and delete the RayService. Taking "
             "the edit back does not help: that makes a third RayCluster, which needs as many nodes again."
-            if self.beside
-            else f"Give the pool nodes: see its bounds, its reservation and the project's quota. {GO_ON}"
+            if self.upgrade_suffix
+            else f"Give the pool nodes: see its bounds, its reservation and the project's quota. {RESUME_HINT}"
         )
-        return Pending(text, remedy)
+        return InProgress(text, remedy)
 
     def not_started(self) -> State | None:
         for kind, pods in (("head", self.heads), ("worker", self.workers)):
             for pod in pods:
                 for state in _waiting_containers(pod):
-                    if state.get("reason") in STUCK_AFTER_S:
+                    if state.get("reason") in WAITING_REASON_GRACE_S:
                         return self._stuck(kind, pod, state)
         behind = [pod for pod in (*self.heads, *self.workers) if not _ready(pod)]
         if not behind or (self.applications and _ready(self.heads[0])):
@@ -272,17 +273,20 @@ class _Facts:
         else:
             return None
         name = (creating or behind)[0]["metadata"]["name"]
-        return Pending(f"{doing}: {count - len(behind)} of {count} pods ready (pod {name}){self.beside}", GO_ON)
+        return InProgress(
+            f"{doing}: {count - len(behind)} of {count} pods ready (pod {name}){self.upgrade_suffix}", RESUME_HINT
+        )
 
     def _stuck(self, kind: str, pod: Object, state: Object) -> Failed:
         name, reason = pod["metadata"]["name"], state["reason"]
         said = f"{reason}: {_line(state.get('message', ''))}".rstrip(": ")
-        remedy = STUCK_REMEDY.get(reason, "See what its events say")
+        remedy = WAITING_REASON_REMEDY.get(reason, "See what its events say")
         return Failed(
-            f"{kind} pod {name} does not start ({said}){self.beside}",
-            f"The {kind} pod {name} of RayService {self.name} does not start{self.beside}: {said}. {remedy} "
-            f"(`kubectl -n {self.namespace} describe pod {name}`, `kubectl -n {self.namespace} logs {name}`). {GO_ON}",
-            STUCK_AFTER_S[reason],
+            f"{kind} pod {name} does not start ({said}){self.upgrade_suffix}",
+            f"The {kind} pod {name} of RayService {self.name} does not start{self.upgrade_suffix}: {said}. {remedy} "
+            f"(`kubectl -n {self.namespace} describe pod {name}`, `kubectl -n {self.namespace} logs {name}`). "
+            f"{RESUME_HINT}",
+            WAITING_REASON_GRACE_S[reason],
         )
 
     def not_submitted(self) -> Failed | None:
@@ -293,41 +297,44 @@ class _Facts:
             if event["reason"] == NOT_SUBMITTED:
                 said = _line(event["message"])
                 return Failed(
-                    f"Serve does not take the configuration{self.beside}: {said}",
-                    f"The Serve configuration of RayService {self.name} was not taken{self.beside}: {said}. Correct "
+                    f"Serve does not take the configuration{self.upgrade_suffix}: {said}",
+                    f"The Serve configuration of RayService {self.name} was not taken{self.upgrade_suffix}: {said}. "
+                    "Correct "
                     "the settings and run `pulumi up` again.",
-                    NOT_SUBMITTED_AFTER_S,
+                    NOT_SUBMITTED_GRACE_S,
                 )
         return None
 
     def not_deployed(self) -> State | None:
         for name, state in self.applications.items():
-            limit = NOT_DEPLOYED_AFTER_S.get(state.get("status", ""))
+            limit = NOT_DEPLOYED_GRACE_S.get(state.get("status", ""))
             if limit is not None:
                 said = "\n".join(_messages(state)) or "(nothing)"
                 return Failed(
-                    f"application {name} is {state['status']}{self.beside}",
-                    f"The Serve application {name} of RayService {self.name} is {state['status']}{self.beside}. Serve "
-                    f"says:\n{said}\nCorrect the settings and run `pulumi up` again. All logs: "
-                    f"kubectl -n {self.namespace} logs -l {OF_CLUSTER}={self.target} --all-containers",
+                    f"application {name} is {state['status']}{self.upgrade_suffix}",
+                    f"The Serve application {name} of RayService {self.name} is {state['status']}{self.upgrade_suffix}."
+                    f" Serve says:\n{said}\nCorrect the settings and run `pulumi up` again. All logs: "
+                    f"kubectl -n {self.namespace} logs -l {RAY_CLUSTER_LABEL}={self.target} --all-containers",
                     limit,
                 )
         missing = [name for name in _wanted_applications(self.spec) if name not in self.applications]
         if missing or not self.applications:
-            return Pending(f"Serve has not begun{self.beside}", GO_ON)
+            return InProgress(f"Serve has not begun{self.upgrade_suffix}", RESUME_HINT)
         states = [f"{name} {_described(state)}" for name, state in self.applications.items()]
         if all(state.get("status") == "RUNNING" for state in self.applications.values()):
             return None
-        return Pending(f"Serve: {', '.join(states)}{self.beside}", f"Loading weights can take long. {GO_ON}")
+        return InProgress(
+            f"Serve: {', '.join(states)}{self.upgrade_suffix}", f"Loading weights can take long. {RESUME_HINT}"
+        )
 
-    def switching(self, has_service: bool) -> Pending:
+    def switching(self, has_service: bool) -> InProgress:
         if self.pending:
-            return Pending(f"Serve runs in RayCluster {self.pending}; KubeRay is switching to it", GO_ON)
+            return InProgress(f"Serve runs in RayCluster {self.pending}; KubeRay is switching to it", RESUME_HINT)
         if not has_service:
-            return Pending(f"Serve runs; KubeRay has not made Service {self.name}-serve-svc yet", GO_ON)
-        return Pending(
+            return InProgress(f"Serve runs; KubeRay has not made Service {self.name}-serve-svc yet", RESUME_HINT)
+        return InProgress(
             f"Serve runs; {self.endpoints} pod(s) answer behind {self.name}-serve-svc",
-            f"See why no more are: `kubectl -n {self.namespace} describe pods -l {OF_CLUSTER}={self.target}`.",
+            f"See why no more are: `kubectl -n {self.namespace} describe pods -l {RAY_CLUSTER_LABEL}={self.target}`.",
         )
 
 

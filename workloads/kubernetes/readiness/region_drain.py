@@ -10,30 +10,30 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from config.timeouts import DETACH_S
-from workloads.dynamic_provider import Failure, say
-from workloads.kubernetes.kube_api import Api, Unreachable, connected
-from workloads.kubernetes.readiness.objects import EXPORTS, _clusters, _differ, _pods
-from workloads.kubernetes.readiness.wait import Done, Pending, State, wait_for
+from config.timeouts import LOAD_BALANCER_PROPAGATION_S
+from workloads.dynamic_provider import OperationFailed, log_progress
+from workloads.kubernetes.kube_api import KubeApi, Unreachable, connect
+from workloads.kubernetes.readiness.objects import EXPORTS, any_changed, ray_clusters, ray_pods
+from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
 
 STATS_PORT = 8404
 """HAProxy's statistics on every Ray pod (RAY_SERVE_HAPROXY_STATS_PORT)."""
 STREAMS_EVERY_S = 5.0
 
 
-class _DrainedProvider(ResourceProvider):
+class RegionDrainedProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(f"{props['namespace']}/drained", _drain(props))
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        changed = _differ(olds, news, "kubeconfig", "namespace", "services") or olds.get("status") != "drained"
+        changed = any_changed(olds, news, "kubeconfig", "namespace", "services") or olds.get("status") != "drained"
         return DiffResult(changes=changed)
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         return UpdateResult(_drain(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connected(props["kubeconfig"]) as api:
+        with connect(props["kubeconfig"]) as api:
             try:
                 exported = [n for n in props["services"] if api.get(_export(props["namespace"], n)) is not None]
             except Unreachable:
@@ -41,7 +41,7 @@ class _DrainedProvider(ResourceProvider):
         return ReadResult(id_, {**props, "status": f"exported: {', '.join(exported)}" if exported else "drained"})
 
 
-class Drained(Resource, module="rayllm", name="Drained"):
+class RegionDrained(Resource, module="rayllm", name="RegionDrained"):
     """Declared for a region with `traffic: drained`: takes its services from the entrance and waits until the streams
     that they have are over.
 
@@ -68,11 +68,11 @@ class Drained(Resource, module="rayllm", name="Drained"):
         namespace: Input[str],
         services: Sequence[Input[str]],
         limit_s: int,
-        settle_s: int = DETACH_S,
+        settle_s: int = LOAD_BALANCER_PROPAGATION_S,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(
-            _DrainedProvider(),
+            RegionDrainedProvider(),
             name,
             {
                 "kubeconfig": kubeconfig,
@@ -87,7 +87,7 @@ class Drained(Resource, module="rayllm", name="Drained"):
         )
 
 
-def streams(statistics: str) -> int:
+def open_streams(statistics: str) -> int:
     """Open streams in HAProxy's statistics (CSV): the sessions that its back ends have. Those of front ends include
     idle connections of the load balancer."""
     rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
@@ -107,7 +107,7 @@ def _drain(props: dict[str, Any]) -> dict[str, Any]:
 
     def take_away() -> State:
         taken = [name for name in services if api.delete(_export(namespace, name))]
-        return Done(f"taken from the entrance: {', '.join(taken) or 'none was in it'}", {})
+        return Succeeded(f"taken from the entrance: {', '.join(taken) or 'none was in it'}", {})
 
     def look() -> State:
         nonlocal left
@@ -117,41 +117,41 @@ def _drain(props: dict[str, Any]) -> dict[str, Any]:
         for pod in pods:
             try:
                 said = api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{STATS_PORT}/proxy/stats;csv")
-                counts[pod] = streams(said or "")
+                counts[pod] = open_streams(said or "")
             except (Unreachable, ValueError) as error:
-                return Pending(f"HAProxy's statistics of pod {pod} cannot be read ({error})")
+                return InProgress(f"HAProxy's statistics of pod {pod} cannot be read ({error})")
         left = sum(counts.values())
         if left:
             busy = sum(1 for count in counts.values() if count)
-            return Pending(f"{left} stream(s) open on {busy} of {len(pods)} pod(s)")
-        return Done(f"no stream is open on {len(pods)} pod(s)", {})
+            return InProgress(f"{left} stream(s) open on {busy} of {len(pods)} pod(s)")
+        return Succeeded(f"no stream is open on {len(pods)} pod(s)", {})
 
-    with connected(props["kubeconfig"]) as api:
+    with connect(props["kubeconfig"]) as api:
         gone = wait_for(what, limit_s, take_away)
-        if isinstance(gone, Pending):
-            raise Failure(f"{what} did not begin within {limit_s} s: {gone.text}. {gone.remedy}")
+        if isinstance(gone, InProgress):
+            raise OperationFailed(f"{what} did not begin within {limit_s} s: {gone.text}. {gone.remedy}")
         quiet = 0 if _nothing_runs(api, namespace, services) else int(props["settle_s"])
         state = wait_for(what, limit_s, look, steady_s=quiet, every_s=STREAMS_EVERY_S)
-    if isinstance(state, Pending):
+    if isinstance(state, InProgress):
         known = (
             f"{left} stream(s) were still open" if left >= 0 else f"not known how many streams were open: {state.text}"
         )
-        say(f"{what}: {known} after {limit_s} s; a change of pods cuts them")
+        log_progress(f"{what}: {known} after {limit_s} s; a change of pods cuts them")
         return {**props, "status": "drained", "streams_left": left}
     return {**props, "status": "drained", "streams_left": 0}
 
 
-def _nothing_runs(api: Api, namespace: str, services: Sequence[str]) -> bool:
+def _nothing_runs(api: KubeApi, namespace: str, services: Sequence[str]) -> bool:
     try:
         return not _running(api, namespace, services)
     except Unreachable:
         return False
 
 
-def _running(api: Api, namespace: str, services: Sequence[str]) -> list[str]:
+def _running(api: KubeApi, namespace: str, services: Sequence[str]) -> list[str]:
     """Names of pods with a container that runs, those that are about to end included."""
     return [
         pod["metadata"]["name"]
-        for pod in _pods(api, namespace, _clusters(api, namespace, services))
+        for pod in ray_pods(api, namespace, ray_clusters(api, namespace, services))
         if any("running" in each.get("state", {}) for each in pod.get("status", {}).get("containerStatuses", []))
     ]

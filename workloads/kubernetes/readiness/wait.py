@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workloads.dynamic_provider import Failure, Waiting, say
+from workloads.dynamic_provider import OperationFailed, Progress, log_progress
 from workloads.kubernetes.kube_api import Object, Unreachable
 
-EVERY_S = 2.0
+POLL_INTERVAL_S = 2.0
 """How often a wait looks; KubeRay itself looks every two seconds."""
 
 
 @dataclass(frozen=True)
-class Done:
+class Succeeded:
     """What was waited for is there."""
 
     text: str
@@ -22,7 +22,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Pending:
+class InProgress:
     """Not yet."""
 
     text: str
@@ -40,15 +40,15 @@ class Failed:
     after_s: float = 0
 
 
-State = Done | Pending | Failed
+State = Succeeded | InProgress | Failed
 
 
 def wait_for(
     what: str, limit_s: float, look: Callable[[], State], *, steady_s: float = 0, every_s: float | None = None
-) -> Done | Pending:
+) -> Succeeded | InProgress:
     """Look until it has been Done for `steady_s`; what it is like at the limit otherwise. Raises Failure when it has
     been Failed for as long as that says."""
-    wait = Waiting(what, limit_s, EVERY_S if every_s is None else every_s)
+    wait = Progress(what, limit_s, POLL_INTERVAL_S if every_s is None else every_s)
     held: type[State] | None = None
     since = 0.0
     while True:
@@ -56,18 +56,18 @@ def wait_for(
         if type(state) is not held:
             held, since = type(state), wait.seconds
         lasted = wait.seconds - since
-        if isinstance(state, Done) and lasted >= steady_s:
-            say(f"{what}: {state.text} ({wait.seconds:.0f} s)")
+        if isinstance(state, Succeeded) and lasted >= steady_s:
+            log_progress(f"{what}: {state.text} ({wait.seconds:.0f} s)")
             return state
         if isinstance(state, Failed) and lasted >= state.after_s:
-            raise Failure(state.message)
+            raise OperationFailed(state.message)
         if not wait.pause(state.text):
             if isinstance(state, Failed):
-                raise Failure(state.message)
-            return Pending(state.text, "" if isinstance(state, Done) else state.remedy)
+                raise OperationFailed(state.message)
+            return InProgress(state.text, "" if isinstance(state, Succeeded) else state.remedy)
 
 
-class Warnings:
+class WarningEvents:
     """Warning events, each shown once."""
 
     def __init__(self, what: str) -> None:
@@ -80,11 +80,11 @@ class Warnings:
             key = (about["name"], event.get("reason", ""), event.get("message", ""))
             if key not in self._shown:
                 self._shown.add(key)
-                say(f"{self._what}: {about['kind']} {key[0]}: {key[1]}: {' '.join(key[2].split())}")
+                log_progress(f"{self._what}: {about['kind']} {key[0]}: {key[1]}: {' '.join(key[2].split())}")
 
 
 def _looked(look: Callable[[], State]) -> State:
     try:
         return look()
     except Unreachable as error:
-        return Pending(f"the API server does not answer ({error})", "See whether the cluster is up, and reachable.")
+        return InProgress(f"the API server does not answer ({error})", "See whether the cluster is up, and reachable.")

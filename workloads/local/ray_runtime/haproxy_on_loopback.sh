@@ -7,7 +7,7 @@
 # 127.0.0.1 and becomes the real HAProxy. It refuses to start one that would still listen elsewhere, so a Ray release
 # with another template fails loudly instead of opening a port.
 #
-# Called as: haproxy_on_loopback.sh -db -f CONFIGURATION [...]; RAYLLM_HAPROXY names the real binary.
+# Called as: haproxy_on_loopback.sh -db -f CONFIGURATION [...]; RAYLLM_HAPROXY_BINARY names the real binary.
 set -eu
 previous=
 for word in "$@"; do
@@ -20,4 +20,4 @@ for word in "$@"; do
     fi
     previous=$word
 done
-exec "$RAYLLM_HAPROXY" "$@"
+exec "$RAYLLM_HAPROXY_BINARY" "$@"

@@ -64,7 +64,7 @@ def weights(vocabulary: int) -> dict[str, np.ndarray]:
     return tensors
 
 
-def make(folder: Path) -> None:
+def make_tiny_model(folder: Path) -> None:
     """Write config, tokenizer and weights into `folder` (about 5 MB). The same files every time."""
     folder.mkdir(parents=True, exist_ok=True)
     words = tokenizer()
@@ -105,4 +105,4 @@ def _write(path: Path, content: object) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make_tiny_model(Path(sys.argv[1]))

@@ -61,5 +61,5 @@ class _AfterImport(importlib.abc.MetaPathFinder):
         return spec
 
 
-if os.environ.get("RAYLLM_STACK"):
+if os.environ.get("RAYLLM_PROCESS_TAG"):
     sys.meta_path.insert(0, _AfterImport())
