@@ -160,7 +160,7 @@ def test_the_password_of_redis_is_encrypted_in_the_state(made: Make) -> None:
 def test_a_second_region_replaces_nothing_of_the_first(made: Make) -> None:
     engine = made("dev").engine
     second = alone("dev")["infra"]["regions"][0] | {"name": "us-east4", "ip_plan_index": 1}
-    second["pools"] = [second["pools"][0] | {"zones": ["us-east4-a"]}]
+    second["node_pools"] = [second["node_pools"][0] | {"zones": ["us-east4-a"]}]
     write(engine, edited(alone("dev"), {"infra.regions.1": second}))
     found = changes(engine.preview().ok())
     write(engine, alone("dev"))

@@ -29,7 +29,7 @@ SPOT = {"capacity": {"kind": "spot"}, "nodes": {"kind": "autoscaling", "total_ma
 EUROPE = US_EAST4 | {
     "name": "europe-north1",
     "ip_plan_index": 2,
-    "node_pools": [US_EAST4["pools"][0] | SPOT | {"zones": ["europe-north1-b"]}],
+    "node_pools": [US_EAST4["node_pools"][0] | SPOT | {"zones": ["europe-north1-b"]}],
 }
 ONE_H100 = {
     "name": "h100",
