@@ -25,7 +25,7 @@ from rehearsal import kubernetes
 from tests.harness.node import host
 from tests.harness.node.node import Node, node_in
 from tests.harness.pulumi_project import Engine, Result
-from tests.node.record import Page
+from tests.node.record import Section
 from tests.unit.case import edited
 
 RIG = CHECKOUT / "tests" / "harness" / "node"
@@ -35,12 +35,6 @@ LIMIT_S = 300
 RAY = "/apis/ray.io/v1/namespaces/ray"
 PODS = "/api/v1/namespaces/ray/pods"
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes"
-PROOF = """# What runs on a node, as it was seen
-
-The `serving` half of the stack on a Kubernetes node that is real: API server, kubelet, containerd, KubeRay and Ray are
-the programs that clusters run; two CPU cores, a tiny model with random weights, GPUs that are only said to be there.
-[tests/harness/node/README.md](../../tests/rig/node/README.md) says what differs from GKE.
-"""
 Found = TypeVar("Found")
 
 
@@ -280,6 +274,6 @@ def stack(node: Node, gke_controllers: None, first: dict[str, Any], tmp_path_fac
 
 
 @pytest.fixture(scope="session")
-def proof() -> Page:
+def proof() -> Section:
     """The transcript."""
-    return Page("proof.md", PROOF)
+    return Section("node")

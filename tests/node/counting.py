@@ -8,14 +8,14 @@ from typing import Any
 
 from tests.node.conftest import Stack, until
 from tests.node.load import Load
-from tests.node.record import Page
+from tests.node.record import Section
 
 FAULTS = """
-| fault | streams | lost | lost of | seconds | the RayService meanwhile | a preview meanwhile |
+| fault | streams | lost | cause | seconds | RayService during the fault | preview during the fault |
 |---|---|---|---|---|---|---|
 """
 EDITS = """
-| edit | streams a second | streams | lost | lost of | seconds | what happened |
+| edit | streams per second | streams | lost | cause | seconds | effect |
 |---|---|---|---|---|---|---|
 """
 CALM_S = 3
@@ -26,7 +26,7 @@ Strike = Callable[[Stack], float | None]
 """Returns from when on nothing is lost any more, by time.monotonic(), where that is not at once."""
 
 
-def fault(stack: Stack, page: Page, strike: Strike) -> Load:
+def fault(stack: Stack, page: Section, strike: Strike) -> Load:
     """Strike, wait until the cluster has mended itself, and report. Whatever was begun after the strike was over must
     be whole."""
     until("head, workers and replicas before the fault", stack.whole)
@@ -63,7 +63,7 @@ def hold(load: Load, what: str, there: Callable[[], object]) -> None:
     assert load.begun > load.total, "streams that run"
 
 
-def edit(page: Page, load: Load, what: str, took: float, seen: str) -> None:
+def edit(page: Section, load: Load, what: str, took: float, seen: str) -> None:
     """Report it: nothing may be lost."""
     page.row(what, load.rate, *load.counts(load.first), f"{took:.0f}", seen)
     nothing_lost(load)

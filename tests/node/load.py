@@ -77,7 +77,7 @@ class Load:
     def rate(self) -> str:
         """What was asked for, and what came of it where that is less by a tenth or more."""
         begun = self.begun / max(self.last - self.first, 1)
-        return f"{self.per_second:g}" + (f" asked, {begun:.0f} begun" if begun < 0.9 * self.per_second else "")
+        return f"{self.per_second:g}" + (f" requested, {begun:.0f} started" if begun < 0.9 * self.per_second else "")
 
     def hold(self) -> None:
         """Begin no more, as when the gateway sends this region nothing any more."""

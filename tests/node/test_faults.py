@@ -1,5 +1,6 @@
-"""What a fault costs that leaves the stack a chance: nothing. Times are reported and not asserted; `RAYLLM_RECORD=1`
-writes the table to docs/operations/faults.md.
+"""Count the streams that faults cost which Ray and Kubernetes can bridge: none may be lost.
+
+Times are reported and not asserted. `RAYLLM_RECORD=1` writes the table into docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -11,16 +12,7 @@ import pytest
 
 from tests.node import counting
 from tests.node.conftest import Stack, until
-from tests.node.record import Page
-
-HEAD = """# What a fault costs
-
-Two workers with one replica each; two streams begun a second by an unmodified `openai` client that does not retry.
-Seconds are from the fault until head, workers and replicas are all there again, and pods that are on their way out are
-gone. The last column is what a preview says meanwhile: nothing that was declared has changed, and what a cluster mends
-by itself needs no `up`.
-[leaving.md](leaving.md) has pods that are told to leave, [kills.md](kills.md) what ends without notice.
-"""
+from tests.node.record import Section
 
 
 def head_deleted(stack: Stack) -> None:
@@ -67,8 +59,8 @@ def _unreadable(stack: Stack) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page("faults.md", HEAD + counting.FAULTS)
+def page() -> Section:
+    return Section("faults", counting.FAULTS)
 
 
 STRIKES = (
@@ -81,6 +73,6 @@ STRIKES = (
 
 
 @pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)
-def test_nothing_is_lost(stack: Stack, page: Page, strike: counting.Strike) -> None:
+def test_nothing_is_lost(stack: Stack, page: Section, strike: counting.Strike) -> None:
     load = counting.fault(stack, page, strike)
     assert not load.lost, load.causes(load.first)

@@ -1,6 +1,8 @@
-"""What a kill costs: what streamed on the dead process, what came before the Service had let go of a dead pod's
-address, and no more. Times are reported and not asserted; `RAYLLM_RECORD=1` writes the table to
-docs/operations/kills.md.
+"""Count the streams that killed processes cost.
+
+Only two kinds of stream may be lost: those that ran on the dead process, and those that were sent to a dead pod before
+the Service removed its address. Times are reported and not asserted. `RAYLLM_RECORD=1` writes the table into
+docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -15,15 +17,8 @@ import pytest
 from tests.harness.node import host
 from tests.node import counting
 from tests.node.conftest import Stack, until
-from tests.node.record import Page
+from tests.node.record import Section
 
-HEAD = """# What a kill costs
-
-As in [faults.md](faults.md), but nothing is told beforehand: `kill -9`, and a kubelet that ends a pod without grace
-because the node's disk is full. What streamed on the dead process is lost, and so is what comes before the Service has
-let go of a dead pod's address: such a connection is refused, and a client that retries (`openai` does, unless told
-otherwise) gets its answer elsewhere.
-"""
 FILLER_MIB = 1024
 """So that the twentieth which is left holds what is logged meanwhile."""
 
@@ -89,12 +84,12 @@ def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> 
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page("kills.md", HEAD + counting.FAULTS)
+def page() -> Section:
+    return Section("process-kills", counting.FAULTS)
 
 
 @pytest.mark.parametrize(
     "strike", [disk_full, haproxy_killed, router_killed, raylet_killed], ids=lambda strike: strike.__name__
 )
-def test_no_more_is_lost_than_was_there(stack: Stack, page: Page, strike: counting.Strike) -> None:
+def test_no_more_is_lost_than_was_there(stack: Stack, page: Section, strike: counting.Strike) -> None:
     counting.fault(stack, page, strike)

@@ -1,5 +1,6 @@
-"""What it costs when pods are told to leave: a worker that is deleted, a node that is drained, and at last the stack.
-Times are reported and not asserted; `RAYLLM_RECORD=1` writes the table to docs/operations/leaving.md.
+"""Count the streams that a deleted worker, a drained node and a destroyed stack cost: none may be lost.
+
+Times are reported and not asserted. `RAYLLM_RECORD=1` writes the table into docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -11,18 +12,12 @@ import pytest
 from tests.node import counting
 from tests.node.conftest import RAY, Stack, until
 from tests.node.load import Load
-from tests.node.record import Page
-
-HEAD = """# What leaving costs, counted
-
-As in [faults.md](faults.md), but pods are told beforehand. When the stack is destroyed, streams of 400 tokens begin
-until its entrance is gone, and run when its pods are told.
-"""
+from tests.node.record import Section
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page("leaving.md", HEAD + counting.FAULTS)
+def page() -> Section:
+    return Section("eviction", counting.FAULTS)
 
 
 def worker_deleted(stack: Stack) -> None:
@@ -42,12 +37,12 @@ def node_cordoned_and_drained(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("strike", [worker_deleted, node_cordoned_and_drained], ids=lambda strike: strike.__name__)
-def test_pods_that_leave_lose_nothing(stack: Stack, page: Page, strike: counting.Strike) -> None:
+def test_pods_that_leave_lose_nothing(stack: Stack, page: Section, strike: counting.Strike) -> None:
     load = counting.fault(stack, page, strike)
     assert not load.lost, load.causes(load.first)
 
 
-def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> None:
+def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Section) -> None:
     until("two replicas", stack.whole)
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.CALM_S)
@@ -58,7 +53,7 @@ def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Page) -> No
         assert load.begun > load.total, "streams that run when pods are told"
         destroy.wait().ok()
         took = time.monotonic() - begun
-    page.row("stack destroyed", *load.counts(begun), f"{took:.0f}", "gone", "-")
+    page.row("stack destroyed", *load.counts(begun), f"{took:.0f}", "deleted", "-")
     counting.nothing_lost(load)
     for kind in ("rayservices", "rayclusters"):
         assert (stack.node.get(f"{RAY}/{kind}") or {"items": []})["items"] == []

@@ -1,4 +1,7 @@
-"""An unmodified client streams from pods that KubeRay created, and each pillar is seen from inside them."""
+"""Stream from pods that KubeRay created with an unmodified client, and look at the data path from inside the pods.
+
+`RAYLLM_RECORD=1` writes the transcript into docs/measurements.md.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,18 @@ import psutil
 
 from tests.node.conftest import Stack
 from tests.node.load import MESSAGES
-from tests.node.record import Page
+from tests.node.record import Section
 from workloads.kubernetes.ray_service import SERVE_PORT
 
 
-def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Page) -> None:
+def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Section) -> None:
     said = stack.made.text.rstrip().splitlines()
     ready = list(dict.fromkeys(re.findall(r"RayService llm: .*", stack.made.text)))
     assert any("Ready: RayCluster" in line for line in ready), said
     proof.block("`pulumi up`", [*ready, *said[said.index("Outputs:") :]])
 
 
-def test_an_openai_client_streams_through_the_service(stack: Stack, proof: Page) -> None:
+def test_an_openai_client_streams_through_the_service(stack: Stack, proof: Section) -> None:
     api = openai.OpenAI(base_url=stack.url, api_key="none", max_retries=0)
     begun = time.monotonic()
     stream = api.chat.completions.create(
@@ -36,21 +39,21 @@ def test_an_openai_client_streams_through_the_service(stack: Stack, proof: Page)
     came = [(time.monotonic() - begun, each) for each in stream if each.choices]
     chunks = [each for _, each in came]
     shown = [f"{1000 * at:5.0f} ms  {each.choices[0].delta.content!r}" for at, each in came]
-    proof.block(f"An unmodified `openai` client at `{stack.url}`, chunk by chunk", shown)
+    proof.block(f"Chunks that an unmodified `openai` client receives from `{stack.url}`", shown)
     assert sum(1 for each in chunks if each.choices[0].delta.content) > 10
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
-def test_haproxy_holds_the_port_in_every_worker(stack: Stack, proof: Page) -> None:
+def test_haproxy_holds_the_port_in_every_worker(stack: Stack, proof: Section) -> None:
     found = {pod["metadata"]["name"]: _holders(stack.processes(pod)) for pod in stack.running("worker")}
     proof.block(
-        "HAProxy in front, in each pod",
-        [f"{name}: port {SERVE_PORT} is held by {', '.join(who)}" for name, who in found.items()],
+        "Process that listens on Serve's port, in each worker pod",
+        [f"{name}: {', '.join(who)} listens on port {SERVE_PORT}" for name, who in found.items()],
     )
     assert list(found.values()) == [{"haproxy"}] * 2
 
 
-def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Page) -> None:
+def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Section) -> None:
     (worker, *_) = stack.running("worker")
     before = _sessions(worker)
     api = openai.OpenAI(base_url=f"http://{worker['status']['podIP']}:{SERVE_PORT}/v1", api_key="none", max_retries=0)
@@ -58,7 +61,7 @@ def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Page) -> None:
     took = {key for key, count in _sessions(worker).items() if count > before.get(key, 0)}
     deployments = set(stack.dashboard("api/serve/applications/")["applications"]["llm"]["deployments"])
     proof.block(
-        "Tokens straight from a replica: what one completion went through, as HAProxy counts",
+        "HAProxy's counters that one completion raises: the tokens come straight from a replica",
         [
             *(f"{backend} / {server}" for backend, server in sorted(took)),
             f"deployments: {', '.join(sorted(deployments))}",
@@ -68,11 +71,11 @@ def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Page) -> None:
     assert deployments == {"LLMServer:tiny", "LLMRouter"}
 
 
-def test_each_replica_runs_on_the_second_ray_executor(stack: Stack, proof: Page) -> None:
+def test_each_replica_runs_on_the_second_ray_executor(stack: Stack, proof: Section) -> None:
     path = "api/v0/actors?filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
     actors = stack.dashboard(path)["data"]["result"]["result"]
     counts = Counter(each["class_name"] for each in actors)
-    proof.block("vLLM on Ray's v2 executor: actors that are alive", [f"{n} {name}" for name, n in counts.items()])
+    proof.block("Live actors: vLLM runs on Ray's v2 executor", [f"{n} {name}" for name, n in counts.items()])
     assert counts["RayWorkerProc"] == 2
 
 
@@ -86,9 +89,9 @@ def test_pods_run_as_they_were_declared(stack: Stack) -> None:
     assert status["NoNewPrivs"].strip() == "1"
 
 
-def test_a_further_preview_says_no_changes(stack: Stack, proof: Page) -> None:
+def test_a_further_preview_says_no_changes(stack: Stack, proof: Section) -> None:
     preview = stack.engine.preview().ok()
-    proof.block("`pulumi preview` afterwards", preview.text.strip().splitlines()[-2:])
+    proof.block("`pulumi preview` after the `up`", preview.text.strip().splitlines()[-2:])
     assert preview.changed() == {}
 
 

@@ -1,6 +1,6 @@
-"""A region that is drained, changed and comes back.
+"""Drain a region, change it and make it active again, and count the streams that this costs.
 
-`RAYLLM_RECORD=1` writes the table to docs/operations/regions.md.
+`RAYLLM_RECORD=1` writes the table into docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ import pytest
 from tests.node import counting
 from tests.node.conftest import Stack, until
 from tests.node.load import Load
-from tests.node.record import Page
-
-HEAD = """# What a drained region costs, counted
-
-As in [changes-counted.md](changes-counted.md). Streams of 400 tokens run when the region is drained; none begins any
-more, because the entrance has other regions.
-"""
+from tests.node.record import Section
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page("regions.md", HEAD + counting.EDITS)
+def page() -> Section:
+    return Section("drained-region", counting.EDITS)
 
 
-def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page: Page) -> None:
+def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page: Section) -> None:
     """Streams that run end whole before the pods change."""
     until("two replicas", stack.whole)
     service = stack.service["metadata"]["uid"]
@@ -41,10 +35,10 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
         drained = time.monotonic() - begun
         assert "stream(s) open on" in said, "`up` saw streams that it waits for"
         assert load.begun == load.total, "`up` ended before the last answer"
-    counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last answer")
+    counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last response")
     replaced = counting.up(stack, other, traffic="drained", fixed="true")
     counting.up(stack, other, fixed="true")
     assert stack.service["metadata"]["uid"] != service
     with Load(stack.url, 4) as load:
         time.sleep(2 * counting.CALM_S)
-    counting.edit(page, load, "`request_timeout_s`, then `traffic: active`", replaced, "the RayService is made again")
+    counting.edit(page, load, "`request_timeout_s`, then `traffic: active`", replaced, "Pulumi replaces the RayService")

@@ -1,6 +1,6 @@
-"""Workers come with the load and go after it, and nothing is lost meanwhile.
+"""Add a worker under load, remove it afterwards, and count the streams that this costs: none may be lost.
 
-`RAYLLM_RECORD=1` writes the table to docs/operations/scaling-counted.md.
+`RAYLLM_RECORD=1` writes the table into docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -13,14 +13,8 @@ import pytest
 from tests.node import counting
 from tests.node.conftest import LIMIT_S, Stack, until
 from tests.node.load import Load
-from tests.node.record import Page
+from tests.node.record import Section
 
-HEAD = """# Replicas that follow the load, counted
-
-No edit and no `pulumi up`: the preset with two to three replicas, while an unmodified `openai` client that does not
-retry begins four long streams a second until there is a third worker, and then a short one a second until there are
-two again.
-"""
 SCALING = {
     "kind": "autoscaling",
     "min_replicas": 2,
@@ -38,11 +32,11 @@ def first() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page("scaling-counted.md", HEAD + counting.EDITS)
+def page() -> Section:
+    return Section("scaling", counting.EDITS)
 
 
-def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Page) -> None:
+def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Section) -> None:
     """A replica starts while two that are busy leave it a third of two cores, so that it has twice the usual time."""
     begun = time.monotonic()
     with Load(stack.url, 4, tokens=200) as load:
@@ -50,4 +44,6 @@ def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Page) ->
         load.per_second, load.tokens = 1, 8
         until("two replicas again", stack.whole)
     took = time.monotonic() - begun
-    counting.edit(page, load, "none: load above the target, then below", took, "a third worker comes, and goes")
+    counting.edit(
+        page, load, "no edit: load above the target, then below it", took, "Ray adds a third worker and removes it"
+    )

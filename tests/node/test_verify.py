@@ -15,7 +15,7 @@ import pytest
 
 from paths import CHECKOUT
 from tests.node.conftest import Stack
-from tests.node.record import Page
+from tests.node.record import Section
 from tools.cli import LIVE
 from verify.declared import POLICY, RAY_SERVICE
 
@@ -34,7 +34,7 @@ def verdicts(printed: str, verdict: str) -> Counter[str]:
     return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", printed))
 
 
-def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Page, tmp_path: Path) -> None:
+def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Section, tmp_path: Path) -> None:
     run = verify(stack, stack.engine.export(), tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     proof.block("`make verify`", [line for line in run.stdout.splitlines() if re.search("PASSED| passed", line)])
