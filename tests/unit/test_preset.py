@@ -13,23 +13,23 @@ from paths import CHECKOUT
 from tests.unit.ray_services import container, manifest, pods
 
 SAMPLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "tests" / "unit" / "kuberay_sample.yaml").read_text())
-TOKEN = "As HF_TOKEN, its present name, and only with `gated: true`"
+TOKEN = "As HF_TOKEN, its current name, and only with `gated: true`"
 DIFFERENCES = {
-    "metadata.name": "The Service, routes and exports carry it: it stays when the model changes",
-    "serve.name": "One name for every model's application",
-    "cluster.rayVersion": "The newest Ray; 2.56.0 has the router that hangs (ray-project/ray#64488)",
-    "head.container.name": "A name by what it is",
-    "worker.container.name": "A name by what it is",
-    "head.container.image": "By digest, which a tag does not pin; yours to choose",
-    "worker.container.image": "By digest, which a tag does not pin; yours to choose",
+    "metadata.name": "Service, routes and exports carry this name, so it stays when the model changes",
+    "serve.name": "The same application name for every model",
+    "cluster.rayVersion": "The newest Ray; the router of 2.56.0 hangs (ray-project/ray#64488)",
+    "head.container.name": "Named by its role",
+    "worker.container.name": "Named by its role",
+    "head.container.image": "You choose it, by digest: a tag can move",
+    "worker.container.image": "You choose it, by digest: a tag can move",
     "head.container.env.HUGGING_FACE_HUB_TOKEN": TOKEN,
     "worker.container.env.HUGGING_FACE_HUB_TOKEN": TOKEN,
-    "worker.groupName": "The pool that it runs on",
-    "worker.container.imagePullPolicy": "A digest never changes: what a node has, it need not ask for again",
-    "worker.container.resources.requests.cpu": "The pod has the node to itself, so it asks for all of it",
-    "worker.container.resources.requests.memory": "The pod has the node to itself, so it asks for all of it",
-    "worker.tolerations.nvidia.com/gpu": "The very taint that the pool has, from the contract",
-    "worker.volumes.dshm": "With a limit: what is in it counts as the pod's memory",
+    "worker.groupName": "Named by its node pool",
+    "worker.container.imagePullPolicy": "A digest never changes, so a node need not pull it again",
+    "worker.container.resources.requests.cpu": "The pod has the node to itself, so it requests all of it",
+    "worker.container.resources.requests.memory": "The pod has the node to itself, so it requests all of it",
+    "worker.tolerations.nvidia.com/gpu": "Exactly the taint of the node pool",
+    "worker.volumes.dshm": "With a limit, because its content counts as the pod's memory",
 }
 """Field of the sample -> why ours has another value, or none."""
 
