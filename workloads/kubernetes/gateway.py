@@ -229,7 +229,7 @@ def _address(entrance: GatewayFrontend, address: RegionalAddress) -> dict[str, s
     `NamedAddress` is in Google's pages ("Deploying Gateways"); with a domain in front GKE refuses it (GWCER106). For
     cross-regional classes only ephemeral addresses were found in what Google publishes
     (networking.gke.io/ephemeral-ipv4-address/REGION); the type of a reserved one is not verified:
-    docs/decisions/0009-what-the-entrance-routes-by.md.
+    docs/decisions/0009-what-the-gateway-routes-by.md.
     """
     if "cross-regional" in entrance.gateway_class:
         value = f"regions/{address.region}/addresses/{address.name}"
