@@ -21,28 +21,16 @@ PAGES = sorted(
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE_BLOCK = re.compile(r"^( *)```.*?^\1```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
-PACKAGES = (
-    "config",
-    "docs",
-    "infra",
-    "locks",
-    "policies",
-    "rehearsal",
-    "tests",
-    "tools",
-    "verify",
-    "workloads",
-    ".github",
-)
+PRODUCT = ("config", "infra", "workloads", "policies", "verify", "tools", "rehearsal")
+PACKAGES = (*PRODUCT, "tests", "docs", "locks", ".github")
 PATH = re.compile(rf"(?:(?:{'|'.join(map(re.escape, PACKAGES))})/[\w./*<>-]*|[\w.<>-]+\.(?:py|md|toml|yaml))")
 CURRENT_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
 """Pages that name no file that is gone."""
 SOURCES = [
     path
-    for package in (*PACKAGES, ".")
-    for pattern in ("*.py", "*.yaml", "*.yml", "*.toml", "Makefile")
-    for path in ((CHECKOUT / package).rglob(pattern) if package != "." else CHECKOUT.glob(pattern))
-    if package != "tests"
+    for folder in (CHECKOUT, *(CHECKOUT / package for package in (*PRODUCT, ".github")))
+    for path in (folder.glob("*") if folder == CHECKOUT else folder.rglob("*"))
+    if path.suffix in (".py", ".yaml", ".yml", ".toml")
 ]
 FILE_NAMES = {path.name for package in PACKAGES for path in (CHECKOUT / package).rglob("*")}
 MIN_TASKS = 20
@@ -111,6 +99,15 @@ def test_contributing_answers_each_task_with_a_file() -> None:
     rows = [row.strip("|").split("|") for row in rest.partition("\n\n")[0].splitlines()]
     assert len(rows) >= MIN_TASKS
     assert [task.strip() for task, answer in rows if not list(named_paths(answer))] == []
+
+
+def test_the_map_of_contributing_has_a_row_for_every_module() -> None:
+    _, _, rest = (CHECKOUT / "CONTRIBUTING.md").read_text().partition("## Map\n")
+    rows = re.findall(r"^\| (.+?) \|", rest.partition("\n## ")[0], re.MULTILINE)
+    mapped = {path.rstrip("/") for row in rows for path in named_paths(row)}
+    modules = (path.relative_to(CHECKOUT) for package in PRODUCT for path in (CHECKOUT / package).rglob("*.py"))
+    missing = {str(module) for module in modules if mapped.isdisjoint(map(str, (module, *module.parents)))}
+    assert {module for module in missing if not module.endswith("__init__.py")} == set()
 
 
 def test_no_pending_path_exists_yet() -> None:
