@@ -34,8 +34,6 @@ def _elsewhere(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 
 POLICIES = (
-    Policy("image-by-tag", "high", "Two nodes run two programs under one name.", WITH_PODS, _no_digest),
-    Policy(
-        "image-from-elsewhere", "high", "Whoever owns the source runs code beside the model.", WITH_PODS, _elsewhere
-    ),
+    Policy("pod-image-digest", "high", "Two nodes run two programs under one name.", WITH_PODS, _no_digest),
+    Policy("pod-image-registry", "high", "Whoever owns the source runs code beside the model.", WITH_PODS, _elsewhere),
 )

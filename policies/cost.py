@@ -21,13 +21,13 @@ def _unknown(month: pricing.Month) -> str:
 
 def _above(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
     """What is known is a part of what it costs, so whatever is above the ceiling is above it for sure."""
-    month, ceiling = _month(resources), number(settings, "usd")
+    month, ceiling = _month(resources), number(settings, "max_usd_per_month")
     most = month.known.high
     if ceiling is not None and most is not None and most > ceiling:
         on_top = f", and {_unknown(month)} on top, at a price that is unknown" if month.unknown else ""
         yield (
             f"GPU nodes may cost {most:,.0f} USD a month at list prices{on_top}, and the ceiling is {ceiling:,.0f}: "
-            "write fewer nodes, or a higher usd in policies/<environment>.json.",
+            "write fewer nodes, or a higher max_usd_per_month in policies/<environment>.json.",
             None,
         )
 
@@ -40,16 +40,19 @@ def _unpriced(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Ite
 
 STACK_POLICIES = (
     StackPolicy(
-        "monthly-ceiling",
+        "gpu-monthly-budget",
         "high",
         "A bill that nobody agreed to.",
         [NODE_POOL],
         _above,
         config_schema={
-            "usd": {"type": "number", "description": "most that GPU nodes may cost in a month, at list prices"}
+            "max_usd_per_month": {
+                "type": "number",
+                "description": "most that GPU nodes may cost in a month, at list prices",
+            }
         },
     ),
     StackPolicy(
-        "price-unknown", "low", "The bill is higher than what is counted.", [NODE_POOL], _unpriced, advisory=True
+        "gpu-known-price", "low", "The bill is higher than what is counted.", [NODE_POOL], _unpriced, advisory=True
     ),
 )

@@ -38,14 +38,14 @@ def _public(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 POLICIES = (
     Policy(
-        "deletion-prevented",
+        "stateful-deletion-protection",
         "high",
         "One mistaken edit deletes a cluster, its heads' state or the weights.",
         KEPT,
         _deletable,
     ),
     Policy(
-        "protected",
+        "stateful-pulumi-protect",
         "high",
         "Pulumi deletes a cluster, its heads' state or the weights, and asks nobody.",
         KEPT,
@@ -55,17 +55,17 @@ POLICIES = (
             sentence="Pulumi may delete or replace it: write protect=True in its options (infra.protect: true).",
         ),
     ),
-    Policy("bucket-emptied", "high", "Weights are deleted with the bucket.", [BUCKET], _gone_at_once),
-    Policy("bucket-public", "critical", "Weights can be shared with the internet.", [BUCKET], _public),
+    Policy("bucket-recoverable-objects", "high", "Weights are deleted with the bucket.", [BUCKET], _gone_at_once),
+    Policy("bucket-no-public-access", "critical", "Weights can be shared with the internet.", [BUCKET], _public),
     Policy(
-        "redis-without-password",
+        "redis-auth-enabled",
         "high",
         "Whoever reaches the network reads and changes the state of Ray's heads.",
         [REDIS],
         require("authEnabled", right=True, sentence="Redis asks for no password: write authEnabled: true."),
     ),
     Policy(
-        "redis-without-replica",
+        "redis-high-availability",
         "high",
         "One failed node or one update loses the state of Ray's heads.",
         [REDIS],

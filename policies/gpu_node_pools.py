@@ -104,10 +104,18 @@ def _unseen(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 
 POLICIES = (
-    Policy("gpu-untainted", "high", "Pods without a GPU keep GPUs busy.", [NODE_POOL], _untainted),
-    Policy("gpu-unbounded", "high", "One wrong number buys machines without end.", [NODE_POOL], _unbounded),
-    Policy("gpu-any-reservation", "medium", "GPUs come from the wrong budget.", [NODE_POOL], _any_reservation),
-    Policy("gpu-idle", "high", "GPUs are paid for while nobody asks, or `up` waits for them.", [NODE_POOL], _idle),
-    Policy("capacity-contradicts", "medium", "A pool that never gets a node.", [NODE_POOL], _contradicts),
-    Policy("pools-unseen", "high", "Machines that no policy has looked at.", [CLUSTER], _unseen),
+    Policy("nodepool-gpu-taint", "high", "Pods without a GPU keep GPUs busy.", [NODE_POOL], _untainted),
+    Policy("nodepool-gpu-max-nodes", "high", "One wrong number buys machines without end.", [NODE_POOL], _unbounded),
+    Policy(
+        "nodepool-specific-reservation", "medium", "GPUs come from the wrong budget.", [NODE_POOL], _any_reservation
+    ),
+    Policy(
+        "nodepool-no-idle-gpus",
+        "high",
+        "GPUs are paid for while nobody asks, or `up` waits for them.",
+        [NODE_POOL],
+        _idle,
+    ),
+    Policy("nodepool-valid-capacity", "medium", "A pool that never gets a node.", [NODE_POOL], _contradicts),
+    Policy("cluster-no-auto-provisioning", "high", "Machines that no policy has looked at.", [CLUSTER], _unseen),
 )

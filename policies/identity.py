@@ -150,14 +150,14 @@ def _in_text(what: str, text: Any) -> Iterator[str]:
 
 POLICIES = (
     Policy(
-        "workload-identity",
+        "cluster-workload-identity",
         "high",
         "Pods are their node, with all that the node may do.",
         [CLUSTER],
         _no_pool,
     ),
     Policy(
-        "metadata-of-the-node",
+        "nodepool-gke-metadata-server",
         "high",
         "Model code reads the node's token from its metadata server.",
         [NODE_POOL],
@@ -167,16 +167,36 @@ POLICIES = (
             sentence="Pods reach the node's metadata: write nodeConfig.workloadMetadataConfig.mode: GKE_METADATA.",
         ),
     ),
-    Policy("node-account", "high", "Nodes may edit the whole project.", [NODE_POOL], _node_account),
-    Policy("role-too-broad", "critical", "One stolen token is the whole project.", BROAD_GRANTS, _broad),
-    Policy("granted-to-all", "critical", "Anyone can use it.", GRANTS, _public),
-    Policy("account-key", "high", "A key that leaks works until somebody notices.", KEYS, _key),
-    Policy("legacy-credentials", "high", "The cluster lets people in past IAM.", [CLUSTER], _legacy),
     Policy(
-        "role-makes-pods", "high", "Model code becomes any account of the namespace.", (*RULES, *BINDINGS), _makes_pods
+        "nodepool-dedicated-service-account", "high", "Nodes may edit the whole project.", [NODE_POOL], _node_account
     ),
-    Policy("ray-token-mounted", "high", "Model code calls the Kubernetes API.", RAY, _token_mounted),
-    Policy("ray-one-account", "high", "Model code changes pods, as the autoscaler may.", RAY, _one_account),
-    Policy("secret-in-the-open", "critical", "Whoever reads the state or the pod has it.", WITH_PODS, _in_the_open),
-    Policy("secret-in-a-config-map", "critical", "Whoever reads the namespace has it.", [CONFIG_MAP], _in_config_map),
+    Policy("iam-no-broad-roles", "critical", "One stolen token is the whole project.", BROAD_GRANTS, _broad),
+    Policy("iam-no-public-members", "critical", "Anyone can use it.", GRANTS, _public),
+    Policy("iam-no-service-account-keys", "high", "A key that leaks works until somebody notices.", KEYS, _key),
+    Policy("cluster-no-legacy-credentials", "high", "The cluster lets people in past IAM.", [CLUSTER], _legacy),
+    Policy(
+        "rbac-no-pod-creation",
+        "high",
+        "Model code becomes any account of the namespace.",
+        (*RULES, *BINDINGS),
+        _makes_pods,
+    ),
+    Policy("raycluster-no-service-account-token", "high", "Model code calls the Kubernetes API.", RAY, _token_mounted),
+    Policy(
+        "raycluster-worker-service-account",
+        "high",
+        "Model code changes pods, as the autoscaler may.",
+        RAY,
+        _one_account,
+    ),
+    Policy(
+        "pod-no-plain-text-secrets", "critical", "Whoever reads the state or the pod has it.", WITH_PODS, _in_the_open
+    ),
+    Policy(
+        "configmap-no-plain-text-secrets",
+        "critical",
+        "Whoever reads the namespace has it.",
+        [CONFIG_MAP],
+        _in_config_map,
+    ),
 )

@@ -32,6 +32,6 @@ def _unlabelled(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 
 POLICIES = (
-    Policy("machines-unlabelled", "medium", "A bill that nobody owns.", [NODE_POOL], _missing),
-    Policy("resources-unlabelled", "medium", "A bill that nobody owns.", [PROVIDER], _unlabelled),
+    Policy("nodepool-resource-labels", "medium", "A bill that nobody owns.", [NODE_POOL], _missing),
+    Policy("provider-default-labels", "medium", "A bill that nobody owns.", [PROVIDER], _unlabelled),
 )

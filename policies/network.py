@@ -144,26 +144,30 @@ def _without_armor(resources: Sequence[Resource], _: Mapping[str, Any]) -> Itera
 
 
 POLICIES = (
-    Policy("api-open-to-all", "critical", "The Kubernetes API answers anyone.", [CLUSTER], _authorized),
+    Policy("cluster-authorized-networks", "critical", "The Kubernetes API answers anyone.", [CLUSTER], _authorized),
     Policy(
-        "api-by-address",
+        "cluster-dns-endpoint-only",
         "high",
         "The Kubernetes API is reached by an address, beside the endpoint that IAM guards.",
         [CLUSTER],
         _by_address,
     ),
     Policy(
-        "firewall-open-to-all", "critical", "Nodes and pods can be reached from the internet.", [FIREWALL], _firewall
+        "firewall-restricted-sources",
+        "critical",
+        "Nodes and pods can be reached from the internet.",
+        [FIREWALL],
+        _firewall,
     ),
     Policy(
-        "firewall-rule-open-to-all",
+        "firewallpolicy-restricted-sources",
         "critical",
         "Nodes and pods can be reached from the internet.",
         FIREWALL_RULES,
         _firewall_rule,
     ),
     Policy(
-        "nodes-private",
+        "cluster-private-nodes",
         "high",
         "Nodes can be dialled from the internet.",
         [CLUSTER],
@@ -174,7 +178,7 @@ POLICIES = (
         ),
     ),
     Policy(
-        "pool-private",
+        "nodepool-private-nodes",
         "high",
         "This pool's nodes can be dialled from the internet.",
         [NODE_POOL],
@@ -185,36 +189,42 @@ POLICIES = (
         ),
     ),
     Policy(
-        "service-beside-the-gateway",
+        "service-no-external-access",
         "high",
         "Ray's dashboard or a model answers without the gateway's certificate and rules.",
         [SERVICE],
         _service,
     ),
     Policy(
-        "ray-beside-the-gateway",
+        "raycluster-no-external-access",
         "critical",
         "Ray's dashboard, where anyone runs code, answers outside the cluster.",
         RAY,
         _ray_service,
     ),
-    Policy("ingress-beside-the-gateway", "high", "A way in without the gateway's rules.", [INGRESS], _ingress),
+    Policy("ingress-not-allowed", "high", "A way in without the gateway's rules.", [INGRESS], _ingress),
     Policy(
-        "only-serve-is-routed",
+        "route-serve-service-only",
         "critical",
         "Dashboard, GCS or metrics are reached through the gateway.",
         ROUTES,
         _routed,
     ),
-    Policy("only-serve-is-exported", "critical", "A Ray head is reached from every cluster.", [EXPORT], _exported),
     Policy(
-        "network-policy-open", "high", "Every pod reaches Ray's dashboard and GCS.", [NETWORK_POLICY], _open_to_pods
+        "serviceexport-serve-service-only", "critical", "A Ray head is reached from every cluster.", [EXPORT], _exported
     ),
-    Policy("public-in-clear", "critical", "Prompts and answers are read on the way.", [GATEWAY], _in_clear),
+    Policy(
+        "networkpolicy-restricted-peers",
+        "high",
+        "Every pod reaches Ray's dashboard and GCS.",
+        [NETWORK_POLICY],
+        _open_to_pods,
+    ),
+    Policy("gateway-public-tls", "critical", "Prompts and answers are read on the way.", [GATEWAY], _in_clear),
 )
 STACK_POLICIES = (
     StackPolicy(
-        "public-without-armor",
+        "gateway-public-cloud-armor",
         "critical",
         "Anyone on the internet uses up the GPUs.",
         [GATEWAY, BACKEND_POLICY],

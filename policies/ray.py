@@ -114,15 +114,23 @@ def _on_the_host(inputs: Mapping[str, Any]) -> Iterator[str]:
 
 
 POLICIES = (
-    Policy("ray-flags-differ", "high", "Head and workers disagree about who proxies and streams.", RAY, _differ),
-    Policy("ray-without-haproxy", "high", "Requests go to a proxy that cannot do it.", RAY, _without_haproxy),
     Policy(
-        "ray-too-old", "high", "Lost requests, and a HAProxy with known holes (ray-project/ray#62585).", RAY, _too_old
+        "raycluster-consistent-flags", "high", "Head and workers disagree about who proxies and streams.", RAY, _differ
     ),
-    Policy("head-state-in-the-pod", "high", "A lost head takes all workers with it.", [RAY_SERVICE], _head_state),
-    Policy("head-state-shared", "high", "A new RayCluster wakes up as the old one.", RAY, _shared_state),
+    Policy("raycluster-haproxy-streaming", "high", "Requests go to a proxy that cannot do it.", RAY, _without_haproxy),
     Policy(
-        "head-in-the-traffic",
+        "raycluster-min-ray-version",
+        "high",
+        "Lost requests, and a HAProxy with known holes (ray-project/ray#62585).",
+        RAY,
+        _too_old,
+    ),
+    Policy(
+        "rayservice-gcs-fault-tolerance", "high", "A lost head takes all workers with it.", [RAY_SERVICE], _head_state
+    ),
+    Policy("raycluster-own-redis-namespace", "high", "A new RayCluster wakes up as the old one.", RAY, _shared_state),
+    Policy(
+        "rayservice-exclude-head",
         "high",
         "The head answers health checks and has no replica behind it.",
         [RAY_SERVICE],
@@ -132,8 +140,10 @@ POLICIES = (
             sentence="The gateway sends requests to the head: write excludeHeadPodFromServeSvc: true.",
         ),
     ),
-    Policy("ray-gives-up", "medium", "A RayService that failed stays so.", [RAY_SERVICE], _gives_up),
-    Policy("ray-autoscaler-v1", "high", "All workers go at once.", RAY, _autoscaler),
-    Policy("ray-privileged", "critical", "Model code owns the node.", WITH_PODS, _owns_the_node),
-    Policy("ray-on-the-host", "critical", "Model code reads the node's network and disks.", WITH_PODS, _on_the_host),
+    Policy(
+        "rayservice-no-initializing-timeout", "medium", "A RayService that failed stays so.", [RAY_SERVICE], _gives_up
+    ),
+    Policy("raycluster-autoscaler-v2", "high", "All workers go at once.", RAY, _autoscaler),
+    Policy("pod-no-privileged-containers", "critical", "Model code owns the node.", WITH_PODS, _owns_the_node),
+    Policy("pod-no-host-access", "critical", "Model code reads the node's network and disks.", WITH_PODS, _on_the_host),
 )

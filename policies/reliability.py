@@ -163,7 +163,7 @@ def _without_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iter
 
 
 def _few_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
-    least = number(settings, "regions") or 0
+    least = number(settings, "min_regions") or 0
     pools = [one.inputs for one in resources if one.type == NODE_POOL]
     places = {at(pool, "location") for pool in pools if has_gpus(pool)}
     hidden = UNKNOWN in (*places, *(at(pool, "nodeConfig.machineType") for pool in pools))
@@ -176,56 +176,56 @@ def _few_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> 
 
 POLICIES = (
     Policy(
-        "backend-by-default",
+        "backendpolicy-explicit-limits",
         "high",
         "Streams are cut, and a full region never spills.",
         [BACKEND_POLICY],
         _backend_defaults,
     ),
     Policy(
-        "health-check-elsewhere",
+        "healthcheckpolicy-serve-endpoint",
         "high",
         "Pods without a replica get requests, or none does.",
         [HEALTH_CHECK],
         _health_check,
     ),
-    Policy("pod-ends-too-soon", "high", "Answers are cut whenever a pod ends.", [RAY_SERVICE], _cut),
+    Policy("rayservice-termination-grace-period", "high", "Answers are cut whenever a pod ends.", [RAY_SERVICE], _cut),
 )
 STACK_POLICIES = (
     StackPolicy(
-        "timeout-chain",
+        "backendpolicy-timeout-order",
         "high",
         "Whoever is nearer to the tokens does not give up first: answers are cut, and nobody knows why.",
         [BACKEND_POLICY, RAY_SERVICE],
         _chain,
     ),
     StackPolicy(
-        "workers-without-budget",
+        "rayservice-disruption-budget",
         "high",
         "An upgrade of nodes evicts all workers at once.",
         [RAY_SERVICE, BUDGET],
         _without_budget,
     ),
     StackPolicy(
-        "pods-without-network-policy",
+        "rayservice-network-policy",
         "high",
         "Every pod of the cluster reaches Ray's dashboard and GCS.",
         [RAY_SERVICE, NETWORK_POLICY],
         _without_network_policy,
     ),
     StackPolicy(
-        "backend-without-policy",
+        "route-backend-policies",
         "high",
         "Google's defaults cut streams and ask for a path that answers 404.",
         [*ROUTES, BACKEND_POLICY, HEALTH_CHECK],
         _without_policy,
     ),
     StackPolicy(
-        "too-few-regions",
+        "gpu-min-regions",
         "high",
         "One lost region is an outage.",
         [NODE_POOL],
         _few_regions,
-        config_schema={"regions": {"type": "integer", "description": "fewest regions with GPUs"}},
+        config_schema={"min_regions": {"type": "integer", "description": "fewest regions with GPUs"}},
     ),
 )

@@ -75,7 +75,7 @@ def service(name, grace_s=630, image="us-docker.pkg.dev/example/ray@sha256:" + 6
 """
 )
 """Much of both is unknown in a preview."""
-AROUND = {"workers-without-budget", "pods-without-network-policy"}
+AROUND = {"rayservice-disruption-budget", "rayservice-network-policy"}
 """What the stack policies miss around a RayService that is all alone."""
 
 BREAKS: dict[str, tuple[str, str, set[str]]] = {
@@ -85,30 +85,30 @@ BREAKS: dict[str, tuple[str, str, set[str]]] = {
 network = gcp.compute.Network("vpc", auto_create_subnetworks=False)
 gcp.compute.Firewall("open", network=network.id, allows=[{"protocol": "tcp"}], source_ranges=["0.0.0.0/0"])
 """,
-        {"firewall-open-to-all"},
+        {"firewall-restricted-sources"},
     ),
     "identity": (
         "google",
         'gcp.projects.IAMMember("all", project="example", role="roles/editor", member="user:x@y.z")',
-        {"role-too-broad"},
+        {"iam-no-broad-roles"},
     ),
     "data_protection": (
         "google",
         'gcp.storage.Bucket("weights", location="US", public_access_prevention="enforced")',
-        {"deletion-prevented", "protected"},
+        {"stateful-deletion-protection", "stateful-pulumi-protect"},
     ),
-    "gpu_node_pools": ("google", "pool(1, [])", {"gpu-untainted"}),
-    "labels": ("google", 'gcp.Provider("bare", project="example")', {"resources-unlabelled"}),
-    "reliability": ("ray", 'service("ends", grace_s=30)', {"pod-ends-too-soon", *AROUND}),
-    "ray": ("ray", 'service("heads", exclude=False)', {"head-in-the-traffic"}),
-    "container_images": ("ray", 'service("tags", image="rayproject/ray:2")', {"image-by-tag"}),
-    "cost": ("cost", 'pool(100, ["NO_SCHEDULE"])', {"monthly-ceiling", "too-few-regions"}),
+    "gpu_node_pools": ("google", "pool(1, [])", {"nodepool-gpu-taint"}),
+    "labels": ("google", 'gcp.Provider("bare", project="example")', {"provider-default-labels"}),
+    "reliability": ("ray", 'service("ends", grace_s=30)', {"rayservice-termination-grace-period", *AROUND}),
+    "ray": ("ray", 'service("heads", exclude=False)', {"rayservice-exclude-head"}),
+    "container_images": ("ray", 'service("tags", image="rayproject/ray:2")', {"pod-image-digest"}),
+    "cost": ("cost", 'pool(100, ["NO_SCHEDULE"])', {"gpu-monthly-budget", "gpu-min-regions"}),
 }
 """Module -> the program that breaks it, by which lines, and who says so."""
-SETTINGS = {"monthly-ceiling": {"usd": 50000}, "too-few-regions": {"regions": 2}}
+SETTINGS = {"gpu-monthly-budget": {"max_usd_per_month": 50000}, "gpu-min-regions": {"min_regions": 2}}
 PROGRAMS = {"google": (GOOGLE, {}), "ray": (RAY, {}), "cost": (GOOGLE, SETTINGS)}
 """What each begins with, and the pack's settings for it. A preview takes seconds: modules share one where they can."""
-DEV = {"deletion-prevented", "protected"}
+DEV = {"stateful-deletion-protection", "stateful-pulumi-protect"}
 """What dev is advised of: it comes and goes."""
 
 
@@ -117,14 +117,14 @@ def given(name: str) -> list[str]:
     return ["--policy-pack", str(PACK), "--policy-pack-config", str(PACK / f"{name}.json")]
 
 
-@pytest.mark.parametrize(("name", "speaks"), [("prod", {"price-unknown"}), ("staging", set()), ("dev", DEV)])
+@pytest.mark.parametrize(("name", "speaks"), [("prod", {"gpu-known-price"}), ("staging", set()), ("dev", DEV)])
 def test_what_the_pack_says_of_each_environment(tmp_path: Path, name: str, speaks: set[str]) -> None:
     """Both halves, as `make preview` runs them: nothing stops, and dev is advised."""
     engine, _ = stack(tmp_path, name, {"serving.model.gated": False}, with_clusters=True)
     done = engine.preview(*given(name)).ok()
     assert "Policies:" in done.text
     assert "[mandatory]" not in done.text
-    assert spoke(done) == speaks | ({"head-state-in-the-pod"} if name == "dev" else set()), done.text
+    assert spoke(done) == speaks | ({"rayservice-gcs-fault-tolerance"} if name == "dev" else set()), done.text
 
 
 def test_without_a_file_all_of_it_is_mandatory(tmp_path: Path) -> None:

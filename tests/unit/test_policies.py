@@ -178,131 +178,185 @@ BACKEND = "spec/default"
 
 Mutant = tuple[str, str, str, str, Any]
 MUTANTS: tuple[Mutant, ...] = (
-    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "0.0.0.0/0"}]}),
-    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "128.0.0.0/1"}]}),
-    ("api-open-to-all", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "::/0"}]}),
-    ("api-open-to-all", "prod", CLUSTER, API, {"gcpPublicCidrsAccessEnabled": True}),
-    ("api-by-address", "prod", CLUSTER, ADDRESS, True),
-    ("api-by-address", "prod", CLUSTER, "controlPlaneEndpointsConfig", ABSENT),
-    ("firewall-open-to-all", "prod", FIREWALL, "sourceRanges/0", "0.0.0.0/0"),
-    ("firewall-open-to-all", "prod", FIREWALL, "sourceRanges", ABSENT),
-    ("firewall-rule-open-to-all", "prod", FIREWALL_RULES[0], "match/srcIpRanges/0", "0.0.0.0/0"),
-    ("nodes-private", "prod", CLUSTER, "privateClusterConfig/enablePrivateNodes", False),
-    ("nodes-private", "prod", CLUSTER, "privateClusterConfig", ABSENT),
-    ("pool-private", "prod", NODE_POOL, "networkConfig", ABSENT),
-    ("service-beside-the-gateway", "prod", SERVICE, "spec/type", "LoadBalancer"),
-    ("service-beside-the-gateway", "prod", SERVICE, "spec/type", "NodePort"),
-    ("service-beside-the-gateway", "prod", SERVICE, "spec/externalIPs", ["192.0.2.1"]),
-    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/serviceType", "LoadBalancer"),
-    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/enableIngress", True),
-    ("ray-beside-the-gateway", "prod", RAY_SERVICE, "spec/serveService", {"spec": {"type": "NodePort"}}),
-    ("ray-beside-the-gateway", "prod", RAY_CLUSTER, "spec/headGroupSpec/serviceType", "NodePort"),
-    ("only-serve-is-routed", "prod", ROUTE, f"{RULE}/port", 8265),
-    ("only-serve-is-exported", "prod", EXPORT, "metadata/name", "llm-head-svc"),
-    ("network-policy-open", "prod", NETWORK_POLICY, "spec/ingress", [{"ports": [{"port": 8265}]}]),
-    ("network-policy-open", "prod", NETWORK_POLICY, "spec/ingress", [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]),
-    ("public-in-clear", "public", GATEWAY, "spec/listeners/0/protocol", "HTTP"),
-    ("public-without-armor", "public", BACKEND_POLICY, f"{BACKEND}/securityPolicy", ABSENT),
-    ("workload-identity", "prod", CLUSTER, "workloadIdentityConfig", ABSENT),
-    ("metadata-of-the-node", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig", ABSENT),
-    ("metadata-of-the-node", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig/mode", "GCE_METADATA"),
-    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", ABSENT),
-    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", "default"),
-    ("node-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", "1-compute@developer.gserviceaccount.com"),
-    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/editor"),
-    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/owner"),
-    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/container.admin"),
-    ("role-too-broad", "prod", PROJECT_GRANTS, "role", "roles/resourcemanager.projectIamAdmin"),
-    ("granted-to-all", "prod", BUCKET_GRANT, "member", "allUsers"),
-    ("granted-to-all", "prod", PROJECT_GRANTS, "members/0", "allAuthenticatedUsers"),
-    ("legacy-credentials", "prod", CLUSTER, "masterAuth/clientCertificateConfig/issueClientCertificate", True),
-    ("legacy-credentials", "prod", CLUSTER, "enableLegacyAbac", True),
-    ("role-makes-pods", "prod", ROLE, "rules/0/verbs", ["create"]),
-    ("role-makes-pods", "prod", ROLE, "rules/0", {"resources": ["*"], "verbs": ["*"]}),
-    ("role-makes-pods", "prod", ROLE, "rules/0", {"resources": ["deployments"], "verbs": ["patch"]}),
-    ("role-makes-pods", "prod", BINDING, "roleRef/name", "cluster-admin"),
-    ("ray-token-mounted", "prod", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", ABSENT),
-    ("ray-token-mounted", "staging", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", True),
-    ("ray-token-mounted", "prod", RAY_SERVICE, POD.format("headGroupSpec", "automountServiceAccountToken"), True),
-    ("ray-one-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", "ray-head"),
-    ("ray-one-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", ABSENT),
-    ("secret-in-the-open", "prod", DEPLOYMENT, "spec/template/spec/containers/0/env", PLAIN_TOKEN),
+    ("cluster-authorized-networks", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "0.0.0.0/0"}]}),
+    ("cluster-authorized-networks", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "128.0.0.0/1"}]}),
+    ("cluster-authorized-networks", "prod", CLUSTER, API, {"cidrBlocks": [{"cidrBlock": "::/0"}]}),
+    ("cluster-authorized-networks", "prod", CLUSTER, API, {"gcpPublicCidrsAccessEnabled": True}),
+    ("cluster-dns-endpoint-only", "prod", CLUSTER, ADDRESS, True),
+    ("cluster-dns-endpoint-only", "prod", CLUSTER, "controlPlaneEndpointsConfig", ABSENT),
+    ("firewall-restricted-sources", "prod", FIREWALL, "sourceRanges/0", "0.0.0.0/0"),
+    ("firewall-restricted-sources", "prod", FIREWALL, "sourceRanges", ABSENT),
+    ("firewallpolicy-restricted-sources", "prod", FIREWALL_RULES[0], "match/srcIpRanges/0", "0.0.0.0/0"),
+    ("cluster-private-nodes", "prod", CLUSTER, "privateClusterConfig/enablePrivateNodes", False),
+    ("cluster-private-nodes", "prod", CLUSTER, "privateClusterConfig", ABSENT),
+    ("nodepool-private-nodes", "prod", NODE_POOL, "networkConfig", ABSENT),
+    ("service-no-external-access", "prod", SERVICE, "spec/type", "LoadBalancer"),
+    ("service-no-external-access", "prod", SERVICE, "spec/type", "NodePort"),
+    ("service-no-external-access", "prod", SERVICE, "spec/externalIPs", ["192.0.2.1"]),
     (
-        "secret-in-the-open",
+        "raycluster-no-external-access",
+        "prod",
+        RAY_SERVICE,
+        "spec/rayClusterConfig/headGroupSpec/serviceType",
+        "LoadBalancer",
+    ),
+    ("raycluster-no-external-access", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/enableIngress", True),
+    ("raycluster-no-external-access", "prod", RAY_SERVICE, "spec/serveService", {"spec": {"type": "NodePort"}}),
+    ("raycluster-no-external-access", "prod", RAY_CLUSTER, "spec/headGroupSpec/serviceType", "NodePort"),
+    ("route-serve-service-only", "prod", ROUTE, f"{RULE}/port", 8265),
+    ("serviceexport-serve-service-only", "prod", EXPORT, "metadata/name", "llm-head-svc"),
+    ("networkpolicy-restricted-peers", "prod", NETWORK_POLICY, "spec/ingress", [{"ports": [{"port": 8265}]}]),
+    (
+        "networkpolicy-restricted-peers",
+        "prod",
+        NETWORK_POLICY,
+        "spec/ingress",
+        [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}],
+    ),
+    ("gateway-public-tls", "public", GATEWAY, "spec/listeners/0/protocol", "HTTP"),
+    ("gateway-public-cloud-armor", "public", BACKEND_POLICY, f"{BACKEND}/securityPolicy", ABSENT),
+    ("cluster-workload-identity", "prod", CLUSTER, "workloadIdentityConfig", ABSENT),
+    ("nodepool-gke-metadata-server", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig", ABSENT),
+    ("nodepool-gke-metadata-server", "prod", NODE_POOL, f"{NODE}/workloadMetadataConfig/mode", "GCE_METADATA"),
+    ("nodepool-dedicated-service-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", ABSENT),
+    ("nodepool-dedicated-service-account", "prod", NODE_POOL, f"{NODE}/serviceAccount", "default"),
+    (
+        "nodepool-dedicated-service-account",
+        "prod",
+        NODE_POOL,
+        f"{NODE}/serviceAccount",
+        "1-compute@developer.gserviceaccount.com",
+    ),
+    ("iam-no-broad-roles", "prod", PROJECT_GRANTS, "role", "roles/editor"),
+    ("iam-no-broad-roles", "prod", PROJECT_GRANTS, "role", "roles/owner"),
+    ("iam-no-broad-roles", "prod", PROJECT_GRANTS, "role", "roles/container.admin"),
+    ("iam-no-broad-roles", "prod", PROJECT_GRANTS, "role", "roles/resourcemanager.projectIamAdmin"),
+    ("iam-no-public-members", "prod", BUCKET_GRANT, "member", "allUsers"),
+    ("iam-no-public-members", "prod", PROJECT_GRANTS, "members/0", "allAuthenticatedUsers"),
+    (
+        "cluster-no-legacy-credentials",
+        "prod",
+        CLUSTER,
+        "masterAuth/clientCertificateConfig/issueClientCertificate",
+        True,
+    ),
+    ("cluster-no-legacy-credentials", "prod", CLUSTER, "enableLegacyAbac", True),
+    ("rbac-no-pod-creation", "prod", ROLE, "rules/0/verbs", ["create"]),
+    ("rbac-no-pod-creation", "prod", ROLE, "rules/0", {"resources": ["*"], "verbs": ["*"]}),
+    ("rbac-no-pod-creation", "prod", ROLE, "rules/0", {"resources": ["deployments"], "verbs": ["patch"]}),
+    ("rbac-no-pod-creation", "prod", BINDING, "roleRef/name", "cluster-admin"),
+    ("raycluster-no-service-account-token", "prod", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", ABSENT),
+    ("raycluster-no-service-account-token", "staging", RAY_SERVICE, f"{WORKER_POD}/automountServiceAccountToken", True),
+    (
+        "raycluster-no-service-account-token",
+        "prod",
+        RAY_SERVICE,
+        POD.format("headGroupSpec", "automountServiceAccountToken"),
+        True,
+    ),
+    ("raycluster-worker-service-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", "ray-head"),
+    ("raycluster-worker-service-account", "prod", RAY_SERVICE, f"{WORKER_POD}/serviceAccountName", ABSENT),
+    ("pod-no-plain-text-secrets", "prod", DEPLOYMENT, "spec/template/spec/containers/0/env", PLAIN_TOKEN),
+    (
+        "pod-no-plain-text-secrets",
         "prod",
         DEPLOYMENT,
         "spec/template/spec/initContainers/0/args",
         ["--token", "hf_" + 30 * "x"],
     ),
-    ("secret-in-the-open", "prod", RAY_SERVICE, f"{WORKER}/env/-", {"name": "RAY_X_KEY", "value": "anything"}),
-    ("secret-in-the-open", "prod", RAY_SERVICE, f"{GCS}/redisPassword", {"value": "anything"}),
-    ("secret-in-the-open", "prod", RAY_SERVICE, "spec/serveConfigV2", "runtime_env:\n  env_vars:\n    HF_TOKEN: x\n"),
-    ("secret-in-a-config-map", "prod", CONFIG_MAP, "data/password", "anything"),
-    ("secret-in-a-config-map", "prod", CONFIG_MAP, "data/settings.yaml", "token: hf_" + 30 * "x"),
-    ("deletion-prevented", "prod", CLUSTER, "deletionPolicy", "DELETE"),
-    ("deletion-prevented", "prod", CLUSTER, "deletionProtection", False),
-    ("deletion-prevented", "prod", BUCKET, "deletionPolicy", ABSENT),
-    ("deletion-prevented", "prod", REDIS, "deletionPolicy", ABSENT),
-    ("protected", "prod", CLUSTER, PROTECT, False),
-    ("protected", "prod", BUCKET, PROTECT, False),
-    ("protected", "prod", REDIS, PROTECT, False),
-    ("bucket-emptied", "prod", BUCKET, "forceDestroy", True),
-    ("bucket-emptied", "prod", BUCKET, "softDeletePolicy/retentionDurationSeconds", 0),
-    ("bucket-public", "prod", BUCKET, "publicAccessPrevention", "inherited"),
-    ("bucket-public", "prod", BUCKET, "uniformBucketLevelAccess", False),
-    ("redis-without-password", "prod", REDIS, "authEnabled", False),
-    ("redis-without-replica", "prod", REDIS, "tier", "BASIC"),
-    ("gpu-untainted", "prod", NODE_POOL, f"{NODE}/taints", []),
-    ("gpu-untainted", "prod", NODE_POOL, f"{NODE}/taints/0/effect", "PREFER_NO_SCHEDULE"),
-    ("gpu-unbounded", "prod", NODE_POOL, "nodeCount", ABSENT),
-    ("gpu-any-reservation", "prod", NODE_POOL, RESERVATION, {"consumeReservationType": "ANY_RESERVATION"}),
-    ("gpu-idle", "staging", NODE_POOL, "autoscaling/totalMinNodeCount", 1),
-    ("gpu-idle", "staging", NODE_POOL, "initialNodeCount", 1),
-    ("capacity-contradicts", "staging", NODE_POOL, f"{NODE}/spot", True),
-    ("capacity-contradicts", "prod", NODE_POOL, f"{NODE}/spot", True),
-    ("capacity-contradicts", "prod", NODE_POOL, f"{RESERVATION}/values", ABSENT),
-    ("capacity-contradicts", "staging", NODE_POOL, "management/autoRepair", True),
-    ("capacity-contradicts", "prod", NODE_POOL, "queuedProvisioning", {"enabled": True}),
-    ("capacity-contradicts", "prod", NODE_POOL, "autoscaling", {"totalMaxNodeCount": 2}),
-    ("pools-unseen", "prod", CLUSTER, "nodePools", [{"name": "more"}]),
-    ("pools-unseen", "prod", CLUSTER, "clusterAutoscaling", {"enabled": True}),
-    ("pools-unseen", "prod", CLUSTER, "removeDefaultNodePool", ABSENT),
-    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", ABSENT),
-    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 30),
-    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining", ABSENT),
-    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 0),
-    ("backend-by-default", "prod", BACKEND_POLICY, f"{BACKEND}/maxRatePerEndpoint", ABSENT),
-    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/port", 8265),
-    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/requestPath", "/"),
-    ("health-check-elsewhere", "prod", HEALTH_CHECK, f"{BACKEND}/config", ABSENT),
-    ("pod-ends-too-soon", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", 30),
-    ("pod-ends-too-soon", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", ABSENT),
-    ("timeout-chain", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 60),
-    ("timeout-chain", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 60),
-    ("timeout-chain", "prod", RAY_SERVICE, "spec/rayClusterDeletionDelaySeconds", ABSENT),
-    ("workers-without-budget", "prod", BUDGET, "spec/minAvailable", "50%"),
-    ("workers-without-budget", "prod", BUDGET, "spec", {"maxUnavailable": 1, "selector": {}}),
-    ("workers-without-budget", "prod", BUDGET, "spec/selector/matchLabels", {"app.kubernetes.io/name": "another"}),
-    ("workers-without-budget", "prod", BUDGET, "metadata/namespace", "another"),
-    ("backend-without-policy", "prod", HEALTH_CHECK, "spec/targetRef/name", "another-serve-svc"),
-    ("backend-without-policy", "prod", BACKEND_POLICY, "spec/targetRef/name", "another-serve-svc"),
-    ("too-few-regions", "prod", NODE_POOL, "location", "us-central1"),
-    ("ray-flags-differ", "prod", RAY_SERVICE, f"{WORKER}/env/3/value", "0"),
-    ("ray-flags-differ", "prod", RAY_SERVICE, f"{HEAD}/env/2/value", "0"),
-    ("ray-too-old", "prod", RAY_SERVICE, "spec/rayClusterConfig/rayVersion", "2.55.1"),
-    ("ray-too-old", "prod", RAY_CLUSTER, "spec/rayVersion", ABSENT),
-    ("head-state-in-the-pod", "prod", RAY_SERVICE, GCS, ABSENT),
-    ("head-state-shared", "prod", RAY_SERVICE, f"{GCS}/externalStorageNamespace", "llm"),
-    ("head-state-shared", "prod", RAY_SERVICE, "metadata/annotations/ray.io~external-storage-namespace", "llm"),
-    ("head-in-the-traffic", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", False),
-    ("head-in-the-traffic", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", ABSENT),
-    ("ray-gives-up", "prod", RAY_SERVICE, "metadata/annotations/ray.io~initializing-timeout", "10m"),
-    ("ray-autoscaler-v1", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions/version", "v1"),
-    ("ray-autoscaler-v1", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions", ABSENT),
-    ("ray-privileged", "prod", RAY_SERVICE, f"{WORKER}/securityContext/privileged", True),
-    ("ray-privileged", "prod", RAY_SERVICE, f"{WORKER}/securityContext/capabilities/add", ["SYS_ADMIN"]),
+    ("pod-no-plain-text-secrets", "prod", RAY_SERVICE, f"{WORKER}/env/-", {"name": "RAY_X_KEY", "value": "anything"}),
+    ("pod-no-plain-text-secrets", "prod", RAY_SERVICE, f"{GCS}/redisPassword", {"value": "anything"}),
     (
-        "ray-privileged",
+        "pod-no-plain-text-secrets",
+        "prod",
+        RAY_SERVICE,
+        "spec/serveConfigV2",
+        "runtime_env:\n  env_vars:\n    HF_TOKEN: x\n",
+    ),
+    ("configmap-no-plain-text-secrets", "prod", CONFIG_MAP, "data/password", "anything"),
+    ("configmap-no-plain-text-secrets", "prod", CONFIG_MAP, "data/settings.yaml", "token: hf_" + 30 * "x"),
+    ("stateful-deletion-protection", "prod", CLUSTER, "deletionPolicy", "DELETE"),
+    ("stateful-deletion-protection", "prod", CLUSTER, "deletionProtection", False),
+    ("stateful-deletion-protection", "prod", BUCKET, "deletionPolicy", ABSENT),
+    ("stateful-deletion-protection", "prod", REDIS, "deletionPolicy", ABSENT),
+    ("stateful-pulumi-protect", "prod", CLUSTER, PROTECT, False),
+    ("stateful-pulumi-protect", "prod", BUCKET, PROTECT, False),
+    ("stateful-pulumi-protect", "prod", REDIS, PROTECT, False),
+    ("bucket-recoverable-objects", "prod", BUCKET, "forceDestroy", True),
+    ("bucket-recoverable-objects", "prod", BUCKET, "softDeletePolicy/retentionDurationSeconds", 0),
+    ("bucket-no-public-access", "prod", BUCKET, "publicAccessPrevention", "inherited"),
+    ("bucket-no-public-access", "prod", BUCKET, "uniformBucketLevelAccess", False),
+    ("redis-auth-enabled", "prod", REDIS, "authEnabled", False),
+    ("redis-high-availability", "prod", REDIS, "tier", "BASIC"),
+    ("nodepool-gpu-taint", "prod", NODE_POOL, f"{NODE}/taints", []),
+    ("nodepool-gpu-taint", "prod", NODE_POOL, f"{NODE}/taints/0/effect", "PREFER_NO_SCHEDULE"),
+    ("nodepool-gpu-max-nodes", "prod", NODE_POOL, "nodeCount", ABSENT),
+    ("nodepool-specific-reservation", "prod", NODE_POOL, RESERVATION, {"consumeReservationType": "ANY_RESERVATION"}),
+    ("nodepool-no-idle-gpus", "staging", NODE_POOL, "autoscaling/totalMinNodeCount", 1),
+    ("nodepool-no-idle-gpus", "staging", NODE_POOL, "initialNodeCount", 1),
+    ("nodepool-valid-capacity", "staging", NODE_POOL, f"{NODE}/spot", True),
+    ("nodepool-valid-capacity", "prod", NODE_POOL, f"{NODE}/spot", True),
+    ("nodepool-valid-capacity", "prod", NODE_POOL, f"{RESERVATION}/values", ABSENT),
+    ("nodepool-valid-capacity", "staging", NODE_POOL, "management/autoRepair", True),
+    ("nodepool-valid-capacity", "prod", NODE_POOL, "queuedProvisioning", {"enabled": True}),
+    ("nodepool-valid-capacity", "prod", NODE_POOL, "autoscaling", {"totalMaxNodeCount": 2}),
+    ("cluster-no-auto-provisioning", "prod", CLUSTER, "nodePools", [{"name": "more"}]),
+    ("cluster-no-auto-provisioning", "prod", CLUSTER, "clusterAutoscaling", {"enabled": True}),
+    ("cluster-no-auto-provisioning", "prod", CLUSTER, "removeDefaultNodePool", ABSENT),
+    ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", ABSENT),
+    ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 30),
+    ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining", ABSENT),
+    ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 0),
+    ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/maxRatePerEndpoint", ABSENT),
+    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/port", 8265),
+    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/requestPath", "/"),
+    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config", ABSENT),
+    ("rayservice-termination-grace-period", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", 30),
+    ("rayservice-termination-grace-period", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", ABSENT),
+    ("backendpolicy-timeout-order", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 60),
+    ("backendpolicy-timeout-order", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 60),
+    ("backendpolicy-timeout-order", "prod", RAY_SERVICE, "spec/rayClusterDeletionDelaySeconds", ABSENT),
+    ("rayservice-disruption-budget", "prod", BUDGET, "spec/minAvailable", "50%"),
+    ("rayservice-disruption-budget", "prod", BUDGET, "spec", {"maxUnavailable": 1, "selector": {}}),
+    (
+        "rayservice-disruption-budget",
+        "prod",
+        BUDGET,
+        "spec/selector/matchLabels",
+        {"app.kubernetes.io/name": "another"},
+    ),
+    ("rayservice-disruption-budget", "prod", BUDGET, "metadata/namespace", "another"),
+    ("route-backend-policies", "prod", HEALTH_CHECK, "spec/targetRef/name", "another-serve-svc"),
+    ("route-backend-policies", "prod", BACKEND_POLICY, "spec/targetRef/name", "another-serve-svc"),
+    ("gpu-min-regions", "prod", NODE_POOL, "location", "us-central1"),
+    ("raycluster-consistent-flags", "prod", RAY_SERVICE, f"{WORKER}/env/3/value", "0"),
+    ("raycluster-consistent-flags", "prod", RAY_SERVICE, f"{HEAD}/env/2/value", "0"),
+    ("raycluster-min-ray-version", "prod", RAY_SERVICE, "spec/rayClusterConfig/rayVersion", "2.55.1"),
+    ("raycluster-min-ray-version", "prod", RAY_CLUSTER, "spec/rayVersion", ABSENT),
+    ("rayservice-gcs-fault-tolerance", "prod", RAY_SERVICE, GCS, ABSENT),
+    ("raycluster-own-redis-namespace", "prod", RAY_SERVICE, f"{GCS}/externalStorageNamespace", "llm"),
+    (
+        "raycluster-own-redis-namespace",
+        "prod",
+        RAY_SERVICE,
+        "metadata/annotations/ray.io~external-storage-namespace",
+        "llm",
+    ),
+    ("rayservice-exclude-head", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", False),
+    ("rayservice-exclude-head", "prod", RAY_SERVICE, "spec/excludeHeadPodFromServeSvc", ABSENT),
+    (
+        "rayservice-no-initializing-timeout",
+        "prod",
+        RAY_SERVICE,
+        "metadata/annotations/ray.io~initializing-timeout",
+        "10m",
+    ),
+    ("raycluster-autoscaler-v2", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions/version", "v1"),
+    ("raycluster-autoscaler-v2", "staging", RAY_SERVICE, "spec/rayClusterConfig/autoscalerOptions", ABSENT),
+    ("pod-no-privileged-containers", "prod", RAY_SERVICE, f"{WORKER}/securityContext/privileged", True),
+    ("pod-no-privileged-containers", "prod", RAY_SERVICE, f"{WORKER}/securityContext/capabilities/add", ["SYS_ADMIN"]),
+    (
+        "pod-no-privileged-containers",
         "prod",
         CRON_JOB,
         "spec/jobTemplate/spec/template/spec/containers/0",
@@ -311,15 +365,15 @@ MUTANTS: tuple[Mutant, ...] = (
             "securityContext": {"allowPrivilegeEscalation": True},
         },
     ),
-    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/hostNetwork", True),
-    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/hostPID", True),
-    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER_POD}/volumes/0", {"name": "x", "hostPath": {"path": "/"}}),
-    ("ray-on-the-host", "prod", RAY_SERVICE, f"{WORKER}/ports/0/hostPort", 8000),
-    ("image-by-tag", "prod", RAY_SERVICE, f"{HEAD}/image", "rayproject/ray-llm:2.56.0"),
-    ("image-by-tag", "prod", RAY_SERVICE, f"{WORKER}/image", "rayproject/ray-llm:latest"),
-    ("image-by-tag", "prod", DEPLOYMENT, "spec/template/spec/initContainers/0/image", "us-docker.pkg.dev/p/r/i"),
+    ("pod-no-host-access", "prod", RAY_SERVICE, f"{WORKER_POD}/hostNetwork", True),
+    ("pod-no-host-access", "prod", RAY_SERVICE, f"{WORKER_POD}/hostPID", True),
+    ("pod-no-host-access", "prod", RAY_SERVICE, f"{WORKER_POD}/volumes/0", {"name": "x", "hostPath": {"path": "/"}}),
+    ("pod-no-host-access", "prod", RAY_SERVICE, f"{WORKER}/ports/0/hostPort", 8000),
+    ("pod-image-digest", "prod", RAY_SERVICE, f"{HEAD}/image", "rayproject/ray-llm:2.56.0"),
+    ("pod-image-digest", "prod", RAY_SERVICE, f"{WORKER}/image", "rayproject/ray-llm:latest"),
+    ("pod-image-digest", "prod", DEPLOYMENT, "spec/template/spec/initContainers/0/image", "us-docker.pkg.dev/p/r/i"),
     (
-        "image-by-tag",
+        "pod-image-digest",
         "prod",
         CRON_JOB,
         "spec/jobTemplate/spec/template/spec/containers/0",
@@ -327,12 +381,12 @@ MUTANTS: tuple[Mutant, ...] = (
             "image": "us-docker.pkg.dev/p/r/i:1",
         },
     ),
-    ("image-from-elsewhere", "prod", RAY_SERVICE, f"{WORKER}/image", f"someone/ray-llm{DIGEST}"),
-    ("image-from-elsewhere", "prod", DEPLOYMENT, "spec/template/spec/containers/0/image", f"pkg.dev.x.io/i{DIGEST}"),
-    ("machines-unlabelled", "prod", NODE_POOL, f"{NODE}/resourceLabels/owner", ABSENT),
-    ("machines-unlabelled", "prod", NODE_POOL, f"{NODE}/resourceLabels", ABSENT),
-    ("resources-unlabelled", "prod", PROVIDER, "defaultLabels", ABSENT),
-    ("resources-unlabelled", "prod", PROVIDER, "defaultLabels", json.dumps({"owner": "serving"})),
+    ("pod-image-registry", "prod", RAY_SERVICE, f"{WORKER}/image", f"someone/ray-llm{DIGEST}"),
+    ("pod-image-registry", "prod", DEPLOYMENT, "spec/template/spec/containers/0/image", f"pkg.dev.x.io/i{DIGEST}"),
+    ("nodepool-resource-labels", "prod", NODE_POOL, f"{NODE}/resourceLabels/owner", ABSENT),
+    ("nodepool-resource-labels", "prod", NODE_POOL, f"{NODE}/resourceLabels", ABSENT),
+    ("provider-default-labels", "prod", PROVIDER, "defaultLabels", ABSENT),
+    ("provider-default-labels", "prod", PROVIDER, "defaultLabels", json.dumps({"owner": "serving"})),
 )
 
 
@@ -353,14 +407,23 @@ def test_silent_about_what_this_stack_makes(name: str) -> None:
 
 
 def test_dev_keeps_nothing_and_the_pack_says_so() -> None:
-    assert fired(made("dev"), "dev") == {"deletion-prevented", "protected", "head-state-in-the-pod"}
+    assert fired(made("dev"), "dev") == {
+        "stateful-deletion-protection",
+        "stateful-pulumi-protect",
+        "rayservice-gcs-fault-tolerance",
+    }
 
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
 def test_silent_about_whatever_settings_allow(scenario: Any) -> None:
     """In the environments of the golden inventories."""
     resources = record(scenario.stack, {"serving": None, **scenario.edit})
-    advised = {"deletion-prevented", "protected", "redis-without-replica", "monthly-ceiling"}
+    advised = {
+        "stateful-deletion-protection",
+        "stateful-pulumi-protect",
+        "redis-high-availability",
+        "gpu-monthly-budget",
+    }
     assert fired(resources, scenario.stack) - (advised if scenario.stack == "dev" else set()) == set()
 
 
@@ -370,10 +433,10 @@ def test_exactly_the_policy_meant_speaks(name: str, stack: str, token: str, path
 
 
 MISSING = {
-    "pods-without-network-policy": ("prod", ("us-east4-llm-ingress",)),
-    "workers-without-budget": ("prod", ("us-east4-llm-worker-budget",)),
-    "backend-without-policy": ("prod", ("prod-healthcheckpolicy-llm-serve-svc",)),
-    "too-few-regions": ("prod", ("prod-us-east4-a4",)),
+    "rayservice-network-policy": ("prod", ("us-east4-llm-ingress",)),
+    "rayservice-disruption-budget": ("prod", ("us-east4-llm-worker-budget",)),
+    "route-backend-policies": ("prod", ("prod-healthcheckpolicy-llm-serve-svc",)),
+    "gpu-min-regions": ("prod", ("prod-us-east4-a4",)),
 }
 
 
@@ -384,8 +447,8 @@ def test_exactly_the_policy_meant_misses_what_is_not_there(name: str) -> None:
 
 
 ALWAYS = {
-    "account-key": Resource(KEY, "by-hand", {}),
-    "ingress-beside-the-gateway": Resource(INGRESS, "by-hand", {}),
+    "iam-no-service-account-keys": Resource(KEY, "by-hand", {}),
+    "ingress-not-allowed": Resource(INGRESS, "by-hand", {}),
 }
 
 
@@ -397,14 +460,14 @@ def test_what_is_always_wrong(name: str) -> None:
 def test_haproxy_off_for_everyone() -> None:
     """On both, so that they do not differ."""
     flags = tuple((f"{group}/env/0/value", "0") for group in (HEAD, WORKER))
-    assert fired(changed(made("prod"), RAY_SERVICE, *flags)) == {"ray-without-haproxy"}
+    assert fired(changed(made("prod"), RAY_SERVICE, *flags)) == {"raycluster-haproxy-streaming"}
 
 
 def test_what_is_asked_of_haproxy_alone_breaks_the_chain() -> None:
     """A longer answer, written in the pods and not at the gateway."""
     found = [i for i, one in enumerate(variables("prod")) if one["name"] == SERVER_S]
     longer = tuple((f"{group}/env/{found[0]}/value", "4000") for group in (HEAD, WORKER))
-    assert fired(changed(made("prod"), RAY_SERVICE, *longer)) == {"timeout-chain"}
+    assert fired(changed(made("prod"), RAY_SERVICE, *longer)) == {"backendpolicy-timeout-order"}
 
 
 def variables(stack: str) -> list[dict[str, Any]]:
@@ -417,19 +480,19 @@ def test_a_range_in_two_zones_or_blue_and_green_is_not_compact() -> None:
     compact = ("placementPolicy", {"type": "COMPACT"})
     assert fired(changed(made("prod"), NODE_POOL, compact)) == set()
     zones = ("nodeLocations", ["us-east4-a", "us-east4-b"])
-    assert fired(changed(made("prod"), NODE_POOL, compact, zones)) == {"capacity-contradicts"}
+    assert fired(changed(made("prod"), NODE_POOL, compact, zones)) == {"nodepool-valid-capacity"}
     colours = ("upgradeSettings/strategy", "BLUE_GREEN")
-    assert fired(changed(made("prod"), NODE_POOL, compact, colours)) == {"capacity-contradicts"}
+    assert fired(changed(made("prod"), NODE_POOL, compact, colours)) == {"nodepool-valid-capacity"}
 
 
 def test_a_machine_that_comes_with_gpus_needs_no_word_of_them() -> None:
     edits = ((f"{NODE}/guestAccelerators", ABSENT), (f"{NODE}/taints", ABSENT))
-    assert fired(changed(made("prod"), NODE_POOL, *edits)) == {"gpu-untainted"}
+    assert fired(changed(made("prod"), NODE_POOL, *edits)) == {"nodepool-gpu-taint"}
 
 
 def test_flex_start_with_a_fixed_size_is_a_contradiction() -> None:
     edits = (("autoscaling", ABSENT), ("nodeCount", 0))
-    assert fired(changed(made("staging"), NODE_POOL, *edits), "staging") == {"capacity-contradicts"}
+    assert fired(changed(made("staging"), NODE_POOL, *edits), "staging") == {"nodepool-valid-capacity"}
 
 
 def test_an_address_that_only_the_network_reaches_is_no_way_in() -> None:
@@ -447,7 +510,7 @@ def test_googles_own_agents_may_have_what_google_asks_for() -> None:
     edits = (("role", "roles/container.admin"), ("members", [agent]))
     assert fired(changed(by_hand("prod"), PROJECT_GRANTS, *edits)) == set()
     edits = (("role", "roles/container.admin"), ("members", [agent, "user:someone@example.com"]))
-    assert fired(changed(by_hand("prod"), PROJECT_GRANTS, *edits)) == {"role-too-broad"}
+    assert fired(changed(by_hand("prod"), PROJECT_GRANTS, *edits)) == {"iam-no-broad-roles"}
 
 
 def test_the_autoscaler_of_a_head_may_call_the_kubernetes_api() -> None:
@@ -467,21 +530,21 @@ def test_no_secret_is_repeated_in_a_sentence() -> None:
 def test_an_environment_above_its_ceiling_is_told_by_how_much() -> None:
     nodes = ("autoscaling/totalMaxNodeCount", 20)
     dear = changed(made("staging"), NODE_POOL, nodes)
-    assert fired(dear, "staging") == {"monthly-ceiling"}
+    assert fired(dear, "staging") == {"gpu-monthly-budget"}
     price = GPU_MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
     assert price is not None
-    assert f"{20 * price.usd * pricing.HOURS:,.0f} USD" in dict(told(dear, "staging"))["monthly-ceiling"]
+    assert f"{20 * price.usd * pricing.HOURS:,.0f} USD" in dict(told(dear, "staging"))["gpu-monthly-budget"]
 
 
 def test_what_has_no_price_is_named_and_hides_nothing() -> None:
-    assert "prod-us-east4-a4 (a4-highgpu-8g by reservation)" in dict(told(made("prod")))["price-unknown"]
-    assert "price-unknown" not in dict(told(made("staging"), "staging"))
+    assert "prod-us-east4-a4 (a4-highgpu-8g by reservation)" in dict(told(made("prod")))["gpu-known-price"]
+    assert "gpu-known-price" not in dict(told(made("staging"), "staging"))
     known = [one for one in made("staging") if one.type == NODE_POOL]
     dear = changed(known, NODE_POOL, ("autoscaling/totalMaxNodeCount", 400))
     both = [*dear, *made("prod")]
     said = dict(told(both))
-    assert {"monthly-ceiling", "price-unknown"} <= said.keys()
-    assert "prod-us-east4-a4" in said["monthly-ceiling"]
+    assert {"gpu-monthly-budget", "gpu-known-price"} <= said.keys()
+    assert "prod-us-east4-a4" in said["gpu-monthly-budget"]
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
@@ -495,7 +558,7 @@ def test_what_an_environment_writes_is_what_policies_read(environment: str) -> N
 
 def test_every_policy_has_a_way_to_be_broken() -> None:
     tried = {name for name, *_ in MUTANTS} | ALWAYS.keys() | MISSING.keys()
-    tried |= {"ray-without-haproxy", "monthly-ceiling", "price-unknown"}
+    tried |= {"raycluster-haproxy-streaming", "gpu-monthly-budget", "gpu-known-price"}
     assert {policy.name for policy in (*POLICIES, *STACK_POLICIES)} == tried
 
 
