@@ -1,4 +1,4 @@
-"""The pack: `pulumi preview --policy-pack policies`."""
+"""Run the policy pack. Pulumi starts this program: `pulumi preview --policy-pack policies`."""
 
 from __future__ import annotations
 
@@ -25,38 +25,41 @@ from policies.base import PROTECT, Policy, Resource, StackPolicy
 from policies.inputs import plain
 from policies.pack import POLICIES, STACK_POLICIES
 
-OF_STACKS = {token for policy in STACK_POLICIES for token in policy.types}
-seen: dict[str, Mapping[str, Any]] = {}
-"""URN -> inputs. Policies for stacks are given outputs, and the engine has none at all of a resource whose provider it
-cannot set up yet: in the preview that is to make a cluster, of everything in it."""
+STACK_POLICY_TYPES = {token for policy in STACK_POLICIES for token in policy.types}
+inputs_by_urn: dict[str, Mapping[str, Any]] = {}
+"""Inputs that the resource policies received, for the stack policies.
+
+Pulumi gives stack policies outputs, and no properties at all for a resource whose provider it cannot configure yet. In
+the preview that creates a cluster, this is every object in that cluster.
+"""
 
 
-def _made(policy: Policy) -> ResourceValidationPolicy:
+def _resource_policy(policy: Policy) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if args.resource_type in OF_STACKS:
-            seen[args.urn] = plain(args.props)
+        if args.resource_type in STACK_POLICY_TYPES:
+            inputs_by_urn[args.urn] = plain(args.props)
         if args.resource_type in policy.types:
-            for sentence in policy.violations({**plain(args.props), PROTECT: args.opts.protect}):
-                report(sentence, None)
+            for message in policy.violations({**plain(args.props), PROTECT: args.opts.protect}):
+                report(message, None)
 
     return ResourceValidationPolicy(policy.name, policy.description, validate, severity=Severity(policy.severity))
 
 
-def _made_of_all(policy: StackPolicy) -> StackValidationPolicy:
+def _stack_policy(policy: StackPolicy) -> StackValidationPolicy:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         resources = [
             Resource(
-                one.resource_type,
-                one.name,
-                seen[one.urn] if one.urn in seen else plain(one.props),
-                one.urn,
-                one.provider.urn if one.provider else "",
+                resource.resource_type,
+                resource.name,
+                inputs_by_urn[resource.urn] if resource.urn in inputs_by_urn else plain(resource.props),
+                resource.urn,
+                resource.provider.urn if resource.provider else "",
             )
-            for one in args.resources
-            if one.resource_type in policy.types
+            for resource in args.resources
+            if resource.resource_type in policy.types
         ]
-        for sentence, about in policy.violations(resources, args.get_config()):
-            report(sentence, about.urn if about else None)
+        for message, resource in policy.violations(resources, args.get_config()):
+            report(message, resource.urn if resource else None)
 
     return StackValidationPolicy(
         policy.name,
@@ -70,6 +73,9 @@ def _made_of_all(policy: StackPolicy) -> StackValidationPolicy:
 
 PolicyPack(
     "rayllm",
-    [*(_made(each) for each in POLICIES), *(_made_of_all(each) for each in STACK_POLICIES)],
+    [
+        *(_resource_policy(policy) for policy in POLICIES),
+        *(_stack_policy(policy) for policy in STACK_POLICIES),
+    ],
     enforcement_level=EnforcementLevel.MANDATORY,
 )

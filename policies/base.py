@@ -1,7 +1,8 @@
-"""What a policy of this pack is, and how it reads inputs: an unknown of a preview is skipped, not tripped over.
+"""Types of this pack: a policy for one resource, a policy for a whole stack, and the resource that they read.
 
-Policies are plain functions of plain inputs. They repeat only what a resource made by hand, or an edit of the program,
-could break: what settings refuse is not said twice.
+Policies are plain functions of plain inputs (policies/inputs.py), so a value that a preview does not know never stops
+one. They check only what a resource added by hand, or an edit of the program, could break: config/ already refuses
+settings that break them.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import Any, Literal
 from policies.inputs import at
 
 PROTECT = "(protect)"
-"""Beside a resource's inputs: whether Pulumi refuses to delete it."""
+"""Key beside a resource's inputs: the resource option `protect`, with which Pulumi refuses to delete the resource."""
 
 Severity = Literal["low", "medium", "high", "critical"]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """One rule for resources of `types`.
+    """A requirement for each resource of `types`.
 
-    `broken` gives one sentence, what is wrong and what to write, for each time that inputs break it; `risk` is what may
-    happen then.
+    `description` says what goes wrong without it. `violations` takes the inputs of one resource and yields one message
+    for each violation: the problem and the fix.
     """
 
     name: str
@@ -35,38 +36,41 @@ class Policy:
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource, among all those of a stack."""
+    """One resource of a stack."""
 
     type: str
     name: str
     inputs: Mapping[str, Any]
     urn: str = ""
     provider: str = ""
-    """The provider's URN: of a Kubernetes object, which cluster it is in."""
+    """URN of the provider. For a Kubernetes object it tells the cluster."""
 
     @property
     def namespace(self) -> Any:
-        """Of a Kubernetes object."""
+        """Namespace of a Kubernetes object (`metadata.namespace`)."""
         return at(self.inputs, "metadata.namespace")
 
     @property
     def k8s_name(self) -> Any:
-        """A Kubernetes object's name in its cluster."""
+        """Name of a Kubernetes object in its cluster (`metadata.name`)."""
         return at(self.inputs, "metadata.name")
 
     def same_namespace(self, other: Resource) -> bool:
-        """In the same namespace of the same cluster."""
+        """Return True if both objects are in the same namespace of the same cluster."""
         return (self.provider, self.namespace) == (other.provider, other.namespace)
 
 
 Violation = tuple[str, Resource | None]
-"""A sentence, and the resource that it is about; None: the stack."""
+"""A message and the resource that it is about. None: the stack."""
 
 
 @dataclass(frozen=True)
 class StackPolicy:
-    """One rule for what a stack has together. `types` are those that it looks at, `settings` what an environment may
-    write for it in policies/<environment>.json: name -> JSON schema."""
+    """A requirement for the resources of a stack together.
+
+    `violations` takes the resources of `types` and the policy's settings in policies/<environment>.json.
+    `config_schema` is the JSON schema of these settings by name.
+    """
 
     name: str
     severity: Severity
@@ -75,4 +79,4 @@ class StackPolicy:
     violations: Callable[[Sequence[Resource], Mapping[str, Any]], Iterator[Violation]]
     config_schema: Mapping[str, Mapping[str, Any]] | None = None
     advisory: bool = False
-    """It says something and never stops anything."""
+    """True: Pulumi prints the violation and does not stop the update."""

@@ -1,4 +1,4 @@
-"""Supply chain: what runs is what was tested, from where it is allowed to come."""
+"""Container images: pin the content by digest and allow only known registries."""
 
 from __future__ import annotations
 
@@ -10,30 +10,42 @@ from policies.base import Policy
 from policies.inputs import UNKNOWN, at, containers
 from policies.resource_types import WITH_PODS
 
-SOURCES = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev/|(docker\.io/)?rayproject/|registry\.k8s\.io/|gke\.gcr\.io/")
-"""How an image's name may begin: Artifact Registry, Ray's own images, Kubernetes' and GKE's. Write yours here."""
+ALLOWED_REGISTRIES = re.compile(
+    r"[a-z0-9-]+-docker\.pkg\.dev/|(docker\.io/)?rayproject/|registry\.k8s\.io/|gke\.gcr\.io/"
+)
+"""Beginning of an allowed image name: Artifact Registry, Ray's images, Kubernetes' images, GKE's images. Add yours."""
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def _images(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (place, image) for each container whose `image` is known."""
     for where, container in containers(inputs):
         if (image := at(container, "image")) != UNKNOWN:
             yield where, str(image)
 
 
-def _no_digest(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _digest(inputs: Mapping[str, Any]) -> Iterator[str]:
     for where, image in _images(inputs):
         if not DIGEST.search(image):
-            yield f"The image of {where} is {image}, which may be another tomorrow: write NAME@sha256:..."
+            yield f"A container in {where} uses {image}, whose content can change. Set image: NAME@sha256:DIGEST."
 
 
-def _elsewhere(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _registry(inputs: Mapping[str, Any]) -> Iterator[str]:
     for where, image in _images(inputs):
-        if not SOURCES.match(image):
-            yield f"The image of {where} is {image}: write one from Artifact Registry, or add to SOURCES here."
+        if not ALLOWED_REGISTRIES.match(image):
+            yield (
+                f"A container in {where} uses {image}, from a registry that is not allowed. Use an image from Artifact "
+                "Registry, or add the registry to ALLOWED_REGISTRIES in policies/container_images.py."
+            )
 
 
 POLICIES = (
-    Policy("pod-image-digest", "high", "Two nodes run two programs under one name.", WITH_PODS, _no_digest),
-    Policy("pod-image-registry", "high", "Whoever owns the source runs code beside the model.", WITH_PODS, _elsewhere),
+    Policy("pod-image-digest", "high", "Two nodes run different code under one image name.", WITH_PODS, _digest),
+    Policy(
+        "pod-image-registry",
+        "high",
+        "The owner of an unknown registry can run code beside the model.",
+        WITH_PODS,
+        _registry,
+    ),
 )

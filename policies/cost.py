@@ -1,4 +1,4 @@
-"""Cost: a ceiling for each environment, against the dated list prices of config/google/machine_types.py."""
+"""Cost: a monthly budget for each environment, from the dated list prices in config/google/machine_types.py."""
 
 from __future__ import annotations
 
@@ -11,48 +11,63 @@ from policies.inputs import number
 from policies.resource_types import NODE_POOL
 
 
-def _month(resources: Sequence[Resource]) -> pricing.Month:
-    return pricing.month(pricing.pool(one.name, one.inputs) for one in resources if one.type == NODE_POOL)
+def _monthly_cost(resources: Sequence[Resource]) -> pricing.Month:
+    return pricing.month(
+        pricing.pool(resource.name, resource.inputs) for resource in resources if resource.type == NODE_POOL
+    )
 
 
-def _unknown(month: pricing.Month) -> str:
-    return ", ".join(f"{pool.name} ({pool.machine} by {pool.had_by})" for pool in month.unknown)
+def _unpriced_pools(cost: pricing.Month) -> str:
+    return ", ".join(f"{pool.name} ({pool.machine}, {pool.had_by})" for pool in cost.unknown)
 
 
-def _above(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
-    """What is known is a part of what it costs, so whatever is above the ceiling is above it for sure."""
-    month, ceiling = _month(resources), number(settings, "max_usd_per_month")
-    most = month.known.high
-    if ceiling is not None and most is not None and most > ceiling:
-        on_top = f", and {_unknown(month)} on top, at a price that is unknown" if month.unknown else ""
+def _monthly_budget(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
+    """Compare the pools' cost at their maximum size with `max_usd_per_month`.
+
+    Pools without a known price cost something on top, so a known cost above the budget is always a violation.
+    """
+    cost, budget = _monthly_cost(resources), number(settings, "max_usd_per_month")
+    maximum = cost.known.high
+    if budget is not None and maximum is not None and maximum > budget:
+        unpriced = f", plus {_unpriced_pools(cost)} without a known price" if cost.unknown else ""
         yield (
-            f"GPU nodes may cost {most:,.0f} USD a month at list prices{on_top}, and the ceiling is {ceiling:,.0f}: "
-            "write fewer nodes, or a higher max_usd_per_month in policies/<environment>.json.",
+            f"GPU nodes can cost {maximum:,.0f} USD a month at list prices{unpriced}; the budget is {budget:,.0f} USD. "
+            "Reduce the maximum number of nodes, or raise max_usd_per_month in policies/<environment>.json.",
             None,
         )
 
 
-def _unpriced(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
-    month = _month(resources)
-    if month.unknown:
-        yield f"The ceiling does not count what has no known price: {_unknown(month)}.", None
+def _known_price(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
+    """Name each pool with GPUs that the budget does not count."""
+    cost = _monthly_cost(resources)
+    if cost.unknown:
+        yield (
+            f"The monthly budget does not count {_unpriced_pools(cost)}, because the price or the number of nodes is "
+            "unknown. Add a missing price to config/google/machine_types.py.",
+            None,
+        )
 
 
 STACK_POLICIES = (
     StackPolicy(
         "gpu-monthly-budget",
         "high",
-        "A bill that nobody agreed to.",
+        "GPU nodes cost more than the team's budget.",
         [NODE_POOL],
-        _above,
+        _monthly_budget,
         config_schema={
             "max_usd_per_month": {
                 "type": "number",
-                "description": "most that GPU nodes may cost in a month, at list prices",
+                "description": "greatest monthly cost of all GPU nodes at list prices, in USD",
             }
         },
     ),
     StackPolicy(
-        "gpu-known-price", "low", "The bill is higher than what is counted.", [NODE_POOL], _unpriced, advisory=True
+        "gpu-known-price",
+        "low",
+        "The bill is higher than the cost that the monthly budget counts.",
+        [NODE_POOL],
+        _known_price,
+        advisory=True,
     ),
 )

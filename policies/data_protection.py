@@ -1,4 +1,4 @@
-"""Data: what cannot be had back once it is gone, and who else may read it."""
+"""Data: keep what cannot be restored, and keep other readers out."""
 
 from __future__ import annotations
 
@@ -9,66 +9,85 @@ from policies.base import PROTECT, Policy
 from policies.inputs import UNKNOWN, at, require
 from policies.resource_types import BUCKET, CLUSTER, REDIS
 
-KEPT = (CLUSTER, BUCKET, REDIS)
+STATEFUL = (CLUSTER, BUCKET, REDIS)
 
 
-def _deletable(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _deletion_protection(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `deletionPolicy` and `deletionProtection`."""
     yield from require(
         "deletionPolicy",
-        right="PREVENT",
-        sentence="Nothing keeps it from being deleted: write deletionPolicy: PREVENT (infra.protect: true).",
+        value="PREVENT",
+        message="The provider may delete this resource. Set deletionPolicy: PREVENT (infra.protect: true sets it).",
     )(inputs)
     if inputs.get("deletionProtection") is False:
-        yield "Google may delete it: write deletionProtection: true (infra.protect: true)."
+        yield "Deletion protection is off. Set deletionProtection: true (infra.protect: true sets it)."
 
 
-def _gone_at_once(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _recoverable_objects(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `forceDestroy` and `softDeletePolicy.retentionDurationSeconds` of a bucket."""
     if inputs.get("forceDestroy") is True:
-        yield "Deleting the bucket deletes the weights in it: write forceDestroy: false."
+        yield "Deleting the bucket also deletes the weights in it. Set forceDestroy: false."
     if at(inputs, "softDeletePolicy.retentionDurationSeconds") == 0:
-        yield "What is deleted is gone at once: write softDeletePolicy.retentionDurationSeconds, a week or more."
+        yield (
+            "Soft delete is off, so Cloud Storage cannot restore a deleted object. Set "
+            "softDeletePolicy.retentionDurationSeconds: 604800 (one week) or more."
+        )
 
 
-def _public(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _public_access(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `publicAccessPrevention` and `uniformBucketLevelAccess` of a bucket."""
     if inputs.get("publicAccessPrevention") not in ("enforced", UNKNOWN):
-        yield "The bucket may be made public: write publicAccessPrevention: enforced."
+        yield "An IAM grant can make the bucket public. Set publicAccessPrevention: enforced."
     if inputs.get("uniformBucketLevelAccess") is False:
-        yield "Each object may have readers of its own: write uniformBucketLevelAccess: true."
+        yield "Each object can have an access list of its own. Set uniformBucketLevelAccess: true."
 
 
 POLICIES = (
     Policy(
         "stateful-deletion-protection",
         "high",
-        "One mistaken edit deletes a cluster, its heads' state or the weights.",
-        KEPT,
-        _deletable,
+        "One wrong edit deletes a cluster, the Redis state of Ray's heads or the model weights.",
+        STATEFUL,
+        _deletion_protection,
     ),
     Policy(
         "stateful-pulumi-protect",
         "high",
-        "Pulumi deletes a cluster, its heads' state or the weights, and asks nobody.",
-        KEPT,
+        "Pulumi deletes a cluster, the Redis of Ray's heads or the model bucket when an edit removes it.",
+        STATEFUL,
         require(
             PROTECT,
-            right=True,
-            sentence="Pulumi may delete or replace it: write protect=True in its options (infra.protect: true).",
+            value=True,
+            message="Pulumi may delete or replace this resource. Set protect=True in its ResourceOptions "
+            "(infra.protect: true sets it).",
         ),
     ),
-    Policy("bucket-recoverable-objects", "high", "Weights are deleted with the bucket.", [BUCKET], _gone_at_once),
-    Policy("bucket-no-public-access", "critical", "Weights can be shared with the internet.", [BUCKET], _public),
+    Policy(
+        "bucket-recoverable-objects",
+        "high",
+        "Cloud Storage deletes the model weights and cannot restore them.",
+        [BUCKET],
+        _recoverable_objects,
+    ),
+    Policy(
+        "bucket-no-public-access",
+        "critical",
+        "Anyone on the internet can download the model weights.",
+        [BUCKET],
+        _public_access,
+    ),
     Policy(
         "redis-auth-enabled",
         "high",
-        "Whoever reaches the network reads and changes the state of Ray's heads.",
+        "Every host in the network can read and change the state of Ray's heads.",
         [REDIS],
-        require("authEnabled", right=True, sentence="Redis asks for no password: write authEnabled: true."),
+        require("authEnabled", value=True, message="Redis does not ask for a password. Set authEnabled: true."),
     ),
     Policy(
         "redis-high-availability",
         "high",
-        "One failed node or one update loses the state of Ray's heads.",
+        "One failed Redis node, or one update of Redis, loses the state of Ray's heads.",
         [REDIS],
-        require("tier", right="STANDARD_HA", sentence="Redis has one node: write tier: STANDARD_HA."),
+        require("tier", value="STANDARD_HA", message="Redis has one node and no replica. Set tier: STANDARD_HA."),
     ),
 )

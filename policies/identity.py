@@ -1,4 +1,4 @@
-"""Identity: who nodes and pods are, what they may do, and where secrets are."""
+"""Identity: the accounts of nodes and pods, their rights, and where secrets are stored."""
 
 from __future__ import annotations
 
@@ -7,196 +7,259 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.base import Policy
-from policies.inputs import UNKNOWN, at, containers, each, pods, ray_cluster, require
-from policies.resource_types import CLUSTER, NODE_POOL, RAY, WITH_PODS
+from policies.inputs import HEAD_POD, UNKNOWN, at, containers, each, pods, ray_cluster, require
+from policies.resource_types import (
+    CLUSTER,
+    CONFIG_MAP,
+    NODE_POOL,
+    PROJECT_GRANTS,
+    RAY,
+    RBAC_BINDINGS,
+    RBAC_ROLES,
+    RESOURCE_GRANTS,
+    SERVICE_ACCOUNT_KEYS,
+    WITH_PODS,
+)
 
-BROAD = ("roles/owner", "roles/editor", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser")
-"""Beside every role whose name ends with `admin`."""
-GOOGLES_OWN = "@gcp-sa-"
-"""In the name of a service agent: the gateway's controller is one, and asks for roles/container.admin."""
-DEFAULT_ACCOUNTS = ("default", "-compute@developer.gserviceaccount.com")
-PUBLIC = ("allUsers", "allAuthenticatedUsers")
-BROAD_GRANTS = tuple(
-    f"gcp:{level}/iAM{kind}:IAM{kind}"
-    for level in ("projects", "folder", "organizations")
-    for kind in ("Member", "Binding")
-)
-GRANTS = (
-    *BROAD_GRANTS,
-    "gcp:storage/bucketIAMMember:BucketIAMMember",
-    "gcp:storage/bucketIAMBinding:BucketIAMBinding",
-    "gcp:artifactregistry/repositoryIamMember:RepositoryIamMember",
-    "gcp:artifactregistry/repositoryIamBinding:RepositoryIamBinding",
-    "gcp:secretmanager/secretIamMember:SecretIamMember",
-    "gcp:secretmanager/secretIamBinding:SecretIamBinding",
-)
-KEYS = ("gcp:serviceaccount/key:Key", "gcp:storage/hmacKey:HmacKey")
-RULES = ("kubernetes:rbac.authorization.k8s.io/v1:Role", "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole")
-BINDINGS = (
-    "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding",
-    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding",
-)
-CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
-MAKERS = {
+BROAD_ROLES = ("roles/owner", "roles/editor", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser")
+"""Roles that are too broad, beside every role whose name ends with `admin`."""
+SERVICE_AGENT = "@gcp-sa-"
+"""Part of a service agent's name. The gateway's controller is a service agent and needs roles/container.admin."""
+DEFAULT_SERVICE_ACCOUNTS = ("default", "-compute@developer.gserviceaccount.com")
+"""End of the name of Compute Engine's default service account."""
+PUBLIC_MEMBERS = ("allUsers", "allAuthenticatedUsers")
+POD_CREATING_RESOURCES = {
     *("*", "pods", "pods/exec", "replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets"),
     *("jobs", "cronjobs", "rayclusters", "rayservices", "rayjobs"),
 }
-"""Resources of Kubernetes by which one gets a pod, or into one."""
-SECRET_NAME = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIALS?)$", re.IGNORECASE)
+"""Kubernetes resources with which an account creates a pod or runs a command in one."""
+SECRET_ENV_VAR = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIALS?)$", re.IGNORECASE)
 SECRET_VALUE = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}"
 )
 """Hugging Face's tokens, private keys, Google's API keys and access tokens."""
-SECRET_LINE = re.compile(r"^\W*(\w+)\W*:[ \t]*(\S.*?)\W*$", re.MULTILINE)
+NAME_AND_VALUE = re.compile(r"^\W*(\w+)\W*:[ \t]*(\S.*?)\W*$", re.MULTILINE)
+"""One line `NAME: VALUE` of a text."""
 
 
 def _members(inputs: Mapping[str, Any]) -> list[Any]:
-    return [one for one in (inputs.get("member"), *each(inputs, "members")) if one is not None]
+    """Return `member` of an IAM member, or `members` of an IAM binding."""
+    return [member for member in (inputs.get("member"), *each(inputs, "members")) if member is not None]
 
 
-def _broad(inputs: Mapping[str, Any]) -> Iterator[str]:
-    members = [str(one) for one in _members(inputs)]
+def _broad_roles(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `role` of a grant, unless each member is a service agent of Google."""
+    members = [str(member) for member in _members(inputs)]
     role = str(inputs.get("role"))
-    if role not in BROAD and not role.lower().endswith("admin"):
+    if role not in BROAD_ROLES and not role.lower().endswith("admin"):
         return
-    if not members or any(one != UNKNOWN and GOOGLES_OWN not in one for one in members):
-        yield f"{role} is given for the whole project: write the one role that is needed, on the one resource."
+    if not members or any(member != UNKNOWN and SERVICE_AGENT not in member for member in members):
+        yield f"The grant gives {role} on every resource of the project. Grant a narrow role on one resource."
 
 
-def _public(inputs: Mapping[str, Any]) -> Iterator[str]:
-    for member in PUBLIC:
+def _public_members(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `member` and `members` of a grant."""
+    for member in PUBLIC_MEMBERS:
         if member in _members(inputs):
-            yield f"{inputs.get('role')} is given to {member}: write the accounts that need it."
+            yield f"{member} has {inputs.get('role')}. Grant the role to the accounts that need it."
 
 
-def _key(_inputs: Mapping[str, Any]) -> Iterator[str]:
-    yield "A service account key can be copied and does not end: use Workload Identity, which needs none."
+def _service_account_key(_inputs: Mapping[str, Any]) -> Iterator[str]:
+    yield "A service account key can be copied and does not expire. Use Workload Identity, which needs no key."
 
 
-def _legacy(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _legacy_credentials(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `masterAuth.clientCertificateConfig` and `enableLegacyAbac` of a Cluster."""
     if at(inputs, "masterAuth.clientCertificateConfig.issueClientCertificate") is True:
-        yield "A client certificate can be copied and is past IAM: write issueClientCertificate: false."
+        yield (
+            "GKE issues a client certificate, which can be copied and bypasses IAM. Set "
+            "masterAuth.clientCertificateConfig.issueClientCertificate: false."
+        )
     if inputs.get("enableLegacyAbac") is True:
-        yield "Every account of the cluster may do everything: write enableLegacyAbac: false."
+        yield "Every account of the cluster has all rights in it. Set enableLegacyAbac: false."
 
 
-def _node_account(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _node_service_account(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `nodeConfig.serviceAccount` of a NodePool."""
     account = at(inputs, "nodeConfig.serviceAccount")
-    if account is None or str(account).endswith(DEFAULT_ACCOUNTS):
-        yield "Nodes are Compute Engine's default account: write nodeConfig.serviceAccount, an account of their own."
+    if account is None or str(account).endswith(DEFAULT_SERVICE_ACCOUNTS):
+        yield (
+            "Nodes use Compute Engine's default service account. Set nodeConfig.serviceAccount to an account for "
+            "nodes only."
+        )
 
 
-def _no_pool(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _workload_identity(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `workloadIdentityConfig.workloadPool` of a Cluster."""
     if not at(inputs, "workloadIdentityConfig.workloadPool"):
-        yield "The cluster has no Workload Identity: write workloadIdentityConfig.workloadPool."
+        yield "Workload Identity is off. Set workloadIdentityConfig.workloadPool: PROJECT.svc.id.goog."
 
 
-def _makes_pods(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _pod_creation(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `rules` of a role and `roleRef.name` of a binding."""
     for rule in each(inputs, "rules"):
-        if set(each(rule, "resources")) & MAKERS and set(each(rule, "verbs")) & {"create", "update", "patch", "*"}:
-            yield "A role makes pods, and so may become any account of its namespace: leave that to the operator."
+        resources, verbs = set(each(rule, "resources")), set(each(rule, "verbs"))
+        if resources & POD_CREATING_RESOURCES and verbs & {"create", "update", "patch", "*"}:
+            yield (
+                "Accounts with this role can create pods, and so use any service account of the namespace. Remove the "
+                "rule; only the KubeRay operator needs it."
+            )
     if (role := at(inputs, "roleRef.name")) in ("cluster-admin", "admin", "edit"):
-        yield f"{role} makes pods, and so may become any account: write a role of the rights that are needed."
+        yield (
+            f"Accounts with role {role} can create pods, and so use any service account. Bind a role with only the "
+            "rights that they need."
+        )
 
 
-def _token_mounted(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """KubeRay's autoscaler, in the head's pod, calls the API server; nothing else does."""
-    scaled = at(ray_cluster(inputs), "enableInTreeAutoscaling")
+def _service_account_token(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `automountServiceAccountToken` of each pod.
+
+    Only KubeRay's autoscaler, a container of the head pod, calls the Kubernetes API.
+    """
+    autoscaling = at(ray_cluster(inputs), "enableInTreeAutoscaling")
     for where, pod in pods(ray_cluster(inputs)):
-        mounted = pod.get("automountServiceAccountToken")
-        if mounted not in (False, UNKNOWN) and not (where == "head" and scaled in (True, UNKNOWN)):
-            yield f"Model code on {where} can call the Kubernetes API: write automountServiceAccountToken: false."
+        token = pod.get("automountServiceAccountToken")
+        if token not in (False, UNKNOWN) and not (where == HEAD_POD and autoscaling in (True, UNKNOWN)):
+            yield f"Model code in {where} can call the Kubernetes API. Set automountServiceAccountToken: false."
 
 
-def _one_account(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _worker_service_account(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check that `serviceAccountName` of each worker group is set and is not the head's."""
     accounts = {where: pod.get("serviceAccountName") for where, pod in pods(ray_cluster(inputs))}
-    head = accounts.pop("head", None)
+    head = accounts.pop(HEAD_POD, None)
     for where, account in accounts.items():
         if account is None or (account == head and account != UNKNOWN):
             yield (
-                f"Model code on {where} is {account or 'the default account'}: write serviceAccountName, another than "
-                "the head's, which KubeRay lets change pods (ray-project/kuberay#2585)."
+                f"Model code in {where} uses {account or 'the default service account'}. Set serviceAccountName to "
+                "another account than the head's, because KubeRay lets the head's account change pods "
+                "(ray-project/kuberay#2585)."
             )
 
 
-def _in_the_open(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """Says which, never what."""
+def _pod_secrets(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check environment, command, Redis password and `serveConfigV2`. A message names the secret, never its value."""
     for where, container in containers(inputs):
-        for one in each(container, "env"):
-            name, value = str(at(one, "name")), at(one, "value")
-            if value not in (None, "", UNKNOWN) and (SECRET_NAME.search(name) or SECRET_VALUE.search(str(value))):
-                yield f"{name} of {where} is in plain text: write valueFrom.secretKeyRef."
+        for variable in each(container, "env"):
+            name, value = str(at(variable, "name")), at(variable, "value")
+            if value not in (None, "", UNKNOWN) and (SECRET_ENV_VAR.search(name) or SECRET_VALUE.search(str(value))):
+                yield f"Variable {name} in {where} has a secret in plain text. Set valueFrom.secretKeyRef."
         if any(SECRET_VALUE.search(str(word)) for key in ("command", "args") for word in each(container, key)):
-            yield f"The command of {where} has a secret in plain text: write a Secret, and its name in env."
+            yield (
+                f"The command of a container in {where} has a secret in plain text. Create a Secret and read it from "
+                "an environment variable."
+            )
     if at(ray_cluster(inputs), "gcsFaultToleranceOptions.redisPassword.value") not in (None, "", UNKNOWN):
-        yield "Redis' password is in plain text: write redisPassword.valueFrom.secretKeyRef."
-    yield from _in_text("serveConfigV2", at(inputs, "spec.serveConfigV2"))
+        yield "redisPassword.value has a secret in plain text. Set redisPassword.valueFrom.secretKeyRef."
+    yield from _secrets_in_text("serveConfigV2", at(inputs, "spec.serveConfigV2"))
 
 
-def _in_config_map(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _config_map_secrets(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check names and values of a ConfigMap's `data`."""
     data = inputs.get("data")
     for key, text in (data if isinstance(data, Mapping) else {}).items():
-        if SECRET_NAME.search(key) and text != UNKNOWN:
-            yield f"{key} is in plain text: write a Secret instead of a ConfigMap."
+        if SECRET_ENV_VAR.search(key) and text != UNKNOWN:
+            yield f"{key} is a secret in plain text. Use a Secret instead of a ConfigMap."
         else:
-            yield from _in_text(key, text)
+            yield from _secrets_in_text(key, text)
 
 
-def _in_text(what: str, text: Any) -> Iterator[str]:
-    for name, value in SECRET_LINE.findall(text) if isinstance(text, str) else ():
-        if SECRET_VALUE.search(value) or (name.isupper() and SECRET_NAME.search(name)):
-            yield f"{what} has {name} in plain text: write a Secret, and its name in the container's env."
+def _secrets_in_text(field: str, text: Any) -> Iterator[str]:
+    """Check each line `NAME: VALUE` of a text."""
+    for name, value in NAME_AND_VALUE.findall(text) if isinstance(text, str) else ():
+        if SECRET_VALUE.search(value) or (name.isupper() and SECRET_ENV_VAR.search(name)):
+            yield (
+                f"{field} has the secret {name} in plain text. Create a Secret and read it from an environment "
+                "variable."
+            )
 
 
 POLICIES = (
     Policy(
         "cluster-workload-identity",
         "high",
-        "Pods are their node, with all that the node may do.",
+        "Pods use the node's service account, with all its rights.",
         [CLUSTER],
-        _no_pool,
+        _workload_identity,
     ),
     Policy(
         "nodepool-gke-metadata-server",
         "high",
-        "Model code reads the node's token from its metadata server.",
+        "Model code can read the node's access token from the metadata server.",
         [NODE_POOL],
         require(
             "nodeConfig.workloadMetadataConfig.mode",
-            right="GKE_METADATA",
-            sentence="Pods reach the node's metadata: write nodeConfig.workloadMetadataConfig.mode: GKE_METADATA.",
+            value="GKE_METADATA",
+            message="Pods can read the node's metadata. Set nodeConfig.workloadMetadataConfig.mode: GKE_METADATA.",
         ),
     ),
     Policy(
-        "nodepool-dedicated-service-account", "high", "Nodes may edit the whole project.", [NODE_POOL], _node_account
+        "nodepool-dedicated-service-account",
+        "high",
+        "Nodes can change every resource of the project.",
+        [NODE_POOL],
+        _node_service_account,
     ),
-    Policy("iam-no-broad-roles", "critical", "One stolen token is the whole project.", BROAD_GRANTS, _broad),
-    Policy("iam-no-public-members", "critical", "Anyone can use it.", GRANTS, _public),
-    Policy("iam-no-service-account-keys", "high", "A key that leaks works until somebody notices.", KEYS, _key),
-    Policy("cluster-no-legacy-credentials", "high", "The cluster lets people in past IAM.", [CLUSTER], _legacy),
+    Policy(
+        "iam-no-broad-roles",
+        "critical",
+        "One stolen token gives access to the whole project.",
+        PROJECT_GRANTS,
+        _broad_roles,
+    ),
+    Policy(
+        "iam-no-public-members",
+        "critical",
+        "Anyone on the internet can use the resource.",
+        (*PROJECT_GRANTS, *RESOURCE_GRANTS),
+        _public_members,
+    ),
+    Policy(
+        "iam-no-service-account-keys",
+        "high",
+        "A stolen key works until you delete it.",
+        SERVICE_ACCOUNT_KEYS,
+        _service_account_key,
+    ),
+    Policy(
+        "cluster-no-legacy-credentials",
+        "high",
+        "The Kubernetes API accepts clients that IAM does not check.",
+        [CLUSTER],
+        _legacy_credentials,
+    ),
     Policy(
         "rbac-no-pod-creation",
         "high",
-        "Model code becomes any account of the namespace.",
-        (*RULES, *BINDINGS),
-        _makes_pods,
+        "Model code can use any service account of the namespace.",
+        (*RBAC_ROLES, *RBAC_BINDINGS),
+        _pod_creation,
     ),
-    Policy("raycluster-no-service-account-token", "high", "Model code calls the Kubernetes API.", RAY, _token_mounted),
+    Policy(
+        "raycluster-no-service-account-token",
+        "high",
+        "Model code can call the Kubernetes API.",
+        RAY,
+        _service_account_token,
+    ),
     Policy(
         "raycluster-worker-service-account",
         "high",
-        "Model code changes pods, as the autoscaler may.",
+        "Model code can change pods with the rights of Ray's autoscaler.",
         RAY,
-        _one_account,
+        _worker_service_account,
     ),
     Policy(
-        "pod-no-plain-text-secrets", "critical", "Whoever reads the state or the pod has it.", WITH_PODS, _in_the_open
+        "pod-no-plain-text-secrets",
+        "critical",
+        "Every reader of Pulumi's state or of the pod can read the secret.",
+        WITH_PODS,
+        _pod_secrets,
     ),
     Policy(
         "configmap-no-plain-text-secrets",
         "critical",
-        "Whoever reads the namespace has it.",
+        "Every reader of the namespace's ConfigMaps can read the secret.",
         [CONFIG_MAP],
-        _in_config_map,
+        _config_map_secrets,
     ),
 )

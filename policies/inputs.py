@@ -1,4 +1,4 @@
-"""Read a resource's inputs; a value that a preview does not know yet is skipped."""
+"""Read the inputs of a resource. A value that a preview does not know is `UNKNOWN` and never a violation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from typing import Any
 
 from pulumi_policy.proxy import UnknownValueError
 
-UNKNOWN = "(not known before it is made)"
+UNKNOWN = "(not known before the update)"
+"""Placeholder for a value that Pulumi knows only after it creates another resource."""
+HEAD_POD = "the head pod"
+"""Name that `pods` gives the head pod of a RayCluster."""
 
 
 def plain(value: Any) -> Any:
-    """Inputs as plain data, `UNKNOWN` for what a preview does not know. Reading that through the proxy would turn the
-    whole policy into a note."""
+    """Copy inputs to plain dicts and lists, with `UNKNOWN` for each value that a preview does not know.
+
+    Pulumi's proxy raises UnknownValueError when a policy reads such a value, and then reports the whole policy as an
+    advisory note "can't run policy".
+    """
     if isinstance(value, Mapping):
-        return {key: plain(_known(value, key)) for key in value}
+        return {key: plain(_read(value, key)) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(_known(value, i)) for i in range(len(value))]
+        return [plain(_read(value, i)) for i in range(len(value))]
     return value
 
 
 def at(inputs: Any, path: str) -> Any:
-    """What is at `a.b.0`; None where nothing is, `UNKNOWN` where nothing is known."""
+    """Return the value at a path such as `a.b.0`: None if it is not set, `UNKNOWN` if the path leads into one."""
     for step in path.split("."):
         if inputs == UNKNOWN:
             return UNKNOWN
@@ -33,57 +39,60 @@ def at(inputs: Any, path: str) -> Any:
 
 
 def each(inputs: Any, path: str) -> list[Any]:
-    """The list at `a.b`; empty where there is none."""
-    found = at(inputs, path)
-    return found if isinstance(found, list) else []
+    """Return the list at a path; an empty list if there is none."""
+    value = at(inputs, path)
+    return value if isinstance(value, list) else []
 
 
 def number(inputs: Any, path: str) -> float | None:
-    """The number at `a.b`, also one that is written as text; None where there is none."""
+    """Return the number at a path, also if it is written as text; None if there is no number."""
     try:
         return float(at(inputs, path))
     except (TypeError, ValueError):
         return None
 
 
-def require(path: str, right: Any, sentence: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:
-    """Broken where something else, or nothing, is at `path`."""
+def require(path: str, value: Any, message: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:
+    """Return a check that yields `message` unless the inputs have `value` at `path`."""
 
-    def broken(inputs: Mapping[str, Any]) -> Iterator[str]:
-        if at(inputs, path) not in (right, UNKNOWN):
-            yield sentence
+    def violations(inputs: Mapping[str, Any]) -> Iterator[str]:
+        if at(inputs, path) not in (value, UNKNOWN):
+            yield message
 
-    return broken
+    return violations
 
 
 def pods(inputs: Any, where: str = "the pod") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(head, a worker group's name or `the pod`, pod spec) of whatever makes pods, at any depth."""
+    """Yield (place, pod spec) for each pod spec at any depth of the inputs.
+
+    The place is `HEAD_POD`, `worker group NAME` (from `groupName`) or `the pod`.
+    """
     if isinstance(inputs, list):
-        for one in inputs:
-            yield from pods(one, where)
+        for item in inputs:
+            yield from pods(item, where)
     elif isinstance(inputs, Mapping):
-        here = str(inputs.get("groupName", where))
+        here = f"worker group {inputs['groupName']}" if "groupName" in inputs else where
         if isinstance(inputs.get("containers"), list):
             yield here, inputs
             return
         for key, value in inputs.items():
-            yield from pods(value, "head" if key == "headGroupSpec" else here)
+            yield from pods(value, HEAD_POD if key == "headGroupSpec" else here)
 
 
 def containers(inputs: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where, container) of all that run in its pods, helpers too."""
+    """Yield (place, container) for each container and init container of the pod specs in the inputs."""
     for where, pod in pods(inputs):
         for kind in ("initContainers", "containers"):
-            yield from ((where, one) for one in each(pod, kind) if isinstance(one, Mapping))
+            yield from ((where, container) for container in each(pod, kind) if isinstance(container, Mapping))
 
 
 def ray_cluster(inputs: Mapping[str, Any]) -> Any:
-    """`spec` of the RayCluster in a RayService, a RayJob or a RayCluster."""
+    """Return the RayCluster spec in the inputs of a RayService, a RayJob or a RayCluster."""
     return at(inputs, "spec.rayClusterConfig") or at(inputs, "spec.rayClusterSpec") or at(inputs, "spec")
 
 
-def _known(inside: Any, key: Any) -> Any:
+def _read(values: Any, key: Any) -> Any:
     try:
-        return inside[key]
+        return values[key]
     except UnknownValueError:
         return UNKNOWN

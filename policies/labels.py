@@ -1,4 +1,4 @@
-"""Labels: whose money it is."""
+"""Labels: show on the bill which environment and which owner cause a cost."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from typing import Any
 
 from policies.base import Policy
 from policies.inputs import UNKNOWN, at
-from policies.resource_types import NODE_POOL
+from policies.resource_types import GOOGLE_PROVIDER, NODE_POOL
 
-PROVIDER = "pulumi:providers:gcp"
-WANTED = ("environment", "owner")
-
-
-def _missing(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """The provider's labels do not reach VMs."""
-    given = at(inputs, "nodeConfig.resourceLabels")
-    for name in WANTED:
-        if given != UNKNOWN and not at(given, name):
-            yield f"Nobody can tell whose machines these are: write nodeConfig.resourceLabels.{name}."
+REQUIRED_LABELS = ("environment", "owner")
 
 
-def _unlabelled(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """The engine hands a provider's nested inputs on as JSON."""
-    given = inputs.get("defaultLabels")
-    labels = json.loads(given) if isinstance(given, str) and given != UNKNOWN else given
-    for name in WANTED:
+def _node_labels(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `nodeConfig.resourceLabels`. The provider's default labels do not reach the VMs of a node pool."""
+    labels = at(inputs, "nodeConfig.resourceLabels")
+    for name in REQUIRED_LABELS:
         if labels != UNKNOWN and not at(labels, name):
-            yield f"Nobody can tell whose resources these are: write default_labels with {name} on the provider."
+            yield f"The pool's VMs have no label {name!r} for the bill. Set nodeConfig.resourceLabels.{name}."
+
+
+def _default_labels(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `defaultLabels`. Pulumi passes the nested inputs of a provider as JSON text."""
+    value = inputs.get("defaultLabels")
+    labels = json.loads(value) if isinstance(value, str) and value != UNKNOWN else value
+    for name in REQUIRED_LABELS:
+        if labels != UNKNOWN and not at(labels, name):
+            yield f"The provider's resources have no label {name!r} for the bill. Set defaultLabels.{name}."
 
 
 POLICIES = (
-    Policy("nodepool-resource-labels", "medium", "A bill that nobody owns.", [NODE_POOL], _missing),
-    Policy("provider-default-labels", "medium", "A bill that nobody owns.", [PROVIDER], _unlabelled),
+    Policy(
+        "nodepool-resource-labels",
+        "medium",
+        "The bill does not show which environment and owner pay for the VMs.",
+        [NODE_POOL],
+        _node_labels,
+    ),
+    Policy(
+        "provider-default-labels",
+        "medium",
+        "The bill does not show which environment and owner pay for the resources.",
+        [GOOGLE_PROVIDER],
+        _default_labels,
+    ),
 )

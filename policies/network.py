@@ -1,4 +1,4 @@
-"""Network exposure: what the internet may reach, and what the gateway may lead to."""
+"""Network exposure: what hosts on the internet can reach, and where the gateway may forward requests."""
 
 from __future__ import annotations
 
@@ -8,82 +8,104 @@ from typing import Any
 
 from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.inputs import UNKNOWN, at, each, require
-from policies.resource_types import CLUSTER, NODE_POOL, RAY, SERVICE
+from policies.resource_types import (
+    BACKEND_POLICY,
+    CLUSTER,
+    FIREWALL,
+    FIREWALL_POLICY_RULES,
+    GATEWAY,
+    INGRESS,
+    NETWORK_POLICY,
+    NODE_POOL,
+    RAY,
+    ROUTES,
+    SERVICE,
+    SERVICE_EXPORT,
+)
 
-FIREWALL = "gcp:compute/firewall:Firewall"
-FIREWALL_RULES = (
-    "gcp:compute/networkFirewallPolicyRule:NetworkFirewallPolicyRule",
-    "gcp:compute/regionNetworkFirewallPolicyRule:RegionNetworkFirewallPolicyRule",
-)
-INGRESS = "kubernetes:networking.k8s.io/v1:Ingress"
-NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-GATEWAY = "kubernetes:gateway.networking.k8s.io/v1:Gateway"
-ROUTES = tuple(
-    f"kubernetes:gateway.networking.k8s.io/{kind}"
-    for kind in ("v1:HTTPRoute", "v1beta1:HTTPRoute", "v1:GRPCRoute", "v1alpha2:TCPRoute")
-)
-EXPORT = "kubernetes:net.gke.io/v1:ServiceExport"
-BACKEND_POLICY = "kubernetes:networking.gke.io/v1:GCPBackendPolicy"
-SERVE = "-serve-svc"
+SERVE_SERVICE_SUFFIX = "-serve-svc"
 """KubeRay's Service of a RayService's workers; dashboard, GCS and metrics are behind others."""
 SERVE_PORT = 8000
-PUBLIC_CLASSES = ("external", "gxlb")
-"""In the name of a GatewayClass of GKE's whose load balancer has a public address."""
-MOST_PUBLIC = 8
-"""A range with fewer fixed bits is no office's: it is the internet, in one piece or in halves."""
+SERVE_SERVICE = f"NAME{SERVE_SERVICE_SUFFIX}"
+PUBLIC_GATEWAY_CLASSES = ("external", "gxlb")
+"""Part of the name of each GKE GatewayClass whose load balancer has a public address."""
+MIN_PREFIX_LENGTH = 8
+"""A range with a shorter prefix counts as the internet: no office has one, and two /1 ranges are the internet."""
 
 
-def _anywhere(cidr: Any) -> bool:
+def _covers_internet(cidr: Any) -> bool:
     try:
         network = ip_network(str(cidr), strict=False)
     except ValueError:
         return False
-    return network.prefixlen < MOST_PUBLIC
+    return network.prefixlen < MIN_PREFIX_LENGTH
 
 
-def _authorized(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _authorized_networks(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `masterAuthorizedNetworksConfig` of a Cluster."""
     for block in each(inputs, "masterAuthorizedNetworksConfig.cidrBlocks"):
-        if _anywhere(at(block, "cidrBlock")):
-            yield "An authorized network is the whole internet: write the addresses of your offices and runners."
+        if _covers_internet(cidr := at(block, "cidrBlock")):
+            yield (
+                f"Authorized network {cidr} covers the internet. Set masterAuthorizedNetworksConfig.cidrBlocks to the "
+                "ranges of your offices and CI runners."
+            )
     if at(inputs, "masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled") is True:
-        yield "Anybody's machine in Google Cloud is authorized: write gcpPublicCidrsAccessEnabled: false."
+        yield (
+            "Every VM in Google Cloud can connect to the Kubernetes API. Set "
+            "masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled: false."
+        )
 
 
-def _by_address(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _dns_endpoint_only(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `controlPlaneEndpointsConfig` of a Cluster. A private endpoint is reachable from its network only."""
     if at(inputs, "privateClusterConfig.enablePrivateEndpoint") is not True:
         yield from require(
             "controlPlaneEndpointsConfig.ipEndpointsConfig.enabled",
-            right=False,
-            sentence="The API has an address: write controlPlaneEndpointsConfig.ipEndpointsConfig.enabled: false.",
+            value=False,
+            message="The control plane has a public IP endpoint. Set "
+            "controlPlaneEndpointsConfig.ipEndpointsConfig.enabled: false; clients use the DNS endpoint.",
         )(inputs)
 
 
-def _firewall(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _firewall_sources(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `sourceRanges` of a VPC firewall rule that allows ingress."""
     if inputs.get("direction", "INGRESS") != "INGRESS" or not inputs.get("allows"):
         return
     for source in each(inputs, "sourceRanges"):
-        if _anywhere(source):
-            yield f"sourceRanges has {source}: write the ranges of the load balancer's proxies and health checks."
+        if _covers_internet(source):
+            yield (
+                f"Source range {source} covers the internet. Set sourceRanges to the ranges of the load balancer's "
+                "proxies and health checks."
+            )
     if not any(inputs.get(name) for name in ("sourceRanges", "sourceTags", "sourceServiceAccounts")):
-        yield "The rule has no source, so it has all: write sourceRanges."
+        yield "The rule has no source, so it allows every source. Set sourceRanges."
 
 
-def _firewall_rule(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _firewall_policy_sources(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `match.srcIpRanges` of a network firewall policy rule that allows ingress."""
     if inputs.get("direction") == "INGRESS" and inputs.get("action") == "allow":
         for source in each(inputs, "match.srcIpRanges"):
-            if _anywhere(source):
-                yield f"srcIpRanges has {source}: write the ranges of the load balancer's proxies and health checks."
+            if _covers_internet(source):
+                yield (
+                    f"Source range {source} covers the internet. Set match.srcIpRanges to the ranges of the load "
+                    "balancer's proxies and health checks."
+                )
 
 
 def _service(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `spec.type` and `spec.externalIPs` of a Service."""
     if (kind := at(inputs, "spec.type")) in ("LoadBalancer", "NodePort"):
-        yield f"spec.type is {kind}, a way in beside the gateway: write ClusterIP and a route of the gateway."
+        yield f"With spec.type {kind}, clients bypass the gateway. Set spec.type: ClusterIP and add an HTTPRoute."
     if each(inputs, "spec.externalIPs"):
-        yield "spec.externalIPs is a way in beside the gateway: leave it out and write a route of the gateway."
+        yield "With spec.externalIPs, clients bypass the gateway. Remove spec.externalIPs and add an HTTPRoute."
 
 
-def _ray_service(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """What KubeRay makes of it: an Ingress and a Service for the head, with the dashboard; a Service for Serve."""
+def _ray_services(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check the Services and the Ingress that KubeRay creates for the head, with the dashboard, and for Ray Serve.
+
+    They follow from `headGroupSpec.serviceType`, `headGroupSpec.headService`, `serveService` and
+    `headGroupSpec.enableIngress`.
+    """
     services = {
         "headGroupSpec.serviceType": at(inputs, "spec.rayClusterConfig.headGroupSpec.serviceType")
         or at(inputs, "spec.headGroupSpec.serviceType"),
@@ -92,142 +114,186 @@ def _ray_service(inputs: Mapping[str, Any]) -> Iterator[str]:
     }
     for path, kind in services.items():
         if kind in ("LoadBalancer", "NodePort"):
-            yield f"{path} is {kind}, a way in beside the gateway: write ClusterIP."
+            yield f"With {path} {kind}, clients bypass the gateway. Set {path}: ClusterIP."
     for group in ("spec.rayClusterConfig.headGroupSpec", "spec.headGroupSpec"):
         if at(inputs, f"{group}.enableIngress") is True:
-            yield "enableIngress leads to Ray's dashboard, where anyone runs code: write false."
+            yield "An Ingress leads to Ray's dashboard, where clients can run any code. Set enableIngress: false."
 
 
 def _ingress(_inputs: Mapping[str, Any]) -> Iterator[str]:
-    yield "An Ingress is a way in beside the gateway: write an HTTPRoute to a RayService's serve Service."
+    yield f"Clients of an Ingress bypass the gateway. Add an HTTPRoute to a RayService's Service ({SERVE_SERVICE})."
 
 
-def _routed(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _route_backends(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `backendRefs` and mirrors (`filters.requestMirror`) of a route."""
     for rule in each(inputs, "spec.rules"):
-        mirrors = [at(one, "requestMirror.backendRef") for one in each(rule, "filters")]
-        for back in (*each(rule, "backendRefs"), *(one for one in mirrors if one)):
-            name, port = str(at(back, "name")), at(back, "port")
-            if not name.endswith((SERVE, UNKNOWN)) or port not in (SERVE_PORT, UNKNOWN):
-                yield f"It leads to {name}:{port}: write a RayService's NAME{SERVE} and port {SERVE_PORT}."
+        mirrors = [at(route_filter, "requestMirror.backendRef") for route_filter in each(rule, "filters")]
+        for backend in (*each(rule, "backendRefs"), *(mirror for mirror in mirrors if mirror)):
+            name, port = str(at(backend, "name")), at(backend, "port")
+            if not name.endswith((SERVE_SERVICE_SUFFIX, UNKNOWN)) or port not in (SERVE_PORT, UNKNOWN):
+                yield (
+                    f"The gateway forwards requests to {name}:{port}. Set the backend to a RayService's Service "
+                    f"({SERVE_SERVICE}) and port {SERVE_PORT}."
+                )
 
 
-def _exported(inputs: Mapping[str, Any]) -> Iterator[str]:
-    if not (name := str(at(inputs, "metadata.name"))).endswith((SERVE, UNKNOWN)):
-        yield f"{name} is exported to every cluster and the gateway: export a RayService's NAME{SERVE} only."
+def _exported_service(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `metadata.name` of a ServiceExport, which is the name of the Service."""
+    if not (name := str(at(inputs, "metadata.name"))).endswith((SERVE_SERVICE_SUFFIX, UNKNOWN)):
+        yield (
+            f"GKE exports Service {name} to every cluster of the fleet and to the gateway. Export only a RayService's "
+            f"Service ({SERVE_SERVICE})."
+        )
 
 
-def _open_to_pods(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _network_policy_peers(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `spec.ingress[].from` of a NetworkPolicy."""
     for rule in each(inputs, "spec.ingress"):
         peers = each(rule, "from")
-        if not at(rule, "from") or any(_anywhere(at(peer, "ipBlock.cidr")) for peer in peers):
-            yield "The network policy lets everyone in: write the peers in `from`, and the ports that they need."
+        if not at(rule, "from") or any(_covers_internet(at(peer, "ipBlock.cidr")) for peer in peers):
+            yield "The NetworkPolicy accepts every peer. Set spec.ingress[].from to the peers that need these ports."
 
 
-def _public(inputs: Mapping[str, Any]) -> bool:
-    return any(part in str(at(inputs, "spec.gatewayClassName")) for part in PUBLIC_CLASSES)
+def _is_public(inputs: Mapping[str, Any]) -> bool:
+    """Return True if `spec.gatewayClassName` names a GatewayClass with a public address."""
+    return any(part in str(at(inputs, "spec.gatewayClassName")) for part in PUBLIC_GATEWAY_CLASSES)
 
 
-def _in_clear(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _public_tls(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `protocol` of each listener of a public Gateway."""
     for listener in each(inputs, "spec.listeners"):
-        if _public(inputs) and at(listener, "protocol") in ("HTTP", "TCP"):
-            yield "A public listener speaks without TLS: write protocol HTTPS and a certificate."
+        if _is_public(inputs) and (protocol := at(listener, "protocol")) in ("HTTP", "TCP"):
+            yield f"A public listener uses {protocol} without TLS. Set protocol: HTTPS and a certificate."
 
 
-def _without_armor(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
-    for gateway in (one for one in resources if one.type == GATEWAY and _public(one.inputs)):
-        here = [one for one in resources if one.type == BACKEND_POLICY and one.same_namespace(gateway)]
-        for policy in here:
+def _public_cloud_armor(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
+    """Check `securityPolicy` of each GCPBackendPolicy in the namespace of a public Gateway."""
+    for gateway in (resource for resource in resources if resource.type == GATEWAY and _is_public(resource.inputs)):
+        policies = [
+            resource for resource in resources if resource.type == BACKEND_POLICY and resource.same_namespace(gateway)
+        ]
+        for policy in policies:
             if not at(policy.inputs, "spec.default.securityPolicy"):
-                yield "The gateway is public: write spec.default.securityPolicy, a Cloud Armor policy.", policy
-        if not here:
-            yield "The gateway is public: write a GCPBackendPolicy with a Cloud Armor policy.", gateway
+                yield (
+                    "The gateway is public and Cloud Armor does not filter its requests. Set "
+                    "spec.default.securityPolicy to a Cloud Armor policy.",
+                    policy,
+                )
+        if not policies:
+            yield (
+                "The gateway is public and Cloud Armor does not filter its requests. Add a GCPBackendPolicy with "
+                "spec.default.securityPolicy.",
+                gateway,
+            )
 
 
 POLICIES = (
-    Policy("cluster-authorized-networks", "critical", "The Kubernetes API answers anyone.", [CLUSTER], _authorized),
+    Policy(
+        "cluster-authorized-networks",
+        "critical",
+        "Any host on the internet can connect to the Kubernetes API.",
+        [CLUSTER],
+        _authorized_networks,
+    ),
     Policy(
         "cluster-dns-endpoint-only",
         "high",
-        "The Kubernetes API is reached by an address, beside the endpoint that IAM guards.",
+        "Clients connect to the Kubernetes API by IP address and bypass the DNS endpoint, which IAM protects.",
         [CLUSTER],
-        _by_address,
+        _dns_endpoint_only,
     ),
     Policy(
         "firewall-restricted-sources",
         "critical",
-        "Nodes and pods can be reached from the internet.",
+        "Hosts on the internet can connect to nodes and pods.",
         [FIREWALL],
-        _firewall,
+        _firewall_sources,
     ),
     Policy(
         "firewallpolicy-restricted-sources",
         "critical",
-        "Nodes and pods can be reached from the internet.",
-        FIREWALL_RULES,
-        _firewall_rule,
+        "Hosts on the internet can connect to nodes and pods.",
+        FIREWALL_POLICY_RULES,
+        _firewall_policy_sources,
     ),
     Policy(
         "cluster-private-nodes",
         "high",
-        "Nodes can be dialled from the internet.",
+        "Hosts on the internet can connect to the cluster's nodes.",
         [CLUSTER],
         require(
             "privateClusterConfig.enablePrivateNodes",
-            right=True,
-            sentence="Nodes have public addresses: write privateClusterConfig.enablePrivateNodes: true.",
+            value=True,
+            message="GKE gives nodes public IP addresses. Set privateClusterConfig.enablePrivateNodes: true.",
         ),
     ),
     Policy(
         "nodepool-private-nodes",
         "high",
-        "This pool's nodes can be dialled from the internet.",
+        "Hosts on the internet can connect to the pool's nodes.",
         [NODE_POOL],
         require(
             "networkConfig.enablePrivateNodes",
-            right=True,
-            sentence="The pool's nodes have public addresses: write networkConfig.enablePrivateNodes: true.",
+            value=True,
+            message="GKE gives the pool's nodes public IP addresses. Set networkConfig.enablePrivateNodes: true.",
         ),
     ),
     Policy(
         "service-no-external-access",
         "high",
-        "Ray's dashboard or a model answers without the gateway's certificate and rules.",
+        "Clients reach Ray's dashboard or a model without the gateway's certificate and rules.",
         [SERVICE],
         _service,
     ),
     Policy(
         "raycluster-no-external-access",
         "critical",
-        "Ray's dashboard, where anyone runs code, answers outside the cluster.",
+        "Clients outside the cluster reach Ray's dashboard, where they can run any code.",
         RAY,
-        _ray_service,
+        _ray_services,
     ),
-    Policy("ingress-not-allowed", "high", "A way in without the gateway's rules.", [INGRESS], _ingress),
+    Policy(
+        "ingress-not-allowed",
+        "high",
+        "Clients reach a Service without the gateway's certificate and rules.",
+        [INGRESS],
+        _ingress,
+    ),
     Policy(
         "route-serve-service-only",
         "critical",
-        "Dashboard, GCS or metrics are reached through the gateway.",
+        "The gateway forwards requests to Ray's dashboard, GCS or metrics.",
         ROUTES,
-        _routed,
+        _route_backends,
     ),
     Policy(
-        "serviceexport-serve-service-only", "critical", "A Ray head is reached from every cluster.", [EXPORT], _exported
+        "serviceexport-serve-service-only",
+        "critical",
+        "Every cluster of the fleet can connect to a Ray head.",
+        [SERVICE_EXPORT],
+        _exported_service,
     ),
     Policy(
         "networkpolicy-restricted-peers",
         "high",
-        "Every pod reaches Ray's dashboard and GCS.",
+        "Every pod of the cluster can connect to Ray's dashboard and GCS.",
         [NETWORK_POLICY],
-        _open_to_pods,
+        _network_policy_peers,
     ),
-    Policy("gateway-public-tls", "critical", "Prompts and answers are read on the way.", [GATEWAY], _in_clear),
+    Policy(
+        "gateway-public-tls",
+        "critical",
+        "Anyone on the network path can read prompts and responses.",
+        [GATEWAY],
+        _public_tls,
+    ),
 )
 STACK_POLICIES = (
     StackPolicy(
         "gateway-public-cloud-armor",
         "critical",
-        "Anyone on the internet uses up the GPUs.",
+        "Anyone on the internet can use up the GPUs with requests.",
         [GATEWAY, BACKEND_POLICY],
-        _without_armor,
+        _public_cloud_armor,
     ),
 )

@@ -1,4 +1,4 @@
-"""All policies."""
+"""List all policies of the pack."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ POLICIES = (
     *container_images.POLICIES,
     *labels.POLICIES,
 )
-"""Of one resource each."""
+"""Policies that check one resource at a time."""
 STACK_POLICIES = (*network.STACK_POLICIES, *reliability.STACK_POLICIES, *cost.STACK_POLICIES)
-"""Of what a stack has together."""
+"""Policies that check the resources of a stack together."""

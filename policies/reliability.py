@@ -1,4 +1,4 @@
-"""Reliability: what a request and a region need to get through an upgrade, an eviction or a lost zone."""
+"""Reliability: settings that keep requests alive through an upgrade, an eviction and the loss of a zone or region."""
 
 from __future__ import annotations
 
@@ -8,168 +8,221 @@ from typing import Any
 from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.gpu_node_pools import has_gpus
 from policies.inputs import UNKNOWN, at, each, number, pods, ray_cluster
-from policies.network import BACKEND_POLICY, NETWORK_POLICY, ROUTES, SERVE, SERVE_PORT
-from policies.resource_types import NODE_POOL, RAY_SERVICE
+from policies.network import SERVE_PORT, SERVE_SERVICE_SUFFIX
+from policies.resource_types import (
+    BACKEND_POLICY,
+    DISRUPTION_BUDGET,
+    HEALTH_CHECK_POLICY,
+    NETWORK_POLICY,
+    NODE_POOL,
+    RAY_SERVICE,
+    ROUTES,
+)
 
-HEALTH_CHECK = "kubernetes:networking.gke.io/v1:HealthCheckPolicy"
-BUDGET = "kubernetes:policy/v1:PodDisruptionBudget"
-HEALTH = "/-/healthz"
-NODE_TYPE = "ray.io/node-type"
+HEALTH_CHECK_PATH = "/-/healthz"
+NODE_TYPE_LABEL = "ray.io/node-type"
 """KubeRay's label on pods: head or worker."""
-SERVER_S = "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"
-HARD_STOP_S = "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
-GOOGLES_TIMEOUT_S = 30
-DRAINING_LIMIT_S = 3600
-"""GCPBackendPolicy takes no more."""
+HAPROXY_SERVER_TIMEOUT = "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"
+HAPROXY_HARD_STOP = "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
+DEFAULT_BACKEND_TIMEOUT_S = 30
+"""Google's default for `timeoutSec`: the seconds for a whole response."""
+MAX_CONNECTION_DRAINING_S = 3600
+"""Greatest `drainingTimeoutSec` that GCPBackendPolicy accepts, in seconds."""
+DEFAULT_DELETION_DELAY_S = 60
+"""KubeRay's default for `rayClusterDeletionDelaySeconds`."""
+DEFAULT_GRACE_PERIOD_S = 30
+"""Kubernetes' default for `terminationGracePeriodSeconds`."""
 
 
 def _flag(pod: Mapping[str, Any], name: str) -> float | None:
-    """A number in the environment of a pod's Ray container."""
-    for one in each(pod, "containers.0.env"):
-        if at(one, "name") == name:
-            return number(one, "value")
+    """Return the number in variable `name` of the pod's Ray container, which is the first one."""
+    for variable in each(pod, "containers.0.env"):
+        if at(variable, "name") == name:
+            return number(variable, "value")
     return None
 
 
-def _above(inputs: Any, path: str, least: float) -> bool:
-    return at(inputs, path) == UNKNOWN or (number(inputs, path) or 0) > least
+def _is_above(inputs: Any, path: str, limit: float) -> bool:
+    """Return True if the number at a path is above `limit` or not known yet."""
+    return at(inputs, path) == UNKNOWN or (number(inputs, path) or 0) > limit
 
 
-def _backend_defaults(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """Google's: 30 s for a whole answer, no draining, a rate that no region ever reaches."""
+def _explicit_limits(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `spec.default` of a GCPBackendPolicy.
+
+    Google's defaults are 30 s for a whole response, no connection draining, and a rate that no region reaches.
+    """
     default = at(inputs, "spec.default")
-    if not _above(default, "timeoutSec", GOOGLES_TIMEOUT_S):
-        yield "Answers are cut after half a minute: write spec.default.timeoutSec, the longest answer and more."
-    if not _above(default, "connectionDraining.drainingTimeoutSec", 0):
-        yield "Answers are cut when a pod leaves: write spec.default.connectionDraining.drainingTimeoutSec."
-    if not _above(default, "maxRatePerEndpoint", 0):
-        yield "A full region never spills into the next: write spec.default.maxRatePerEndpoint, as you measured it."
+    if not _is_above(default, "timeoutSec", DEFAULT_BACKEND_TIMEOUT_S):
+        yield "The load balancer cuts responses after 30 s. Set spec.default.timeoutSec above the longest response."
+    if not _is_above(default, "connectionDraining.drainingTimeoutSec", 0):
+        yield (
+            "The load balancer cuts responses of a pod that stops. Set "
+            "spec.default.connectionDraining.drainingTimeoutSec."
+        )
+    if not _is_above(default, "maxRatePerEndpoint", 0):
+        yield (
+            "The load balancer never sends requests of a full region to the next region. Set "
+            "spec.default.maxRatePerEndpoint to the rate that you measured."
+        )
 
 
 def _health_check(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Check `spec.default.config.httpHealthCheck` of a HealthCheckPolicy."""
     check = at(inputs, "spec.default.config.httpHealthCheck")
     port, path = at(check, "port"), at(check, "requestPath")
-    if UNKNOWN not in (port, path) and (port != SERVE_PORT or path != HEALTH):
-        yield f"It asks {port}{path}: write httpHealthCheck with port {SERVE_PORT} and requestPath {HEALTH}."
+    if UNKNOWN not in (port, path) and (port != SERVE_PORT or path != HEALTH_CHECK_PATH):
+        yield (
+            f"The health check requests path {path} on port {port}. Set httpHealthCheck with port: {SERVE_PORT} and "
+            f"requestPath: {HEALTH_CHECK_PATH}."
+        )
 
 
-def _cut(inputs: Mapping[str, Any]) -> Iterator[str]:
+def _termination_grace_period(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Compare `terminationGracePeriodSeconds` of each pod with the time that HAProxy needs to drain."""
     for where, pod in pods(ray_cluster(inputs)):
-        ends, needs = number(pod, "terminationGracePeriodSeconds"), _flag(pod, HARD_STOP_S)
-        if needs is not None and at(pod, "terminationGracePeriodSeconds") != UNKNOWN and (ends or 0) < needs:
+        grace, drain = number(pod, "terminationGracePeriodSeconds"), _flag(pod, HAPROXY_HARD_STOP)
+        if drain is not None and at(pod, "terminationGracePeriodSeconds") != UNKNOWN and (grace or 0) < drain:
             yield (
-                f"{where} ends within {ends or 30:g} s, and HAProxy drains for {needs:g}: write "
-                "terminationGracePeriodSeconds above that."
+                f"Kubernetes kills {where} after {grace or DEFAULT_GRACE_PERIOD_S:g} s, and HAProxy drains for up to "
+                f"{drain:g} s. Set terminationGracePeriodSeconds above {drain:g}."
             )
 
 
-def _chain(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
-    """From the gateway to the pod: whoever is nearer to the tokens gives up first."""
-    services = [one for one in resources if one.type == RAY_SERVICE]
-    for policy in (one for one in resources if one.type == BACKEND_POLICY):
-        named = [one for one in services if f"{one.k8s_name}{SERVE}" == at(policy.inputs, "spec.targetRef.name")]
-        waits = number(policy.inputs, "spec.default.timeoutSec")
-        drains = number(policy.inputs, "spec.default.connectionDraining.drainingTimeoutSec")
-        silence = [_flag(pod, SERVER_S) for one in named for _, pod in pods(ray_cluster(one.inputs))]
-        longest = max((one for one in silence if one is not None), default=0.0)
-        if waits is not None and GOOGLES_TIMEOUT_S < waits < longest:
+def _timeout_order(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
+    """Compare the timeouts of each GCPBackendPolicy with those of the RayServices behind it.
+
+    The layer nearest to the replica must give up first. KubeRay must keep an old RayCluster until the load balancer
+    has drained it.
+    """
+    services = [resource for resource in resources if resource.type == RAY_SERVICE]
+    for policy in (resource for resource in resources if resource.type == BACKEND_POLICY):
+        target = at(policy.inputs, "spec.targetRef.name")
+        targets = [service for service in services if f"{service.k8s_name}{SERVE_SERVICE_SUFFIX}" == target]
+        timeout = number(policy.inputs, "spec.default.timeoutSec")
+        draining = number(policy.inputs, "spec.default.connectionDraining.drainingTimeoutSec")
+        flags = [
+            _flag(pod, HAPROXY_SERVER_TIMEOUT) for service in targets for _, pod in pods(ray_cluster(service.inputs))
+        ]
+        server_timeout = max((flag for flag in flags if flag is not None), default=0.0)
+        if timeout is not None and DEFAULT_BACKEND_TIMEOUT_S < timeout < server_timeout:
             yield (
-                f"timeoutSec is {waits:g}, and HAProxy bears {longest:g} s ({SERVER_S}): write more than that.",
+                f"timeoutSec is {timeout:g}, and HAProxy waits up to {server_timeout:g} s "
+                f"({HAPROXY_SERVER_TIMEOUT}). Set timeoutSec above {server_timeout:g}.",
                 policy,
             )
-        if drains and drains < min(longest, DRAINING_LIMIT_S):
+        least_draining = min(server_timeout, MAX_CONNECTION_DRAINING_S)
+        if draining and draining < least_draining:
             yield (
-                f"drainingTimeoutSec is {drains:g}, and an answer may take {longest:g} s: write more than that.",
+                f"drainingTimeoutSec is {draining:g}, and a response can take {server_timeout:g} s. Set "
+                f"drainingTimeoutSec to {least_draining:g} or more.",
                 policy,
             )
-        for service in named:
-            stays = number(service.inputs, "spec.rayClusterDeletionDelaySeconds") or 60  # KubeRay's default
-            if drains is not None and stays < drains:
+        for service in targets:
+            delay = number(service.inputs, "spec.rayClusterDeletionDelaySeconds") or DEFAULT_DELETION_DELAY_S
+            if draining is not None and delay < draining:
                 yield (
-                    f"The old RayCluster goes after {stays:g} s, while the gateway drains it for {drains:g}: write "
-                    "rayClusterDeletionDelaySeconds above that.",
+                    f"KubeRay deletes the old RayCluster after {delay:g} s, and the load balancer drains it for "
+                    f"{draining:g} s. Set rayClusterDeletionDelaySeconds above {draining:g}.",
                     service,
                 )
 
 
-def _labels(service: Resource, kind: str) -> list[Mapping[str, Any]]:
-    """What its pods of that kind carry, one group each."""
-    spec = ray_cluster(service.inputs)
-    groups = [at(spec, "headGroupSpec")] if kind == "head" else each(spec, "workerGroupSpecs")
-    written = [at(group, "template.metadata.labels") or {} for group in groups]
-    return [{**(one if isinstance(one, Mapping) else {UNKNOWN: UNKNOWN}), NODE_TYPE: kind} for one in written]
+def _pod_labels(service: Resource, node_type: str) -> list[Mapping[str, Any]]:
+    """Return the pod labels of each group of a RayService whose node type is `head` or `worker`."""
+    cluster = ray_cluster(service.inputs)
+    groups = [at(cluster, "headGroupSpec")] if node_type == "head" else each(cluster, "workerGroupSpecs")
+    labels = [at(group, "template.metadata.labels") or {} for group in groups]
+    return [{**(own if isinstance(own, Mapping) else {UNKNOWN: UNKNOWN}), NODE_TYPE_LABEL: node_type} for own in labels]
 
 
-def _chosen(selector: Any, labels: Mapping[str, Any]) -> bool:
-    """Whether pods with `labels` are meant; what a preview does not know might mean them."""
+def _selects(selector: Any, labels: Mapping[str, Any]) -> bool:
+    """Return True if a label selector matches `labels`. Anything that a preview does not know yet counts as a match."""
     if UNKNOWN in (selector, at(selector, "matchLabels"), at(selector, "matchExpressions"), *labels.values()):
         return True
-    wanted = at(selector, "matchLabels") or {}
-    for one in each(selector, "matchExpressions"):
-        values = each(one, "values")
-        if at(one, "operator") == "In" and UNKNOWN not in values and labels.get(str(at(one, "key"))) not in values:
+    required = at(selector, "matchLabels") or {}
+    for expression in each(selector, "matchExpressions"):
+        values, key = each(expression, "values"), str(at(expression, "key"))
+        if at(expression, "operator") == "In" and UNKNOWN not in values and labels.get(key) not in values:
             return False
-    return all(value in (labels.get(key), UNKNOWN) for key, value in wanted.items())
+    return all(value in (labels.get(key), UNKNOWN) for key, value in required.items())
 
 
-def _without_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
-    """Whole numbers alone: a percentage, and maxUnavailable, need a controller with a scale, which a RayCluster is
-    not (kubernetes/kubernetes, disruption controller)."""
-    for service in (one for one in resources if one.type == RAY_SERVICE):
-        for labels in _labels(service, "worker"):
+def _disruption_budget(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
+    """Check that each worker group has a PodDisruptionBudget with a whole number in `spec.minAvailable`.
+
+    A percentage or maxUnavailable needs a controller with a scale subresource, and a RayCluster has none
+    (kubernetes/kubernetes, disruption controller).
+    """
+    for service in (resource for resource in resources if resource.type == RAY_SERVICE):
+        for labels in _pod_labels(service, "worker"):
             budgets = [
-                one
-                for one in resources
-                if one.type == BUDGET
-                and one.same_namespace(service)
-                and _chosen(at(one.inputs, "spec.selector"), labels)
+                resource
+                for resource in resources
+                if resource.type == DISRUPTION_BUDGET
+                and resource.same_namespace(service)
+                and _selects(at(resource.inputs, "spec.selector"), labels)
             ]
             if not budgets:
-                yield "Nothing keeps its workers: write a PodDisruptionBudget with minAvailable.", service
+                yield "A node upgrade can evict all workers. Add a PodDisruptionBudget with minAvailable.", service
             for budget in budgets:
-                least = at(budget.inputs, "spec.minAvailable")
-                if isinstance(least, str) and least != UNKNOWN:
-                    yield f"minAvailable is {least}, which holds for no RayCluster: write a whole number.", budget
-                if least is None:
-                    yield "maxUnavailable holds for no RayCluster: write minAvailable, a whole number.", budget
+                min_available = at(budget.inputs, "spec.minAvailable")
+                if isinstance(min_available, str) and min_available != UNKNOWN:
+                    yield (
+                        f"minAvailable {min_available} has no effect on pods of a RayCluster. Set a whole number.",
+                        budget,
+                    )
+                if min_available is None:
+                    yield (
+                        "maxUnavailable has no effect on pods of a RayCluster. Set minAvailable to a whole number.",
+                        budget,
+                    )
 
 
-def _without_network_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
-    for service in (one for one in resources if one.type == RAY_SERVICE):
-        for labels in (*_labels(service, "head"), *_labels(service, "worker")):
+def _network_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
+    """Check that a NetworkPolicy with policy type Ingress selects the head and each worker group."""
+    for service in (resource for resource in resources if resource.type == RAY_SERVICE):
+        for labels in (*_pod_labels(service, "head"), *_pod_labels(service, "worker")):
             if not any(
-                one.type == NETWORK_POLICY
-                and one.same_namespace(service)
-                and any(kind in (at(one.inputs, "spec.policyTypes") or ()) for kind in ("Ingress", UNKNOWN))
-                and _chosen(at(one.inputs, "spec.podSelector"), labels)
-                for one in resources
+                resource.type == NETWORK_POLICY
+                and resource.same_namespace(service)
+                and any(kind in (at(resource.inputs, "spec.policyTypes") or ()) for kind in ("Ingress", UNKNOWN))
+                and _selects(at(resource.inputs, "spec.podSelector"), labels)
+                for resource in resources
             ):
-                kind = labels[NODE_TYPE]
-                yield f"Every pod reaches its {kind}: write a NetworkPolicy with Ingress for its pods.", service
+                yield (
+                    f"Every pod can connect to the {labels[NODE_TYPE_LABEL]}. Add a NetworkPolicy with policy type "
+                    "Ingress that selects its pods.",
+                    service,
+                )
 
 
-def _without_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
-    for route in (one for one in resources if one.type in ROUTES):
+def _backend_policies(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iterator[Violation]:
+    """Check that each Service in `backendRefs` of a route is the target of both of GKE's policies for it."""
+    for route in (resource for resource in resources if resource.type in ROUTES):
         for rule in each(route.inputs, "spec.rules"):
-            for name in {at(back, "name") for back in each(rule, "backendRefs")} - {UNKNOWN}:
-                for kind in (BACKEND_POLICY, HEALTH_CHECK):
+            for name in {at(backend, "name") for backend in each(rule, "backendRefs")} - {UNKNOWN}:
+                for token in (BACKEND_POLICY, HEALTH_CHECK_POLICY):
                     if not any(
-                        one.type == kind
-                        and one.same_namespace(route)
-                        and at(one.inputs, "spec.targetRef.name") in (name, UNKNOWN)
-                        for one in resources
+                        resource.type == token
+                        and resource.same_namespace(route)
+                        and at(resource.inputs, "spec.targetRef.name") in (name, UNKNOWN)
+                        for resource in resources
                     ):
-                        yield f"{name} has Google's defaults: write a {kind.split(':')[-1]} for it.", route
+                        kind = token.rpartition(":")[2]
+                        yield f"The load balancer uses Google's defaults for {name}. Add a {kind} for it.", route
 
 
-def _few_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
-    least = number(settings, "min_regions") or 0
-    pools = [one.inputs for one in resources if one.type == NODE_POOL]
-    places = {at(pool, "location") for pool in pools if has_gpus(pool)}
-    hidden = UNKNOWN in (*places, *(at(pool, "nodeConfig.machineType") for pool in pools))
-    if not hidden and len(places) < least:
+def _min_regions(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:
+    """Compare the number of regions with GPU node pools (`location`) with setting `min_regions`."""
+    minimum = number(settings, "min_regions") or 0
+    pools = [resource.inputs for resource in resources if resource.type == NODE_POOL]
+    regions = {at(pool, "location") for pool in pools if has_gpus(pool)}
+    unknown = UNKNOWN in (*regions, *(at(pool, "nodeConfig.machineType") for pool in pools))
+    if not unknown and len(regions) < minimum:
         yield (
-            f"GPUs are in {len(places)} region(s) ({', '.join(sorted(places))}): write {least:g} in infra.regions.",
+            f"{len(regions)} region(s) have GPUs ({', '.join(sorted(regions))}). Set at least {minimum:g} regions in "
+            "infra.regions.",
             None,
         )
 
@@ -178,54 +231,63 @@ POLICIES = (
     Policy(
         "backendpolicy-explicit-limits",
         "high",
-        "Streams are cut, and a full region never spills.",
+        "The load balancer cuts streams, and a full region's requests never go to the next region.",
         [BACKEND_POLICY],
-        _backend_defaults,
+        _explicit_limits,
     ),
     Policy(
         "healthcheckpolicy-serve-endpoint",
         "high",
-        "Pods without a replica get requests, or none does.",
-        [HEALTH_CHECK],
+        "The load balancer sends requests to pods without a replica, or to no pod.",
+        [HEALTH_CHECK_POLICY],
         _health_check,
     ),
-    Policy("rayservice-termination-grace-period", "high", "Answers are cut whenever a pod ends.", [RAY_SERVICE], _cut),
+    Policy(
+        "rayservice-termination-grace-period",
+        "high",
+        "Kubernetes kills a pod before it has finished its responses.",
+        [RAY_SERVICE],
+        _termination_grace_period,
+    ),
 )
 STACK_POLICIES = (
     StackPolicy(
         "backendpolicy-timeout-order",
         "high",
-        "Whoever is nearer to the tokens does not give up first: answers are cut, and nobody knows why.",
+        "An outer layer times out before the layer behind it. The load balancer cuts responses, and no log shows the "
+        "cause.",
         [BACKEND_POLICY, RAY_SERVICE],
-        _chain,
+        _timeout_order,
     ),
     StackPolicy(
         "rayservice-disruption-budget",
         "high",
-        "An upgrade of nodes evicts all workers at once.",
-        [RAY_SERVICE, BUDGET],
-        _without_budget,
+        "A node upgrade evicts all workers at once.",
+        [RAY_SERVICE, DISRUPTION_BUDGET],
+        _disruption_budget,
     ),
     StackPolicy(
         "rayservice-network-policy",
         "high",
-        "Every pod of the cluster reaches Ray's dashboard and GCS.",
+        "Every pod of the cluster can connect to Ray's dashboard and GCS.",
         [RAY_SERVICE, NETWORK_POLICY],
-        _without_network_policy,
+        _network_policy,
     ),
     StackPolicy(
         "route-backend-policies",
         "high",
-        "Google's defaults cut streams and ask for a path that answers 404.",
-        [*ROUTES, BACKEND_POLICY, HEALTH_CHECK],
-        _without_policy,
+        "The load balancer cuts streams, and its health check requests a path that returns 404.",
+        [*ROUTES, BACKEND_POLICY, HEALTH_CHECK_POLICY],
+        _backend_policies,
     ),
     StackPolicy(
         "gpu-min-regions",
         "high",
-        "One lost region is an outage.",
+        "When one region fails, the whole service fails.",
         [NODE_POOL],
-        _few_regions,
-        config_schema={"min_regions": {"type": "integer", "description": "fewest regions with GPUs"}},
+        _min_regions,
+        config_schema={
+            "min_regions": {"type": "integer", "description": "smallest number of regions with GPU node pools"}
+        },
     ),
 )

@@ -21,6 +21,7 @@ from config.issues import Rule
 from config.parsing import models_in
 from config.stack import Blocks
 from paths import CHECKOUT
+from policies.base import StackPolicy
 from policies.pack import POLICIES, STACK_POLICIES
 
 HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
@@ -152,21 +153,25 @@ def _compatibility() -> str:
 
 def _policies() -> str:
     out = (
-        "# Policies\n\nA Pulumi policy pack (`policies/`) that `make preview` and `make up` run on every "
-        "environment in a cloud; pipelines run it by `--policy-pack policies --policy-pack-config "
-        "policies/<environment>.json`. That file holds what differs: dev is advised only, and each has a ceiling of "
-        "its own. Settings refuse first; a policy catches what a resource written by hand, or an edit of the program, "
-        "could break. What is not known before it is made breaks nothing in a preview, and is judged in the `up`. "
-        "Each says what to write instead.\n\n"
-        "| policy | severity | what may happen | looks at |\n|---|---|---|---|\n"
+        "# Policies\n\n`make preview` and `make up` check every stack in a cloud with the Pulumi policy pack in "
+        "`policies/`. A pipeline runs it with `--policy-pack policies --policy-pack-config "
+        "policies/<environment>.json`. The configuration file holds what differs between environments: each one has "
+        "its own monthly budget, and in dev every policy is advisory. Without the file, every policy is mandatory, "
+        "except those marked as advisory.\n\n"
+        "config/ refuses wrong settings first. A policy finds what a resource added by hand, or an edit of the "
+        "program, could break. A policy skips values that a preview does not know, and checks them during the "
+        "update. Each violation says what to set.\n\n"
+        "| policy | severity | what goes wrong without it | checks |\n|---|---|---|---|\n"
     )
-    for each in (*POLICIES, *STACK_POLICIES):
-        kinds = ", ".join(token.rpartition(":")[2] for token in each.types)
-        out += f"| `{each.name}` | {each.severity} | {_first(each.description)} | {kinds} |\n"
-    out += "\n## What an environment may write in policies/<environment>.json\n\n| policy | setting |\n|---|---|\n"
-    for each in STACK_POLICIES:
-        for name, schema in (each.config_schema or {}).items():
-            out += f"| `{each.name}` | `{name}`: {schema['description']} |\n"
+    for policy in (*POLICIES, *STACK_POLICIES):
+        kinds = ", ".join(dict.fromkeys(token.rpartition(":")[2] for token in policy.types))
+        advisory = isinstance(policy, StackPolicy) and policy.advisory
+        level = f"{policy.severity} (advisory)" if advisory else policy.severity
+        out += f"| `{policy.name}` | {level} | {_first(policy.description)} | {kinds} |\n"
+    out += "\n## Settings in policies/<environment>.json\n\n| policy | setting | type | meaning |\n|---|---|---|---|\n"
+    for policy in STACK_POLICIES:
+        for name, schema in (policy.config_schema or {}).items():
+            out += f"| `{policy.name}` | `{name}` | {schema['type']} | {schema['description']} |\n"
     return out
 
 

@@ -22,28 +22,43 @@ from infra.google.provision import provision
 from paths import CHECKOUT
 from policies.base import PROTECT, Resource
 from policies.inputs import UNKNOWN, each, plain
-from policies.network import BACKEND_POLICY, EXPORT, FIREWALL, FIREWALL_RULES, GATEWAY, INGRESS, NETWORK_POLICY, ROUTES
 from policies.pack import POLICIES, STACK_POLICIES
-from policies.reliability import BUDGET, HEALTH_CHECK, SERVER_S
-from policies.resource_types import BUCKET, CLUSTER, NODE_POOL, RAY_SERVICE, REDIS, SERVICE
+from policies.reliability import HAPROXY_SERVER_TIMEOUT
+from policies.resource_types import (
+    BACKEND_POLICY,
+    BUCKET,
+    CLUSTER,
+    CONFIG_MAP,
+    DISRUPTION_BUDGET,
+    FIREWALL,
+    FIREWALL_POLICY_RULES,
+    GATEWAY,
+    GOOGLE_PROVIDER,
+    HEALTH_CHECK_POLICY,
+    HTTP_ROUTE,
+    INGRESS,
+    NETWORK_POLICY,
+    NODE_POOL,
+    RAY_SERVICE,
+    REDIS,
+    SERVICE,
+    SERVICE_EXPORT,
+)
 from tests.golden.inventory import scenarios
 from tests.unit.case import blocks, edited
 from tests.unit.test_google_provision import Cloud
 from tests.unit.test_google_settings import PUBLIC
 from workloads.kubernetes.deploy import deploy
 
-PROVIDER = "pulumi:providers:gcp"
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
 PROJECT_GRANTS = "gcp:projects/iAMBinding:IAMBinding"
 BUCKET_GRANT = "gcp:storage/bucketIAMMember:BucketIAMMember"
 ROLE = "kubernetes:rbac.authorization.k8s.io/v1:Role"
 BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 KEY = "gcp:serviceaccount/key:Key"
-CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 CRON_JOB = "kubernetes:batch/v1:CronJob"
 RAY_CLUSTER = "kubernetes:ray.io/v1:RayCluster"
-ROUTE = ROUTES[0]
 ABSENT = object()
 
 UNGATED = {"serving.model.gated": False}
@@ -149,7 +164,7 @@ HAND_MADE: Mapping[str, dict[str, Any]] = {
     BINDING: {"roleRef": {"kind": "ClusterRole", "name": "view"}},
     SERVICE: {"spec": {"type": "ClusterIP"}},
     PROJECT_GRANTS: {"role": "roles/logging.logWriter", "members": ["serviceAccount:nodes"]},
-    FIREWALL_RULES[0]: {"direction": "INGRESS", "action": "allow", "match": {"srcIpRanges": ["35.191.0.0/16"]}},
+    FIREWALL_POLICY_RULES[0]: {"direction": "INGRESS", "action": "allow", "match": {"srcIpRanges": ["35.191.0.0/16"]}},
     DEPLOYMENT: {"spec": {"template": {"spec": {"containers": [CONTAINER], "initContainers": [CONTAINER]}}}},
     CRON_JOB: {"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}}}},
     RAY_CLUSTER: {
@@ -186,7 +201,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ("cluster-dns-endpoint-only", "prod", CLUSTER, "controlPlaneEndpointsConfig", ABSENT),
     ("firewall-restricted-sources", "prod", FIREWALL, "sourceRanges/0", "0.0.0.0/0"),
     ("firewall-restricted-sources", "prod", FIREWALL, "sourceRanges", ABSENT),
-    ("firewallpolicy-restricted-sources", "prod", FIREWALL_RULES[0], "match/srcIpRanges/0", "0.0.0.0/0"),
+    ("firewallpolicy-restricted-sources", "prod", FIREWALL_POLICY_RULES[0], "match/srcIpRanges/0", "0.0.0.0/0"),
     ("cluster-private-nodes", "prod", CLUSTER, "privateClusterConfig/enablePrivateNodes", False),
     ("cluster-private-nodes", "prod", CLUSTER, "privateClusterConfig", ABSENT),
     ("nodepool-private-nodes", "prod", NODE_POOL, "networkConfig", ABSENT),
@@ -203,8 +218,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ("raycluster-no-external-access", "prod", RAY_SERVICE, "spec/rayClusterConfig/headGroupSpec/enableIngress", True),
     ("raycluster-no-external-access", "prod", RAY_SERVICE, "spec/serveService", {"spec": {"type": "NodePort"}}),
     ("raycluster-no-external-access", "prod", RAY_CLUSTER, "spec/headGroupSpec/serviceType", "NodePort"),
-    ("route-serve-service-only", "prod", ROUTE, f"{RULE}/port", 8265),
-    ("serviceexport-serve-service-only", "prod", EXPORT, "metadata/name", "llm-head-svc"),
+    ("route-serve-service-only", "prod", HTTP_ROUTE, f"{RULE}/port", 8265),
+    ("serviceexport-serve-service-only", "prod", SERVICE_EXPORT, "metadata/name", "llm-head-svc"),
     ("networkpolicy-restricted-peers", "prod", NETWORK_POLICY, "spec/ingress", [{"ports": [{"port": 8265}]}]),
     (
         "networkpolicy-restricted-peers",
@@ -308,25 +323,31 @@ MUTANTS: tuple[Mutant, ...] = (
     ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining", ABSENT),
     ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 0),
     ("backendpolicy-explicit-limits", "prod", BACKEND_POLICY, f"{BACKEND}/maxRatePerEndpoint", ABSENT),
-    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/port", 8265),
-    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config/httpHealthCheck/requestPath", "/"),
-    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK, f"{BACKEND}/config", ABSENT),
+    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK_POLICY, f"{BACKEND}/config/httpHealthCheck/port", 8265),
+    (
+        "healthcheckpolicy-serve-endpoint",
+        "prod",
+        HEALTH_CHECK_POLICY,
+        f"{BACKEND}/config/httpHealthCheck/requestPath",
+        "/",
+    ),
+    ("healthcheckpolicy-serve-endpoint", "prod", HEALTH_CHECK_POLICY, f"{BACKEND}/config", ABSENT),
     ("rayservice-termination-grace-period", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", 30),
     ("rayservice-termination-grace-period", "prod", RAY_SERVICE, f"{WORKER_POD}/terminationGracePeriodSeconds", ABSENT),
     ("backendpolicy-timeout-order", "prod", BACKEND_POLICY, f"{BACKEND}/timeoutSec", 60),
     ("backendpolicy-timeout-order", "prod", BACKEND_POLICY, f"{BACKEND}/connectionDraining/drainingTimeoutSec", 60),
     ("backendpolicy-timeout-order", "prod", RAY_SERVICE, "spec/rayClusterDeletionDelaySeconds", ABSENT),
-    ("rayservice-disruption-budget", "prod", BUDGET, "spec/minAvailable", "50%"),
-    ("rayservice-disruption-budget", "prod", BUDGET, "spec", {"maxUnavailable": 1, "selector": {}}),
+    ("rayservice-disruption-budget", "prod", DISRUPTION_BUDGET, "spec/minAvailable", "50%"),
+    ("rayservice-disruption-budget", "prod", DISRUPTION_BUDGET, "spec", {"maxUnavailable": 1, "selector": {}}),
     (
         "rayservice-disruption-budget",
         "prod",
-        BUDGET,
+        DISRUPTION_BUDGET,
         "spec/selector/matchLabels",
         {"app.kubernetes.io/name": "another"},
     ),
-    ("rayservice-disruption-budget", "prod", BUDGET, "metadata/namespace", "another"),
-    ("route-backend-policies", "prod", HEALTH_CHECK, "spec/targetRef/name", "another-serve-svc"),
+    ("rayservice-disruption-budget", "prod", DISRUPTION_BUDGET, "metadata/namespace", "another"),
+    ("route-backend-policies", "prod", HEALTH_CHECK_POLICY, "spec/targetRef/name", "another-serve-svc"),
     ("route-backend-policies", "prod", BACKEND_POLICY, "spec/targetRef/name", "another-serve-svc"),
     ("gpu-min-regions", "prod", NODE_POOL, "location", "us-central1"),
     ("raycluster-consistent-flags", "prod", RAY_SERVICE, f"{WORKER}/env/3/value", "0"),
@@ -385,8 +406,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ("pod-image-registry", "prod", DEPLOYMENT, "spec/template/spec/containers/0/image", f"pkg.dev.x.io/i{DIGEST}"),
     ("nodepool-resource-labels", "prod", NODE_POOL, f"{NODE}/resourceLabels/owner", ABSENT),
     ("nodepool-resource-labels", "prod", NODE_POOL, f"{NODE}/resourceLabels", ABSENT),
-    ("provider-default-labels", "prod", PROVIDER, "defaultLabels", ABSENT),
-    ("provider-default-labels", "prod", PROVIDER, "defaultLabels", json.dumps({"owner": "serving"})),
+    ("provider-default-labels", "prod", GOOGLE_PROVIDER, "defaultLabels", ABSENT),
+    ("provider-default-labels", "prod", GOOGLE_PROVIDER, "defaultLabels", json.dumps({"owner": "serving"})),
 )
 
 
@@ -465,7 +486,7 @@ def test_haproxy_off_for_everyone() -> None:
 
 def test_what_is_asked_of_haproxy_alone_breaks_the_chain() -> None:
     """A longer answer, written in the pods and not at the gateway."""
-    found = [i for i, one in enumerate(variables("prod")) if one["name"] == SERVER_S]
+    found = [i for i, one in enumerate(variables("prod")) if one["name"] == HAPROXY_SERVER_TIMEOUT]
     longer = tuple((f"{group}/env/{found[0]}/value", "4000") for group in (HEAD, WORKER))
     assert fired(changed(made("prod"), RAY_SERVICE, *longer)) == {"backendpolicy-timeout-order"}
 
@@ -537,7 +558,7 @@ def test_an_environment_above_its_ceiling_is_told_by_how_much() -> None:
 
 
 def test_what_has_no_price_is_named_and_hides_nothing() -> None:
-    assert "prod-us-east4-a4 (a4-highgpu-8g by reservation)" in dict(told(made("prod")))["gpu-known-price"]
+    assert "prod-us-east4-a4 (a4-highgpu-8g, reservation)" in dict(told(made("prod")))["gpu-known-price"]
     assert "gpu-known-price" not in dict(told(made("staging"), "staging"))
     known = [one for one in made("staging") if one.type == NODE_POOL]
     dear = changed(known, NODE_POOL, ("autoscaling/totalMaxNodeCount", 400))
