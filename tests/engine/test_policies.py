@@ -1,4 +1,4 @@
-"""The policy pack under the real engine: it runs, it bites, and what is unknown in a preview does not silence it."""
+"""The policy pack in Pulumi's engine: it runs, it finds violations, and unknown values of a preview do not stop it."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def service(name, grace_s=630, image="us-docker.pkg.dev/example/ray@sha256:" + 6
     CustomResource(name, "ray.io/v1", "RayService", metadata={"name": name}, spec=spec, opts=in_cluster)
 """
 )
-"""Much of both is unknown in a preview."""
-AROUND = {"rayservice-disruption-budget", "rayservice-network-policy"}
-"""What the stack policies miss around a RayService that is all alone."""
+"""A preview does not know many inputs of both programs."""
+ALONE = {"rayservice-disruption-budget", "rayservice-network-policy"}
+"""Policies that a RayService without other objects violates."""
 
-BREAKS: dict[str, tuple[str, str, set[str]]] = {
+VIOLATIONS: dict[str, tuple[str, str, set[str]]] = {
     "network": (
         "google",
         """
@@ -99,46 +99,51 @@ gcp.compute.Firewall("open", network=network.id, allows=[{"protocol": "tcp"}], s
     ),
     "gpu_node_pools": ("google", "pool(1, [])", {"nodepool-gpu-taint"}),
     "labels": ("google", 'gcp.Provider("bare", project="example")', {"provider-default-labels"}),
-    "reliability": ("ray", 'service("ends", grace_s=30)', {"rayservice-termination-grace-period", *AROUND}),
+    "reliability": ("ray", 'service("ends", grace_s=30)', {"rayservice-termination-grace-period", *ALONE}),
     "ray": ("ray", 'service("heads", exclude=False)', {"rayservice-exclude-head"}),
     "container_images": ("ray", 'service("tags", image="rayproject/ray:2")', {"pod-image-digest"}),
     "cost": ("cost", 'pool(100, ["NO_SCHEDULE"])', {"gpu-monthly-budget", "gpu-min-regions"}),
 }
-"""Module -> the program that breaks it, by which lines, and who says so."""
+"""Module of policies/ -> (program, lines that violate the module's policies, these policies)."""
 SETTINGS = {"gpu-monthly-budget": {"max_usd_per_month": 50000}, "gpu-min-regions": {"min_regions": 2}}
 PROGRAMS = {"google": (GOOGLE, {}), "ray": (RAY, {}), "cost": (GOOGLE, SETTINGS)}
-"""What each begins with, and the pack's settings for it. A preview takes seconds: modules share one where they can."""
-DEV = {"stateful-deletion-protection", "stateful-pulumi-protect"}
-"""What dev is advised of: it comes and goes."""
+"""Name -> (source, settings of the policies). A preview takes seconds, so modules share a program."""
+DEV_VIOLATIONS = {"stateful-deletion-protection", "stateful-pulumi-protect"}
+"""Policies that dev violates, because it keeps no data."""
 
 
-def given(name: str) -> list[str]:
-    """What `make` gives the engine for an environment."""
+def pack_options(name: str) -> list[str]:
+    """Return the options with which `make` runs the pack for an environment."""
     return ["--policy-pack", str(PACK), "--policy-pack-config", str(PACK / f"{name}.json")]
 
 
-@pytest.mark.parametrize(("name", "speaks"), [("prod", {"gpu-known-price"}), ("staging", set()), ("dev", DEV)])
-def test_what_the_pack_says_of_each_environment(tmp_path: Path, name: str, speaks: set[str]) -> None:
-    """Both halves, as `make preview` runs them: nothing stops, and dev is advised."""
+@pytest.mark.parametrize(
+    ("name", "violated"),
+    [("prod", {"gpu-known-price"}), ("staging", set()), ("dev", {*DEV_VIOLATIONS, "rayservice-gcs-fault-tolerance"})],
+)
+def test_the_pack_stops_no_environment(tmp_path: Path, name: str, violated: set[str]) -> None:
+    """With infrastructure and workloads, as `make preview` runs it. For dev the pack only advises."""
     engine, _ = stack(tmp_path, name, {"serving.model.gated": False}, with_clusters=True)
-    done = engine.preview(*given(name)).ok()
+    done = engine.preview(*pack_options(name)).ok()
     assert "Policies:" in done.text
     assert "[mandatory]" not in done.text
-    assert spoke(done) == speaks | ({"rayservice-gcs-fault-tolerance"} if name == "dev" else set()), done.text
+    assert violated_policies(done) == violated, done.text
 
 
-def test_without_a_file_all_of_it_is_mandatory(tmp_path: Path) -> None:
+def test_without_a_settings_file_every_policy_is_mandatory(tmp_path: Path) -> None:
     engine, _ = stack(tmp_path, "dev")
     done = dataclasses.replace(engine, policy_pack=PACK).preview()
     assert done.status != 0
-    assert spoke(done) == DEV, done.text
+    assert violated_policies(done) == DEV_VIOLATIONS, done.text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_each_module_bites(program: str, inline: Callable[[str], Engine], cloud_of: Callable[[Engine], Cloud]) -> None:
+def test_each_module_finds_its_violations(
+    program: str, inline: Callable[[str], Engine], cloud_of: Callable[[Engine], Cloud]
+) -> None:
     source, settings = PROGRAMS[program]
-    broken = [(lines, speaks) for where, lines, speaks in BREAKS.values() if where == program]
-    engine = inline("\n".join([source, *(lines for lines, _ in broken)]))
+    violations = [(lines, violated) for name, lines, violated in VIOLATIONS.values() if name == program]
+    engine = inline("\n".join([source, *(lines for lines, _ in violations)]))
     cloud_of(engine)
     kubernetes.mount(engine.home)
     engine.init({"gcp:project": "example", "gcp:defaultLabels": json.dumps(LABELS)})
@@ -146,11 +151,11 @@ def test_each_module_bites(program: str, inline: Callable[[str], Engine], cloud_
     file.write_text(json.dumps(settings))
     done = engine.preview("--policy-pack", str(PACK), "--policy-pack-config", str(file))
     assert done.status != 0, done.text
-    assert spoke(done) == set().union(*(speaks for _, speaks in broken)), done.text
+    assert violated_policies(done) == set().union(*(violated for _, violated in violations)), done.text
 
 
 def test_every_module_is_run() -> None:
-    assert BREAKS.keys() == {path.stem for path in PACK.glob("[a-z]*.py")} - {
+    assert VIOLATIONS.keys() == {path.stem for path in PACK.glob("[a-z]*.py")} - {
         "base",
         "inputs",
         "resource_types",
@@ -158,8 +163,8 @@ def test_every_module_is_run() -> None:
     }
 
 
-def spoke(done: Result) -> set[str]:
-    """Names of the policies that said something; none may have been tripped by an unknown."""
+def violated_policies(done: Result) -> set[str]:
+    """Return the names of the violated policies. No policy may fail because of an unknown value."""
     assert "can't run policy" not in done.text
     lines = [line.split() for line in done.text.splitlines() if "[severity:" in line]
     return {words[words.index("[severity:") + 2] for words in lines}
