@@ -66,8 +66,9 @@ def _specific_reservation(inputs: Mapping[str, Any]) -> Iterator[str]:
 def _idle_gpus(inputs: Mapping[str, Any]) -> Iterator[str]:
     """Check the minimum size of a pool with GPUs and without a reservation."""
     if has_gpus(inputs) and not _is_reserved(inputs) and (minimum := _min_nodes(inputs)) > 0:
+        nodes = "1 node" if minimum == 1 else f"{minimum:g} nodes"
         yield (
-            f"The pool always keeps {minimum:g} nodes without a reservation, so you pay for idle GPUs. Set "
+            f"The pool always keeps {nodes} without a reservation, so you pay for idle GPUs. Set "
             "autoscaling.totalMinNodeCount: 0, without nodeCount and initialNodeCount; the autoscaler adds nodes when "
             "pods need them."
         )

@@ -129,8 +129,9 @@ def _worker_service_account(inputs: Mapping[str, Any]) -> Iterator[str]:
     head = accounts.pop(HEAD_POD, None)
     for where, account in accounts.items():
         if account is None or (account == head and account != UNKNOWN):
+            used = "the default service account" if account is None else f"service account {account}"
             yield (
-                f"Model code in {where} uses {account or 'the default service account'}. Set serviceAccountName to "
+                f"Model code in {where} uses {used}. Set serviceAccountName to "
                 "another account than the head's, because KubeRay lets the head's account change pods "
                 "(ray-project/kuberay#2585)."
             )
@@ -142,7 +143,7 @@ def _pod_secrets(inputs: Mapping[str, Any]) -> Iterator[str]:
         for variable in each(container, "env"):
             name, value = str(at(variable, "name")), at(variable, "value")
             if value not in (None, "", UNKNOWN) and (SECRET_ENV_VAR.search(name) or SECRET_VALUE.search(str(value))):
-                yield f"Variable {name} in {where} has a secret in plain text. Set valueFrom.secretKeyRef."
+                yield f"Environment variable {name} in {where} has a secret in plain text. Set valueFrom.secretKeyRef."
         if any(SECRET_VALUE.search(str(word)) for key in ("command", "args") for word in each(container, key)):
             yield (
                 f"The command of a container in {where} has a secret in plain text. Create a Secret and read it from "

@@ -52,6 +52,13 @@ def number(inputs: Any, path: str) -> float | None:
         return None
 
 
+def display(value: Any) -> str:
+    """Return a value as text for a message. Pulumi passes every number as a float, so 8000.0 becomes 8000."""
+    if value is None:
+        return "not set"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def require(path: str, value: Any, message: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:
     """Return a check that yields `message` unless the inputs have `value` at `path`."""
 

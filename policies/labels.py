@@ -18,7 +18,7 @@ def _node_labels(inputs: Mapping[str, Any]) -> Iterator[str]:
     labels = at(inputs, "nodeConfig.resourceLabels")
     for name in REQUIRED_LABELS:
         if labels != UNKNOWN and not at(labels, name):
-            yield f"The pool's VMs have no label {name!r} for the bill. Set nodeConfig.resourceLabels.{name}."
+            yield f"The pool's VMs have no label {name}. Set nodeConfig.resourceLabels.{name}."
 
 
 def _default_labels(inputs: Mapping[str, Any]) -> Iterator[str]:
@@ -27,7 +27,7 @@ def _default_labels(inputs: Mapping[str, Any]) -> Iterator[str]:
     labels = json.loads(value) if isinstance(value, str) and value != UNKNOWN else value
     for name in REQUIRED_LABELS:
         if labels != UNKNOWN and not at(labels, name):
-            yield f"The provider's resources have no label {name!r} for the bill. Set defaultLabels.{name}."
+            yield f"The provider's resources have no label {name}. Set defaultLabels.{name}."
 
 
 POLICIES = (

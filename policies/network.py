@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from policies.base import Policy, Resource, StackPolicy, Violation
-from policies.inputs import UNKNOWN, at, each, require
+from policies.inputs import UNKNOWN, at, display, each, require
 from policies.resource_types import (
     BACKEND_POLICY,
     CLUSTER,
@@ -95,9 +95,9 @@ def _firewall_policy_sources(inputs: Mapping[str, Any]) -> Iterator[str]:
 def _service(inputs: Mapping[str, Any]) -> Iterator[str]:
     """Check `spec.type` and `spec.externalIPs` of a Service."""
     if (kind := at(inputs, "spec.type")) in ("LoadBalancer", "NodePort"):
-        yield f"With spec.type {kind}, clients bypass the gateway. Set spec.type: ClusterIP and add an HTTPRoute."
+        yield f"spec.type is {kind}, so clients bypass the gateway. Set spec.type: ClusterIP and add an HTTPRoute."
     if each(inputs, "spec.externalIPs"):
-        yield "With spec.externalIPs, clients bypass the gateway. Remove spec.externalIPs and add an HTTPRoute."
+        yield "spec.externalIPs is set, so clients bypass the gateway. Remove it and add an HTTPRoute."
 
 
 def _ray_services(inputs: Mapping[str, Any]) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _ray_services(inputs: Mapping[str, Any]) -> Iterator[str]:
     }
     for path, kind in services.items():
         if kind in ("LoadBalancer", "NodePort"):
-            yield f"With {path} {kind}, clients bypass the gateway. Set {path}: ClusterIP."
+            yield f"{path} is {kind}, so clients bypass the gateway. Set {path}: ClusterIP."
     for group in ("spec.rayClusterConfig.headGroupSpec", "spec.headGroupSpec"):
         if at(inputs, f"{group}.enableIngress") is True:
             yield "An Ingress leads to Ray's dashboard, where clients can run any code. Set enableIngress: false."
@@ -132,8 +132,8 @@ def _route_backends(inputs: Mapping[str, Any]) -> Iterator[str]:
             name, port = str(at(backend, "name")), at(backend, "port")
             if not name.endswith((SERVE_SERVICE_SUFFIX, UNKNOWN)) or port not in (SERVE_PORT, UNKNOWN):
                 yield (
-                    f"The gateway forwards requests to {name}:{port}. Set the backend to a RayService's Service "
-                    f"({SERVE_SERVICE}) and port {SERVE_PORT}."
+                    f"The gateway forwards requests to {name}:{display(port)}. Set the backend to a RayService's "
+                    f"Service ({SERVE_SERVICE}) and port {SERVE_PORT}."
                 )
 
 

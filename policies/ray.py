@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 import versions
 from policies.base import Policy
 from policies.identity import SECRET_ENV_VAR
-from policies.inputs import HEAD_POD, UNKNOWN, at, containers, each, pods, ray_cluster, require
+from policies.inputs import HEAD_POD, UNKNOWN, at, containers, display, each, pods, ray_cluster, require
 from policies.resource_types import RAY, RAY_SERVICE, WITH_PODS
 
 FLAG_PREFIXES = ("RAY_", "VLLM_")
@@ -51,7 +51,7 @@ def _consistent_flags(inputs: Mapping[str, Any]) -> Iterator[str]:
             pair = (on_head.get(name), on_worker.get(name))
             if pair[0] != pair[1] and UNKNOWN not in pair:
                 yield (
-                    f"{name} is {pair[0] or 'not set'} in {HEAD_POD} and {pair[1] or 'not set'} in {where}. Set the "
+                    f"{name} is {display(pair[0])} in {HEAD_POD} and {display(pair[1])} in {where}. Set the "
                     "same value in both."
                 )
 
@@ -68,8 +68,7 @@ def _min_ray_version(inputs: Mapping[str, Any]) -> Iterator[str]:
     ray_version = at(ray_cluster(inputs), "rayVersion")
     if ray_version != UNKNOWN and not _is_supported(str(ray_version)):
         yield (
-            f"rayVersion is {ray_version or 'not set'}. Set {versions.RAY_FLOOR} or later, with an image of that "
-            "version."
+            f"rayVersion is {display(ray_version)}. Set {versions.RAY_FLOOR} or later, with an image of that version."
         )
 
 
@@ -91,9 +90,9 @@ def _own_redis_namespace(inputs: Mapping[str, Any]) -> Iterator[str]:
     namespace = at(ray_cluster(inputs), f"{FAULT_TOLERANCE}.externalStorageNamespace")
     fix = "so that KubeRay gives each RayCluster a namespace of its own (ray-project/ray#39525)"
     if namespace not in (None, UNKNOWN):
-        yield f"Two RayClusters share one state in Redis. Remove externalStorageNamespace, {fix}."
+        yield f"Two RayClusters can share one state in Redis. Remove externalStorageNamespace, {fix}."
     if isinstance(annotations, Mapping) and STORAGE_NAMESPACE_ANNOTATION in annotations:
-        yield f"Two RayClusters share one state in Redis. Remove annotation {STORAGE_NAMESPACE_ANNOTATION}, {fix}."
+        yield f"Two RayClusters can share one state in Redis. Remove annotation {STORAGE_NAMESPACE_ANNOTATION}, {fix}."
 
 
 def _initializing_timeout(inputs: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.gpu_node_pools import has_gpus
-from policies.inputs import UNKNOWN, at, each, number, pods, ray_cluster
+from policies.inputs import UNKNOWN, at, display, each, number, pods, ray_cluster
 from policies.network import SERVE_PORT, SERVE_SERVICE_SUFFIX
 from policies.resource_types import (
     BACKEND_POLICY,
@@ -73,8 +73,8 @@ def _health_check(inputs: Mapping[str, Any]) -> Iterator[str]:
     port, path = at(check, "port"), at(check, "requestPath")
     if UNKNOWN not in (port, path) and (port != SERVE_PORT or path != HEALTH_CHECK_PATH):
         yield (
-            f"The health check requests path {path} on port {port}. Set httpHealthCheck with port: {SERVE_PORT} and "
-            f"requestPath: {HEALTH_CHECK_PATH}."
+            f"The health check has port {display(port)} and path {display(path)}. Set httpHealthCheck with "
+            f"port: {SERVE_PORT} and requestPath: {HEALTH_CHECK_PATH}."
         )
 
 
@@ -191,8 +191,8 @@ def _network_policy(resources: Sequence[Resource], _: Mapping[str, Any]) -> Iter
                 for resource in resources
             ):
                 yield (
-                    f"Every pod can connect to the {labels[NODE_TYPE_LABEL]}. Add a NetworkPolicy with policy type "
-                    "Ingress that selects its pods.",
+                    f"Every pod can connect to its {labels[NODE_TYPE_LABEL]} pods. Add a NetworkPolicy with policy "
+                    "type Ingress that selects them.",
                     service,
                 )
 

@@ -21,7 +21,7 @@ from config.stack import check
 from infra.google.provision import provision
 from paths import CHECKOUT
 from policies.base import PROTECT, Resource
-from policies.inputs import HEAD_POD, UNKNOWN, containers, each, plain, pods
+from policies.inputs import HEAD_POD, UNKNOWN, containers, display, each, plain, pods
 from policies.pack import POLICIES, STACK_POLICIES
 from policies.reliability import HAPROXY_SERVER_TIMEOUT
 from policies.resource_types import (
@@ -340,6 +340,10 @@ def test_unknown_values_violate_no_policy(depth: int) -> None:
 def test_plain_copies_inputs() -> None:
     assert plain({"a": [{"b": 1}], "c": "text"}) == {"a": [{"b": 1}], "c": "text"}
     assert list(_texts(plain({"a": ["x", "y"]}))) == ["x", "y"]
+
+
+def test_values_are_displayed_as_their_author_writes_them() -> None:
+    assert [display(value) for value in (8000.0, 0.5, "8000", None)] == ["8000", "0.5", "8000", "not set"]
 
 
 def test_pods_are_named_by_their_group() -> None:
