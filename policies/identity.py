@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config.secret_patterns import TOKEN_PATTERN
 from policies.base import Policy
 from policies.inputs import HEAD_POD, UNKNOWN, at, containers, each, pods, ray_cluster, require
 from policies.resource_types import (
@@ -34,10 +35,6 @@ POD_CREATING_RESOURCES = {
 }
 """Kubernetes resources with which an account creates a pod or runs a command in one."""
 SECRET_ENV_VAR = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIALS?)$", re.IGNORECASE)
-SECRET_VALUE = re.compile(
-    r"\bhf_[A-Za-z0-9]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}"
-)
-"""Hugging Face's tokens, private keys, Google's API keys and access tokens."""
 NAME_AND_VALUE = re.compile(r"^\W*(\w+)\W*:[ \t]*(\S.*?)\W*$", re.MULTILINE)
 """One line `NAME: VALUE` of a text."""
 
@@ -142,9 +139,9 @@ def _pod_secrets(inputs: Mapping[str, Any]) -> Iterator[str]:
     for where, container in containers(inputs):
         for variable in each(container, "env"):
             name, value = str(at(variable, "name")), at(variable, "value")
-            if value not in (None, "", UNKNOWN) and (SECRET_ENV_VAR.search(name) or SECRET_VALUE.search(str(value))):
+            if value not in (None, "", UNKNOWN) and (SECRET_ENV_VAR.search(name) or TOKEN_PATTERN.search(str(value))):
                 yield f"Environment variable {name} in {where} has a secret in plain text. Set valueFrom.secretKeyRef."
-        if any(SECRET_VALUE.search(str(word)) for key in ("command", "args") for word in each(container, key)):
+        if any(TOKEN_PATTERN.search(str(word)) for key in ("command", "args") for word in each(container, key)):
             yield (
                 f"The command of a container in {where} has a secret in plain text. Create a Secret and read it from "
                 "an environment variable."
@@ -167,7 +164,7 @@ def _config_map_secrets(inputs: Mapping[str, Any]) -> Iterator[str]:
 def _secrets_in_text(field: str, text: Any) -> Iterator[str]:
     """Check each line `NAME: VALUE` of a text."""
     for name, value in NAME_AND_VALUE.findall(text) if isinstance(text, str) else ():
-        if SECRET_VALUE.search(value) or (name.isupper() and SECRET_ENV_VAR.search(name)):
+        if TOKEN_PATTERN.search(value) or (name.isupper() and SECRET_ENV_VAR.search(name)):
             yield (
                 f"{field} has the secret {name} in plain text. Create a Secret and read it from an environment "
                 "variable."
