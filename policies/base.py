@@ -68,7 +68,7 @@ Violation = tuple[str, Resource | None]
 class StackPolicy:
     """A requirement for the resources of a stack together.
 
-    `violations` takes the resources of `types` and the policy's settings in policies/<environment>.json.
+    `violations` takes the resources of `types` and the policy's settings in policies/<stack>.json.
     `config_schema` is the JSON schema of these settings by name.
     """
 

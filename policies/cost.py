@@ -32,7 +32,7 @@ def _monthly_budget(resources: Sequence[Resource], settings: Mapping[str, Any]) 
         unpriced = f", plus {_unpriced_pools(cost)} without a known price" if cost.unknown else ""
         yield (
             f"GPU nodes can cost {maximum:,.0f} USD a month at list prices{unpriced}; the budget is {budget:,.0f} USD. "
-            "Reduce the maximum number of nodes, or raise max_usd_per_month in policies/<environment>.json.",
+            "Reduce the maximum number of nodes, or raise max_usd_per_month in policies/<stack>.json.",
             None,
         )
 

@@ -155,7 +155,7 @@ def _policies() -> str:
     out = (
         "# Policies\n\n`make preview` and `make up` check every stack in a cloud with the Pulumi policy pack in "
         "`policies/`. A pipeline runs it with `--policy-pack policies --policy-pack-config "
-        "policies/<environment>.json`. The configuration file holds what differs between environments: each one has "
+        "policies/<stack>.json`. The configuration file holds what differs between environments: each one has "
         "its own monthly budget, and in dev every policy is advisory. Without the file, every policy is mandatory, "
         "except those marked as advisory.\n\n"
         "config/ refuses wrong settings first. A policy finds what a resource added by hand, or an edit of the "
@@ -168,7 +168,7 @@ def _policies() -> str:
         advisory = isinstance(policy, StackPolicy) and policy.advisory
         level = f"{policy.severity} (advisory)" if advisory else policy.severity
         out += f"| `{policy.name}` | {level} | {_first(policy.description)} | {kinds} |\n"
-    out += "\n## Settings in policies/<environment>.json\n\n| policy | setting | type | meaning |\n|---|---|---|---|\n"
+    out += "\n## Settings in policies/<stack>.json\n\n| policy | setting | type | meaning |\n|---|---|---|---|\n"
     for policy in STACK_POLICIES:
         for name, schema in (policy.config_schema or {}).items():
             out += f"| `{policy.name}` | `{name}` | {schema['type']} | {schema['description']} |\n"

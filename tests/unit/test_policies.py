@@ -115,7 +115,7 @@ def violated(resources: Sequence[Resource], environment: str = "prod") -> set[st
 
 
 def violations_of(resources: Sequence[Resource], environment: str = "prod") -> Iterator[tuple[str, str]]:
-    """Yield (policy name, message) of each violation, with the settings in policies/<environment>.json."""
+    """Yield (policy name, message) of each violation, with the settings in policies/<stack>.json."""
     settings = json.loads((CHECKOUT / "policies" / f"{environment}.json").read_text())
     for policy in POLICIES:
         for resource in resources:
