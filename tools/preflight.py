@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from config.google.capacity import CalendarMode, Reservation
@@ -54,7 +54,7 @@ class Finding:
     holds: bool | None
 
 
-def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
+def findings(stack: str, google: httpx2.Client | None) -> Iterator[Finding]:
     """Everything that can be known before an `up` of `stack`. `google` None: no credentials."""
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
@@ -78,7 +78,7 @@ def findings(stack: str, google: httpx.Client | None) -> Iterator[Finding]:
     yield from _asked(checked.infra, google)
 
 
-def _asked(infra: GoogleInfra, google: httpx.Client) -> Iterator[Finding]:
+def _asked(infra: GoogleInfra, google: httpx2.Client) -> Iterator[Finding]:
     project = infra.project.id
     reply = google.get(f"{PROJECTS}/projects/{project}")
     if reply.status_code != 200:
@@ -103,7 +103,7 @@ def _asked(infra: GoogleInfra, google: httpx.Client) -> Iterator[Finding]:
 
 
 def _reservation(
-    project: str, pool: GpuNodePool, wanted: Reservation | CalendarMode, zone: str, google: httpx.Client
+    project: str, pool: GpuNodePool, wanted: Reservation | CalendarMode, zone: str, google: httpx2.Client
 ) -> Finding:
     owner = wanted.project or project
     claim = f"reservation {wanted.name} in {zone}"
@@ -127,7 +127,7 @@ def _reservation(
     return Finding(claim, "; ".join(wrong) or f"{count} x {machine}, ready", not wrong)
 
 
-def _quota(project: str, region: Region, google: httpx.Client) -> Finding:
+def _quota(project: str, region: Region, google: httpx2.Client) -> Finding:
     """Compute's own regional quotas; those of newer GPU families are in Cloud Quotas and are not asked here."""
     claim = f"quota in {region.name}"
     reply = google.get(f"{COMPUTE}/projects/{project}/regions/{region.name}")
@@ -141,19 +141,19 @@ def _quota(project: str, region: Region, google: httpx.Client) -> Finding:
     return Finding(claim, seen, any(q["limit"] > q["usage"] for q in rows))
 
 
-def _message(reply: httpx.Response) -> str:
+def _message(reply: httpx2.Response) -> str:
     try:
         return f"{reply.status_code}: {reply.json()['error']['message']}"
     except (ValueError, KeyError, TypeError):
         return f"answered {reply.status_code}"
 
 
-def _client() -> httpx.Client | None:
+def _client() -> httpx2.Client | None:
     token: Any = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN")
     if not token and shutil.which("gcloud"):
         ask = ["gcloud", "auth", "application-default", "print-access-token"]
         token = subprocess.run(ask, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
-    return httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) if token else None
+    return httpx2.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) if token else None
 
 
 def main() -> int:

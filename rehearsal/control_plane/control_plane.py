@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from rehearsal.control_plane import builds, gke_crds
@@ -121,7 +121,7 @@ class Plane:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def get(self, path: str) -> Any:
-        """An object or a list; None where there is none. Raises what httpx raises."""
+        """An object or a list; None where there is none. Raises what httpx2 raises."""
         reply = self.http.get(path)
         return None if reply.status_code == 404 else reply.raise_for_status().json()
 
@@ -142,10 +142,10 @@ class Plane:
         return reply.json()
 
     @cached_property
-    def http(self) -> httpx.Client:
+    def http(self) -> httpx2.Client:
         """As admin."""
         at = self.access
-        return httpx.Client(
+        return httpx2.Client(
             base_url=at["server"],
             headers={"Authorization": f"Bearer {at['token']}"},
             verify=ssl.create_default_context(cafile=at["ca"]),
@@ -393,8 +393,8 @@ def _out(folder: Path, name: str) -> list[str]:
 def _ok(url: str, token: str) -> bool:
     try:
         # Controllers and scheduler sign their own certificates; nothing is sent to them that matters.
-        return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, verify=False, trust_env=False).is_success
-    except httpx.HTTPError:
+        return httpx2.get(url, headers={"Authorization": f"Bearer {token}"}, verify=False, trust_env=False).is_success
+    except httpx2.HTTPError:
         return False
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from rehearsal.control_plane.nodes import Pool
 from rehearsal.plugin_values import bare
@@ -35,13 +35,13 @@ Object = dict[str, Any]
 class Cluster:
     """Its API server, as clusters.json has it."""
 
-    http: httpx.Client
+    http: httpx2.Client
 
     @classmethod
     def at(cls, server: str, token: str, ca: str) -> Cluster:
         verify = ssl.create_default_context(cafile=ca)
         headers = {"Authorization": f"Bearer {token}"}
-        return cls(httpx.Client(base_url=server, headers=headers, verify=verify, trust_env=False, timeout=10))
+        return cls(httpx2.Client(base_url=server, headers=headers, verify=verify, trust_env=False, timeout=10))
 
     def items(self, path: str) -> list[Object]:
         """Empty while the kind is not known."""
@@ -176,7 +176,7 @@ def main(clusters_json: Path, google: Path | None) -> None:
             reconcile(clusters)
             if google is not None:
                 node_pools(clusters, google)
-        except httpx.HTTPError as error:  # an API server that is being restarted: look again
+        except httpx2.HTTPError as error:  # an API server that is being restarted: look again
             print(error, file=sys.stderr, flush=True)
         time.sleep(EVERY_S)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import lightkube
 import pytest
 import yaml
@@ -162,7 +162,7 @@ def is_head(pod: dict[str, Any], cluster: str) -> bool:
 
 def tell(**what: str) -> None:
     """The Ray API's stand-in."""
-    httpx.put(f"http://127.0.0.1:{ray_dashboard.DASHBOARD}/stand-in", json=what, trust_env=False).raise_for_status()
+    httpx2.put(f"http://127.0.0.1:{ray_dashboard.DASHBOARD}/stand-in", json=what, trust_env=False).raise_for_status()
 
 
 def refused(change: Callable[[Spec], None]) -> Spec:

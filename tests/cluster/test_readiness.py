@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from rehearsal.control_plane.control_plane import Plane
@@ -54,7 +54,7 @@ def config(plane: Plane) -> str:
 
 def tell(**what: Any) -> None:
     """The stand-in for Ray, of all its pods."""
-    httpx.put(RAY, json=what, trust_env=False).raise_for_status()
+    httpx2.put(RAY, json=what, trust_env=False).raise_for_status()
 
 
 def ray_service(name: str, *, image: str = "ray:1", gpus: int = 1, low: int = 1, high: int = 1) -> Object:

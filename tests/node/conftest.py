@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import psutil
 import pytest
 import yaml
@@ -114,7 +114,7 @@ class Stack:
         """Ray's REST API of the head that serves."""
         (head,) = self.running("head")
         url = f"http://{head['status']['podIP']}:8265/{path}"
-        return httpx.get(url, timeout=30, trust_env=False).raise_for_status().json()
+        return httpx2.get(url, timeout=30, trust_env=False).raise_for_status().json()
 
     def delete(self, pod: Mapping[str, Any], grace_s: int | None = None) -> None:
         """As `kubectl delete pod`, or as a node that is lost (`grace_s` 0)."""
@@ -126,7 +126,7 @@ class Stack:
         """Whether the budgets let it go."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "ray"}}
         reply = self.node.http.post(f"{PODS}/{pod}/eviction", json=body)
-        if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        if reply.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             return False
         reply.raise_for_status()
         return True
@@ -150,7 +150,7 @@ class Stack:
         """What Serve says of the application and its replicas."""
         try:
             return json.dumps(self.dashboard("api/serve/applications/"))
-        except (httpx.HTTPError, ValueError):  # no head, or one that is not ready
+        except (httpx2.HTTPError, ValueError):  # no head, or one that is not ready
             return ""
 
     @contextmanager
@@ -163,7 +163,7 @@ class Stack:
             while not done.wait(1):
                 try:
                     now = _says(self.service)
-                except httpx.HTTPError:
+                except httpx2.HTTPError:
                     continue  # the API server is away
                 if [now] != said[-1:]:
                     said.append(now)
@@ -183,7 +183,7 @@ class Stack:
             return False
         try:
             return len(self.replicas()) == workers
-        except (httpx.HTTPError, KeyError):
+        except (httpx2.HTTPError, KeyError):
             return False
 
     def replicas(self, deployment: str = "LLMServer:tiny") -> set[str]:

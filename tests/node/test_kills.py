@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.harness.node import host
@@ -67,8 +67,8 @@ def _another(before: set[str], now: set[str]) -> bool:
 
 def _listens(pod: str) -> bool:
     try:
-        return httpx.get(f"http://{pod}:8000/-/healthz", timeout=5, trust_env=False).is_success
-    except httpx.HTTPError:
+        return httpx2.get(f"http://{pod}:8000/-/healthz", timeout=5, trust_env=False).is_success
+    except httpx2.HTTPError:
         return False
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import psutil
 
@@ -121,5 +121,5 @@ def _status(process: psutil.Process) -> list[str]:
 def _sessions(pod: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """(back end, server) -> sessions so far, as the pod's HAProxy counts them."""
     url = f"http://{pod['status']['podIP']}:8404/stats;csv"
-    rows = csv.DictReader(httpx.get(url, trust_env=False).text.removeprefix("# ").splitlines())
+    rows = csv.DictReader(httpx2.get(url, trust_env=False).text.removeprefix("# ").splitlines())
     return {(row["pxname"], row["svname"]): int(row["stot"] or 0) for row in rows}

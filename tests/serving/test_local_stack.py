@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import psutil
 import pytest
@@ -41,11 +41,11 @@ def client(outputs: dict[str, Any]) -> openai.OpenAI:
 
 def states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
     """State of each replica, the model's by default, as Serve tells it."""
-    applications = httpx.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
+    applications = httpx2.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
     return [r["state"] for r in applications["llm"]["deployments"][deployment]["replicas"]]
 
 
-def in_flight(stats: httpx.Client, outputs: dict[str, Any]) -> int:
+def in_flight(stats: httpx2.Client, outputs: dict[str, Any]) -> int:
     """Requests that HAProxy holds open to replicas, from its own statistics."""
     table = stats.get(outputs["haproxy_stats"] + ";csv").text.removeprefix("# ")
     rows = csv.DictReader(io.StringIO(table))
@@ -88,7 +88,7 @@ def test_an_unmodified_openai_client_gets_an_answer(clone: Clone) -> None:
 
 def test_an_unmodified_openai_client_gets_tokens_while_the_rest_is_still_being_made(clone: Clone) -> None:
     outputs = clone.outputs()
-    with httpx.Client() as stats:
+    with httpx2.Client() as stats:
         assert in_flight(stats, outputs) == 0  # also opens the connection: the look below must be quick
         stream = client(outputs).chat.completions.create(
             model="tiny", messages=MESSAGES, max_tokens=1900, stream=True, extra_body={"ignore_eos": True}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from googleapiclient import discovery_cache
 
@@ -23,7 +23,7 @@ RESERVATION: Reply = {
 QUOTAS: Reply = {"quotas": [{"metric": "PREEMPTIBLE_NVIDIA_B200_GPUS", "limit": 16.0, "usage": 0.0}]}
 
 
-def google(**changed: Callable[[httpx.Request], httpx.Response] | Reply) -> httpx.Client:
+def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> httpx2.Client:
     """A Google where everything is in order, but for what is `changed`."""
     answers: dict[str, Any] = {
         "project": {"name": "projects/100000000003"},
@@ -33,7 +33,7 @@ def google(**changed: Callable[[httpx.Request], httpx.Response] | Reply) -> http
         **changed,
     }
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         path = request.url.path
         kind = (
             "permissions"
@@ -45,12 +45,12 @@ def google(**changed: Callable[[httpx.Request], httpx.Response] | Reply) -> http
             else "project"
         )
         chosen: Any = answers[kind]
-        return httpx.Response(200, json=chosen) if isinstance(chosen, dict) else chosen(request)
+        return httpx2.Response(200, json=chosen) if isinstance(chosen, dict) else chosen(request)
 
-    return httpx.Client(transport=httpx.MockTransport(answer))
+    return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
-def verdicts(client: httpx.Client | None, stack: str = "prod") -> dict[str, bool | None]:
+def verdicts(client: httpx2.Client | None, stack: str = "prod") -> dict[str, bool | None]:
     return {f.claim: f.holds for f in preflight.findings(stack, client) if not f.claim.startswith("tool ")}
 
 
@@ -66,10 +66,10 @@ def test_without_credentials_google_is_not_run_rather_than_ok() -> None:
     ("changed", "claim"),
     [
         ({"project": {"name": "projects/1"}}, "project"),
-        ({"project": lambda _: httpx.Response(403, json={"error": {"message": "no"}})}, "project"),
+        ({"project": lambda _: httpx2.Response(403, json={"error": {"message": "no"}})}, "project"),
         ({"permissions": {"permissions": list(preflight.PERMISSIONS[1:])}}, "permissions"),
         ({"permissions": {}}, "permissions"),
-        ({"reservation": lambda _: httpx.Response(404)}, "reservation change-me-us-central1 in us-central1-b"),
+        ({"reservation": lambda _: httpx2.Response(404)}, "reservation change-me-us-central1 in us-central1-b"),
         ({"reservation": {**RESERVATION, "status": "CREATING"}}, "reservation change-me-us-east4 in us-east4-b"),
         (
             {"reservation": {**RESERVATION, "specificReservationRequired": False}},

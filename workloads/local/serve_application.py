@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pulumi
 from pulumi.dynamic import (
     CreateResult,
@@ -56,8 +56,8 @@ class _Provider(ResourceProvider):
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         try:
-            httpx.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
-        except httpx.HTTPError:
+            httpx2.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
+        except httpx2.HTTPError:
             return  # the head is gone, and its applications with it
         wait = Progress("Serve", DELETE_LIMIT_S)
         while _states(props["dashboard"]):
@@ -97,8 +97,8 @@ class ServeApplication(Resource, module="rayllm", name="ServeApplication"):
 def _deploy(props: dict[str, Any]) -> None:
     config = json.loads(props["config"])
     try:
-        reply = httpx.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
-    except httpx.HTTPError as error:
+        reply = httpx2.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
+    except httpx2.HTTPError as error:
         raise OperationFailed(
             f"Ray's REST API at {props['dashboard']} does not answer ({error}): run `make up` again."
         ) from None
@@ -121,8 +121,8 @@ def _deploy(props: dict[str, Any]) -> None:
 def _states(dashboard: str) -> dict[str, Any]:
     """Application name -> its state in Ray's words; empty when nothing answers."""
     try:
-        return httpx.get(dashboard + APPLICATIONS, timeout=30, trust_env=False).json()["applications"]
-    except (httpx.HTTPError, ValueError, KeyError):
+        return httpx2.get(dashboard + APPLICATIONS, timeout=30, trust_env=False).json()["applications"]
+    except (httpx2.HTTPError, ValueError, KeyError):
         return {}
 
 
