@@ -1,51 +1,52 @@
-# The front door. `make up` on a fresh machine does everything; STACK picks the environment (Pulumi.<STACK>.yaml).
+# `make up` installs everything that is missing. STACK selects the stack (Pulumi.<STACK>.yaml).
 STACK ?= local
 PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down verify test lint check compat env clean lock docs
+.PHONY: help up preview down verify test lint preflight compat env clean lock docs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: python ## stand the stack up: on this computer by default, else STACK=dev, staging or prod
+up: python ## create or update the stack: on this computer by default, else STACK=dev, staging or prod
 	@$(PYTHON) -m tools.cli up $(STACK)
 
-preview: python ## show what `make up` would change, and change nothing
+preview: python ## show what `make up` would change; changes nothing
 	@$(PYTHON) -m tools.cli preview $(STACK)
 
-down: python ## take the stack down; on this computer no process and no file is left
+down: python ## destroy the stack; stack local leaves no process and no file
 	@$(PYTHON) -m tools.cli down $(STACK)
 
-verify: python ## ask what runs whether it is what the last `make up` declared; changes nothing
+verify: python ## compare the running stack with what the last `make up` declared; changes nothing
 	@$(PYTHON) -m tools.cli verify $(STACK)
 
-test: python ## all that needs no node; TIER=unit, engine, cluster, serving, or one on a node (README.md)
-	@$(PYTHON) -m tools.dev test $(TIER)
-
-lint: python ## ruff and pyright, and how many lines product and rig have
-	@$(PYTHON) -m tools.dev lint
-
-check: python ## what an `up` of STACK=dev, staging or prod will need: tools, rights, quota, reservations
+preflight: python ## check what an `up` of STACK=dev, staging or prod needs: tools, permissions, quota, reservations
 	@$(PYTHON) -m tools.dev preflight $(STACK)
 
-compat: python ## which versions and options do not work together, for the versions pinned now
+test: python ## run every tier that needs no node, or TIER=unit, engine, cluster, serving, or a node tier (README.md)
+	@$(PYTHON) -m tests.run $(TIER)
+
+lint: python ## run ruff and pyright, and count the lines of product, tests and rehearsal
+	@$(PYTHON) -m tools.dev lint
+	@$(PYTHON) -m tests.size
+
+compat: python ## list the versions and options that do not work together
 	@$(PYTHON) -m tools.dev compat
 
-env: python ## print what a shell needs to call `pulumi` itself: eval "$$(make -s env)"
+env: python ## print the variables that a shell needs to run `pulumi` itself: eval "$$(make -s env)"
 	@$(PYTHON) -m tools.cli env $(STACK)
 
-clean: python ## take stack local down and remove what running has made in the checkout
+clean: python ## destroy stack local, then remove .venv, .venv-ray and .state
 	@$(PYTHON) -m tools.cli clean
 
-docs: python ## write the pages of docs/ that are generated from the code
+docs: python ## write the pages of docs/reference that are generated from the code
 	@$(PYTHON) -m tools.dev docs
 
-lock: python ## resolve pyproject.toml again into locks/
+lock: python ## resolve the dependency groups of pyproject.toml into locks/
 	@$(PYTHON) -m tools.dev lock
 
 .PHONY: python
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "This needs Python 3.11 or newer; $(PYTHON) is older. Run make PYTHON=python3.11 (or another)."; exit 1; }
+	  { echo "This project needs Python 3.11 or newer, and $(PYTHON) is older. Run make PYTHON=python3.11 (or newer)."; exit 1; }

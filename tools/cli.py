@@ -1,12 +1,15 @@
-"""The front door behind `make`: gets what is missing, then calls `pulumi` as a person would.
+"""The commands behind `make up`, `preview`, `down`, `verify`, `env` and `clean`.
 
-Everything that protects lives in the program and the policy pack; this adds tools, display and, for stack local, a
-state backend inside the checkout. Usage: python -m tools.cli up|preview|down|verify|env|clean [STACK].
-Standard library only.
+    python -m tools.cli up|preview|down|verify|env|clean [STACK]
+
+Each command installs missing tools and packages, then runs `pulumi` as a person would. All safety checks are in the
+Pulumi program and the policy pack; this module adds the display, and for stack local a state backend inside the
+checkout. Standard library only: the system's Python runs it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,138 +23,96 @@ from pathlib import Path
 from paths import CHECKOUT
 from tools import stack_context
 from tools.bootstrap import console, pulumi_cli, venvs
-from tools.bootstrap.cache import cache
-from tools.bootstrap.console import Stop, say
-from tools.local_state import _clear_stale_lock, _end_orphans
+from tools.bootstrap.cache import cache_dir
+from tools.bootstrap.console import CliError, say
+from tools.local_state import end_orphaned_plugins, remove_stale_lock
+from tools.stack_context import StackContext
 
 STATE = CHECKOUT / ".state"
 LOCAL = "local"
 GOOGLE_PROVIDER = "pulumi:providers:gcp"
-LIVE = ("verify", "--verbose", "--no-header", "--tb=short")
+VERIFY_PYTEST_ARGS = ("verify", "--verbose", "--no-header", "--tb=short")
+BASE_ENV_VARS = {
+    "VIRTUAL_ENV": str(venvs.PROGRAM),
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    # Programs start from bytecode; without it every process parses hundreds of modules again.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 
 def up(stack: str) -> int:
-    ground = _ready(stack, changes=True)
-    _select(stack, ground)
+    """Create or update the stack. For stack local, check the running system and print how to call it."""
+    context = _prepare(stack, changes=True)
+    _init_own_stack(stack, context)
     say(f"[2/3] pulumi up --stack {stack}")
-    # On this computer nothing is lost by going ahead; in a cloud the engine shows its plan and asks.
+    # Stack local has nothing to lose, so it needs no confirmation. For a cloud stack Pulumi shows the preview and asks.
     answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
-    if status := _pulumi("up", stack, ground, *_policies(stack), *answer):
-        raise Stop(
-            f"`pulumi up` did not finish. What it made is kept: `make up STACK={stack}` goes on, `make down` ends it."
+    if _pulumi("up", stack, context, *policy_pack_options(stack), *answer):
+        raise CliError(
+            f"`pulumi up` did not finish. Resources that it created stay. `make up STACK={stack}` continues, "
+            f"`make down STACK={stack}` removes them."
         )
-    if stack == LOCAL:
-        say("[3/3] proof, from the running system")
-        outputs = _outputs(stack, ground)
-        status = _prove(outputs, ground)
-        venvs.keep_made()
-        say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
-        say(f"Ray dashboard:              {outputs['dashboard']}\n")
-        say(
-            f"  curl -N {outputs['endpoint']}/chat/completions -H 'content-type: application/json' \\\n"
-            f'    -d \'{{"model": "{outputs["model"]}", "stream": true, "max_tokens": 24, '
-            f'"messages": [{{"role": "user", "content": "hello"}}]}}\''
-        )
-    return status
+    return _report_local(context) if stack == LOCAL else 0
 
 
 def preview(stack: str) -> int:
-    ground = _ready(stack)
-    _select(stack, ground)
+    """Show the changes that `up` would make. For a cloud stack, also explain them (tools/preview/render.py)."""
+    context = _prepare(stack)
+    _init_own_stack(stack, context)
     say(f"[2/2] pulumi preview --stack {stack}")
-    given = [*_policies(stack), *os.environ.get("ARGS", "").split()]
-    if stack == LOCAL or "--event-log" in given:
-        return _pulumi("preview", stack, ground, *given)
+    options = [*policy_pack_options(stack), *os.environ.get("ARGS", "").split()]
+    if stack == LOCAL or "--event-log" in options:
+        return _pulumi("preview", stack, context, *options)
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events"
-        ground.environment["PULUMI_DEBUG_COMMANDS"] = "true"  # for --event-log
-        status = _pulumi("preview", stack, ground, "--event-log", str(events), *given)
+        context.env_vars["PULUMI_DEBUG_COMMANDS"] = "true"  # enables --event-log
+        status = _pulumi("preview", stack, context, "--event-log", str(events), *options)
         if events.exists():
-            command = [str(venvs.PROGRAM / "bin" / "python"), "-m", "tools.preview.render", str(events), stack]
-            subprocess.run(command, cwd=CHECKOUT, env=ground.environment)
+            command = [venvs.program_tool("python"), "-m", "tools.preview.render", str(events), stack]
+            subprocess.run(command, cwd=CHECKOUT, env=context.env_vars)
     return status
 
 
-def _confirm(stack: str) -> None:
-    """Whoever takes an environment in a cloud down types its name, before anything is looked at; a pipeline writes it
-    into YES, so that a YES=1 that a shell has for `up` is none. What is protected is refused by the program all the
-    same."""
-    if stack == LOCAL or os.environ.get("YES") == stack:
-        return
-    if not sys.stdin.isatty():
-        raise Stop(
-            f"Taking {stack} down asks for its name and nobody is here to type it: run `make down STACK={stack}` in a "
-            f"terminal, or with YES={stack} where that is meant."
-        )
-    say(f"This takes environment {stack} down. Type its name to go on:")
-    if sys.stdin.readline().strip() != stack:
-        raise Stop(f"That is not {stack}: nothing was touched.")
-
-
-def _same_project(stack: str, ground: stack_context.Ground) -> None:
-    """Destroying works where the state's provider points, whatever the file says: refuse a state of another project,
-    as that of a bucket that was chosen by mistake."""
-    state = json.loads(_quiet(["stack", "export", "--stack", stack], ground))
-    resources = (state.get("deployment") or {}).get("resources") or []
-    there = {r["inputs"].get("project", "") for r in resources if r["type"] == GOOGLE_PROVIDER}
-    if not there:
-        return  # nothing of Google's was made
-    settings = ["--config-file", str(ground.settings)] if ground.settings else []
-    wanted = ["config", "get", "--path", "rayllm:infra.project.id", "--stack", stack, *settings]
-    named = _quiet(wanted, ground).strip()
-    if there != {named}:
-        raise Stop(
-            f"The state of {stack} is of project {', '.join(sorted(there))} and Pulumi.{stack}.yaml names {named}: "
-            "nothing was touched, because that project would lose what is in it. Set PULUMI_BACKEND_URL to the state "
-            f"that belongs to {named}, or name the state's project in the file."
-        )
-
-
-def _policies(stack: str) -> list[str]:
-    """The pack, for a stack in a cloud, with what the environment writes for it; without a file all is mandatory."""
-    if stack == LOCAL:
-        return []
-    own = f"policies/{stack}.json"
-    return ["--policy-pack", "policies", *(["--policy-pack-config", own] if (CHECKOUT / own).exists() else [])]
-
-
 def down(stack: str) -> int:
-    _confirm(stack)
-    ground = _ready(stack, program_only=True, changes=True)
-    if stack == LOCAL and not _exists(stack, ground):
-        say("Stack local does not exist here: nothing to end.")
+    """Destroy the stack. For a cloud stack, ask for its name first."""
+    _confirm_down(stack)
+    context = _prepare(stack, program_only=True, changes=True)
+    if stack == LOCAL and not _exists(stack, context):
+        say("Stack local does not exist in this checkout. Nothing to destroy.")
         return 0
-    _select(stack, ground)
+    _init_own_stack(stack, context)
     if stack != LOCAL:
-        _same_project(stack, ground)
+        _check_project(stack, context)
     say(f"[2/2] pulumi destroy --stack {stack}")
     answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") == stack else []
-    status = _pulumi("destroy", stack, ground, *answer)
-    if status == 0 and ground.inside:
-        stack_context.end_planes(stack)
+    status = _pulumi("destroy", stack, context, *answer)
+    if status == 0 and context.command_prefix:
+        stack_context.stop_control_planes(stack)
     return status
 
 
 def verify(stack: str) -> int:
-    """Ask what runs whether it is what the last `up` declared (verify)."""
+    """Compare the running stack with what the last `up` declared (verify/). Changes nothing."""
     if stack != LOCAL and not shutil.which("kubectl"):
-        raise Stop("The pods of a cluster are asked by way of `kubectl`, and there is none on PATH: install kubectl.")
-    ground = _ready(stack, program_only=True)
-    venvs.ensure_program(dev=True)
-    if not _exists(stack, ground):
-        raise Stop(f"There is no stack {stack} to ask: `make up STACK={stack}` makes it.")
-    say(f"[2/2] what runs, beside what the last `pulumi up --stack {stack}` declared")
+        raise CliError("`make verify` queries pods through `kubectl`, which is not on PATH. Install kubectl.")
+    context = _prepare(stack, program_only=True)
+    venvs.ensure_program("verify")
+    if not _exists(stack, context):
+        raise CliError(f"Stack {stack} does not exist. `make up STACK={stack}` creates it.")
+    say(f"[2/2] compare the running stack with the last `pulumi up --stack {stack}`")
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.json"
-        state.write_text(_quiet(["stack", "export", "--stack", stack], ground))
-        command = [*ground.inside, str(venvs.PROGRAM / "bin" / "python"), "-m", "pytest", *LIVE]
-        return subprocess.run(command, cwd=CHECKOUT, env={**ground.environment, "RAYLLM_STATE": str(state)}).returncode
+        state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
+        command = [*context.command_prefix, venvs.program_tool("python"), "-m", "pytest", *VERIFY_PYTEST_ARGS]
+        return subprocess.run(command, cwd=CHECKOUT, env={**context.env_vars, "RAYLLM_STATE": str(state)}).returncode
 
 
-def environment(stack: str) -> int:
-    """Print what a shell needs to call `pulumi` itself: `eval "$(make -s env)"`."""
-    found = pulumi_cli.get()
-    wanted = {**found.environment, **_BASE, **_ground(stack, found, changes=False).environment}
+def print_env(stack: str) -> int:
+    """Print the variables that a shell needs to run `pulumi` itself: `eval "$(make -s env)"`."""
+    with contextlib.redirect_stdout(sys.stderr):  # the shell evaluates standard output
+        cli = pulumi_cli.find_or_build()
+        context = _context(stack, cli, changes=False)
+    wanted = {**cli.env_vars, **BASE_ENV_VARS, **context.env_vars}
     for name, value in wanted.items():
         if os.environ.get(name) != value:
             say(f"export {name}='{value}'")
@@ -159,99 +120,150 @@ def environment(stack: str) -> int:
 
 
 def clean(_stack: str) -> int:
-    """End stack local if it is up, then remove what running has made in the checkout."""
+    """Destroy stack local if it exists, then remove both virtual environments and .state."""
     if (STATE / "backend").exists():
-        if venvs.PROGRAM.exists():
-            down(LOCAL)
-        else:
-            raise Stop("Stack local may still run and .venv is gone: run `make down` first.")
-    stack_context.end_planes()
+        if not venvs.PROGRAM.exists():
+            raise CliError("Stack local may still run, and .venv is missing. Run `make down` first.")
+        down(LOCAL)
+    stack_context.stop_control_planes()
     for folder in (venvs.PROGRAM, venvs.RAY, STATE):
         shutil.rmtree(folder, ignore_errors=True)
-    say(f"Removed .venv, .venv-ray and .state. The builds in {cache()} stay for other clones.")
+    say(f"Removed .venv, .venv-ray and .state. Other clones still use the builds in {cache_dir()}.")
     return 0
 
 
-def _ready(stack: str, *, program_only: bool = False, changes: bool = False) -> stack_context.Ground:
-    """Get tools and packages; returns what `pulumi` runs with, its environment whole."""
+def policy_pack_options(stack: str) -> list[str]:
+    """Return the `pulumi` options that enable the policy pack: none for stack local.
+
+    policies/<stack>.json configures the pack. Without that file every policy is mandatory.
+    """
+    if stack == LOCAL:
+        return []
+    config = f"policies/{stack}.json"
+    return ["--policy-pack", "policies", *(["--policy-pack-config", config] if (CHECKOUT / config).exists() else [])]
+
+
+def _confirm_down(stack: str) -> None:
+    """Ask for the name of a cloud stack before anything else happens.
+
+    A pipeline sets YES to the stack's name, so the YES=1 that a shell may have for `up` does not count. The program
+    refuses to destroy protected resources in any case.
+    """
+    if stack == LOCAL or os.environ.get("YES") == stack:
+        return
+    if not sys.stdin.isatty():
+        raise CliError(
+            f"`make down` asks for the name of stack {stack}, and standard input is not a terminal. Run "
+            f"`make down STACK={stack}` in a terminal, or set YES={stack} to confirm in a pipeline."
+        )
+    say(f"This destroys stack {stack}. Type its name to continue:")
+    if sys.stdin.readline().strip() != stack:
+        raise CliError(f"The name is not {stack}. Nothing was changed.")
+
+
+def _check_project(stack: str, context: StackContext) -> None:
+    """Raise `CliError` if the state belongs to another project than the stack's file names.
+
+    `pulumi destroy` acts on the project in the state, whatever the file says. A wrong PULUMI_BACKEND_URL selects such a
+    state.
+    """
+    state = json.loads(_pulumi_output(["stack", "export", "--stack", stack], context))
+    resources = (state.get("deployment") or {}).get("resources") or []
+    projects = {r["inputs"].get("project", "") for r in resources if r["type"] == GOOGLE_PROVIDER}
+    if not projects:
+        return  # the state has no Google resources
+    config_file = ["--config-file", str(context.config_file)] if context.config_file else []
+    query = ["config", "get", "--path", "rayllm:infra.project.id", "--stack", stack, *config_file]
+    configured = _pulumi_output(query, context).strip()
+    if projects != {configured}:
+        raise CliError(
+            f"The state of {stack} belongs to project {', '.join(sorted(projects))}, and Pulumi.{stack}.yaml names "
+            f"{configured}. Nothing was changed, because `pulumi destroy` would delete the resources of the first. Set "
+            f"PULUMI_BACKEND_URL to the state of {configured}, or write the state's project in the file."
+        )
+
+
+def _prepare(stack: str, *, program_only: bool = False, changes: bool = False) -> StackContext:
+    """Install tools and packages. Return the stack's context with all variables that `pulumi` runs with."""
     if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
         known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise Stop(f"There is no stack {stack}: Pulumi.{stack}.yaml is missing. Write STACK=one of {known}.")
+        raise CliError(f"Stack {stack} is unknown: Pulumi.{stack}.yaml does not exist. Use STACK=one of {known}.")
     say("[1/{}] tools and packages".format("3" if stack == LOCAL and not program_only else "2"))
-    found: list[pulumi_cli.Engine] = []
+    found: list[pulumi_cli.PulumiCli] = []
 
-    def get_engine() -> None:
-        found.append(pulumi_cli.get())
+    def get_cli() -> None:
+        found.append(pulumi_cli.find_or_build())
 
     def get_packages() -> None:
-        venvs.ensure_program(dev=stack != LOCAL)
+        venvs.ensure_program()
         if stack == LOCAL and not program_only:
             venvs.ensure_ray()
 
-    console.together(get_engine, get_packages)
-    here = _ground(stack, found[0], changes=changes)
-    say(f"  {found[0].label}")
-    if here.label:
-        say(f"  {here.label}")
-    return replace(here, environment={**os.environ, **found[0].environment, **_BASE, **here.environment})
+    console.run_parallel(get_cli, get_packages)
+    [cli] = found
+    context = _context(stack, cli, changes=changes)
+    say(f"  {cli.label}")
+    if context.label:
+        say(f"  {context.label}")
+    return replace(context, env_vars={**os.environ, **cli.env_vars, **BASE_ENV_VARS, **context.env_vars})
 
 
-_BASE = {
-    "VIRTUAL_ENV": str(venvs.PROGRAM),
-    "PULUMI_SKIP_UPDATE_CHECK": "true",
-    # Programs run from bytecode: without it every process parses hundreds of modules again.
-    "PYTHONDONTWRITEBYTECODE": "",
-}
-
-
-def _ground(stack: str, found: pulumi_cli.Engine, *, changes: bool) -> stack_context.Ground:
+def _context(stack: str, cli: pulumi_cli.PulumiCli, *, changes: bool) -> StackContext:
     if stack != LOCAL:
-        return stack_context.ground(stack, found, changes=changes)
-    # A backend of its own: `pulumi login` elsewhere is neither needed nor touched. Nothing in this stack is secret.
+        return stack_context.resolve(stack, cli, changes=changes)
+    # A backend of its own: it neither needs nor changes your `pulumi login`. This stack has no secrets.
     (STATE / "backend").mkdir(parents=True, exist_ok=True)
-    env = {
+    env_vars = {
         "PULUMI_HOME": str(STATE / "pulumi-home"),
         "PULUMI_BACKEND_URL": f"file://{STATE / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE": "",
     }
-    return stack_context.Ground(env)
+    return StackContext(env_vars)
 
 
-def _select(stack: str, ground: stack_context.Ground) -> None:
-    """Make the stack where its state is this checkout's own; a team's stacks are made once, by docs/operations."""
-    backend = ground.environment.get("PULUMI_BACKEND_URL", "")
+def _init_own_stack(stack: str, context: StackContext) -> None:
+    """Run `pulumi stack init` if the state backend is below .state/. A team creates its own (docs/how-to/state.md)."""
+    backend = context.env_vars.get("PULUMI_BACKEND_URL", "")
     if not backend.startswith(f"file://{STATE}"):
         return
-    _clear_stale_lock(stack, Path(backend.removeprefix("file://")))
-    _end_orphans(ground.environment["PULUMI_HOME"])
-    if not _exists(stack, ground):
-        folder = ground.settings.parent if ground.settings else CHECKOUT
-        console.run(["pulumi", "stack", "init", stack, "--no-select"], "pulumi", env=ground.environment, cwd=folder)
+    remove_stale_lock(stack, Path(backend.removeprefix("file://")))
+    end_orphaned_plugins(context.env_vars["PULUMI_HOME"])
+    if not _exists(stack, context):
+        folder = context.config_file.parent if context.config_file else CHECKOUT
+        console.run(["pulumi", "stack", "init", stack, "--no-select"], "pulumi", env=context.env_vars, cwd=folder)
 
 
-def _exists(stack: str, ground: stack_context.Ground) -> bool:
-    return any(s["name"] == stack for s in json.loads(_quiet(["stack", "ls", "--json"], ground)))
+def _exists(stack: str, context: StackContext) -> bool:
+    return any(s["name"] == stack for s in json.loads(_pulumi_output(["stack", "ls", "--json"], context)))
 
 
-def _pulumi(command: str, stack: str, ground: stack_context.Ground, *options: str) -> int:
-    settings = ["--config-file", str(ground.settings)] if ground.settings else []
-    words = [*ground.inside, "pulumi", command, "--stack", stack, *settings, *options]
-    return subprocess.run(words, cwd=CHECKOUT, env=ground.environment).returncode
+def _pulumi(command: str, stack: str, context: StackContext, *options: str) -> int:
+    config_file = ["--config-file", str(context.config_file)] if context.config_file else []
+    words = [*context.command_prefix, "pulumi", command, "--stack", stack, *config_file, *options]
+    return subprocess.run(words, cwd=CHECKOUT, env=context.env_vars).returncode
 
 
-def _quiet(arguments: list[str], ground: stack_context.Ground) -> str:
-    return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=ground.environment, cwd=CHECKOUT)
+def _pulumi_output(arguments: list[str], context: StackContext) -> str:
+    return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=context.env_vars, cwd=CHECKOUT)
 
 
-def _outputs(stack: str, ground: stack_context.Ground) -> dict[str, str]:
-    return json.loads(_quiet(["stack", "output", "--json", "--stack", stack], ground))
-
-
-def _prove(outputs: dict[str, str], ground: stack_context.Ground) -> int:
-    command = [str(venvs.PROGRAM / "bin" / "python"), "-m", "verify.local_report"]
-    return subprocess.run(
-        command, cwd=CHECKOUT, env=ground.environment, input=json.dumps(outputs), text=True
+def _report_local(context: StackContext) -> int:
+    """Check the running system (verify/local_report.py), then print endpoint, dashboard and an example request."""
+    say("[3/3] checks of the running system")
+    outputs: dict[str, str] = json.loads(_pulumi_output(["stack", "output", "--json", "--stack", LOCAL], context))
+    command = [venvs.program_tool("python"), "-m", "verify.local_report"]
+    status = subprocess.run(
+        command, cwd=CHECKOUT, env=context.env_vars, input=json.dumps(outputs), text=True
     ).returncode
+    venvs.cache_bytecode()
+    say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
+    say(f"Ray dashboard:              {outputs['dashboard']}\n")
+    say(
+        f"  curl -N {outputs['endpoint']}/chat/completions -H 'content-type: application/json' \\\n"
+        f'    -d \'{{"model": "{outputs["model"]}", "stream": true, "max_tokens": 24, '
+        f'"messages": [{{"role": "user", "content": "hello"}}]}}\''
+    )
+    return status
 
 
 COMMANDS: dict[str, Callable[[str], int]] = {
@@ -259,7 +271,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "preview": preview,
     "down": down,
     "verify": verify,
-    "env": environment,
+    "env": print_env,
     "clean": clean,
 }
 

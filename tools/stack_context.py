@@ -1,8 +1,8 @@
-"""What a command on a cloud stack works with: whose state, which `gcp` plugin, which credentials.
+"""Choose state backend, `gcp` plugin and credentials for a command on a cloud stack.
 
-With an official Pulumi and Google credentials: yours, all of them. Without, a preview still works: it plans against an
-empty state of its own below .state/, so it shows everything as new, and changes nothing anywhere. Standard library
-only.
+With an official Pulumi and Google credentials: your own, all of them. Without credentials a preview still works: it
+runs against an empty state of its own below .state/, so it shows every resource as new and changes nothing anywhere.
+`CLOUD=rehearsal`, or a CLI built from Go modules, selects the rehearsal. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,47 +16,55 @@ from pathlib import Path
 
 from paths import CHECKOUT
 from tools.bootstrap import pulumi_cli, venvs
-from tools.bootstrap.console import Stop
+from tools.bootstrap.console import CliError
 
 OFFLINE = CHECKOUT / ".state" / "offline"
+"""States, plugins and copied stack files of commands that run without Google."""
 CREDENTIALS = ("GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS")
-STAND_IN = "stand-in"
-"""`CLOUD=stand-in` asks for it by name."""
+REHEARSAL = "rehearsal"
+"""Value of the variable CLOUD that selects the rehearsal, also where the real plugin and credentials exist."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """`environment` on top of the shell's; `label` says what it is; `settings` is the stack's file, where it is not the
-    one in the checkout; `inside` goes in front of `pulumi`, where its clusters can only be reached from a namespace."""
+class StackContext:
+    """The context in which one `pulumi` command on a stack runs."""
 
-    environment: dict[str, str]
+    env_vars: dict[str, str]
+    """Variables on top of the shell's."""
     label: str = ""
-    settings: Path | None = None
-    inside: tuple[str, ...] = ()
+    """One line for the console."""
+    config_file: Path | None = None
+    """Pulumi's `--config-file`; None for the stack's file in the checkout."""
+    command_prefix: tuple[str, ...] = ()
+    """Words before `pulumi`. They enter the network namespace of the control planes, if the stack has any."""
 
 
-def ground(stack: str, found: pulumi_cli.Engine, *, changes: bool) -> Ground:
-    """What `stack` works with. `changes`: the command is not only a preview. Raises `Stop` where that cannot be."""
-    asked = os.environ.get("CLOUD") == STAND_IN
-    if asked or not found.official:
-        if changes and not asked:
-            raise Stop(
-                f"Stack {stack} needs Pulumi's `gcp` plugin, which a CLI built from Go modules cannot get: install "
-                f"Pulumi ({pulumi_cli.OFFICIAL}), or rehearse on the stand-in for Google's API with CLOUD={STAND_IN}."
+def resolve(stack: str, cli: pulumi_cli.PulumiCli, *, changes: bool) -> StackContext:
+    """Return the context for a command on the cloud stack `stack`. `changes` is False for a preview.
+
+    Raises `CliError` if the command changes resources and there is no real `gcp` plugin, or no credentials.
+    """
+    requested = os.environ.get("CLOUD") == REHEARSAL
+    if requested or not cli.official:
+        if changes and not requested:
+            raise CliError(
+                f"Stack {stack} needs Pulumi's `gcp` plugin, which a CLI built from Go modules cannot download. "
+                f"Install Pulumi ({pulumi_cli.INSTALL_URL}), or run a rehearsal without Google: CLOUD={REHEARSAL}."
             )
-        return _offline(stack, stand_in=True, changes=changes)
+        return _rehearsal_context(stack, changes=changes)
     if _has_credentials():
-        return Ground({}, "the real gcp plugin, with your credentials and your state backend")
+        return StackContext({}, "the real gcp plugin, with your credentials and your state backend")
     if changes:
-        raise Stop(
-            f"There are no Google credentials here, and stack {stack} lives in Google Cloud: run `gcloud auth "
-            f"application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. Previews work without."
+        raise CliError(
+            f"Stack {stack} is on Google Cloud and there are no Google credentials. Run `gcloud auth "
+            f"application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. `make preview` works without."
         )
-    return _offline(stack, stand_in=False, changes=False)
+    label = "the real gcp plugin without credentials, and an empty state: every resource shows as new"
+    return StackContext(_offline_env_vars(OFFLINE / "home"), label, _copy_stack_file(stack))
 
 
-def end_planes(stack: str | None = None) -> None:
-    """End the control planes that stand for the clusters of `stack`, or of all stacks."""
+def stop_control_planes(stack: str | None = None) -> None:
+    """Stop the control planes that a rehearsal started as clusters of `stack`, by default of all stacks."""
     for folder in (OFFLINE / "planes").glob(stack or "*"):
         subprocess.run([*_python("rehearsal.control_plane"), "down", str(folder)], cwd=CHECKOUT, check=True)
 
@@ -68,46 +76,55 @@ def _has_credentials() -> bool:
     )
 
 
-def _offline(stack: str, *, stand_in: bool, changes: bool) -> Ground:
-    home = OFFLINE / ("stand-in" if stand_in else "home")
+def _offline_env_vars(pulumi_home: Path) -> dict[str, str]:
+    """Return variables that select a state and a plugin directory below .state/."""
     (OFFLINE / "backend").mkdir(parents=True, exist_ok=True)
-    env = {
-        "PULUMI_HOME": str(home),
+    return {
+        "PULUMI_HOME": str(pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{OFFLINE / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE": "",
-        "GOOGLE_OAUTH_ACCESS_TOKEN": "offline",  # the real plugin refuses to start without one; a preview never uses it
+        "GOOGLE_OAUTH_ACCESS_TOKEN": "offline",  # the real plugin does not start without one; a preview never uses it
         "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
     }
-    if stand_in:
-        subprocess.run([*_python("rehearsal.install_plugins"), str(home)], cwd=CHECKOUT, check=True)
-        label = "a stand-in for Google's API (rehearsal/README.md says what it proves) and a state of its own"
-        return Ground(env, label, _settings(stack), _planes(stack, home, start=changes))
-    label = "the real gcp plugin without credentials and an empty state of its own: everything shows as new"
-    return Ground(env, label, _settings(stack))
 
 
-def _planes(stack: str, home: Path, *, start: bool) -> tuple[str, ...]:
-    """A real control plane for each of the stack's regions: what goes in front of a command that is to reach them. A
-    preview looks at those that run, and starts none."""
+def _rehearsal_context(stack: str, *, changes: bool) -> StackContext:
+    """Install the rehearsal's plugins, and start its control planes if the command changes resources."""
+    home = OFFLINE / REHEARSAL
+    env_vars = _offline_env_vars(home)
+    venvs.ensure_program("rehearsal")
+    subprocess.run([*_python("rehearsal.install_plugins"), str(home)], cwd=CHECKOUT, check=True)
+    label = "a rehearsal without Google (rehearsal/README.md says what it proves), with a state of its own"
+    prefix = _control_plane_prefix(stack, home, start=changes)
+    return StackContext(env_vars, label, _copy_stack_file(stack), prefix)
+
+
+def _control_plane_prefix(stack: str, home: Path, *, start: bool) -> tuple[str, ...]:
+    """Return the words that run a command in the network namespace of the stack's control planes, one for each region.
+
+    `start` starts them first. Without it (a preview), return nothing if they do not run.
+    """
     folder = OFFLINE / "planes" / stack
-    rig = _python("rehearsal.control_plane")
-    inside = (*rig, "run", str(folder), "--")
+    control_plane = _python("rehearsal.control_plane")
+    prefix = (*control_plane, "run", str(folder), "--")
     if start:
-        settings = ["--stack", str(CHECKOUT / f"Pulumi.{stack}.yaml"), "--google", str(home / "stand-in-google.json")]
-        if subprocess.run([*rig, "up", str(folder), *settings], cwd=CHECKOUT).returncode:
-            raise Stop(
-                f"The clusters of {stack} cannot be rehearsed here; `serving: null` rehearses Google's half alone."
+        stack_file = ["--stack", str(CHECKOUT / f"Pulumi.{stack}.yaml")]
+        google = ["--google", str(home / "stand-in-google.json")]
+        if subprocess.run([*control_plane, "up", str(folder), *stack_file, *google], cwd=CHECKOUT).returncode:
+            raise CliError(
+                f"The clusters of {stack} cannot be rehearsed on this machine, for the reason above. "
+                "`serving: null` rehearses the Google resources alone."
             )
-    there = folder.exists() and subprocess.run([*inside, "true"], cwd=CHECKOUT, capture_output=True).returncode == 0
-    return inside if there else ()
+    runs = folder.exists() and subprocess.run([*prefix, "true"], cwd=CHECKOUT, capture_output=True).returncode == 0
+    return prefix if runs else ()
 
 
 def _python(module: str) -> list[str]:
-    return [str(venvs.PROGRAM / "bin" / "python"), "-m", module]
+    return [venvs.program_tool("python"), "-m", module]
 
 
-def _settings(stack: str) -> Path:
-    """A copy of the stack's file for a state whose secrets provider is another: Pulumi writes a salt into it."""
+def _copy_stack_file(stack: str) -> Path:
+    """Copy the stack's file for a state with another secrets provider: Pulumi writes a salt into the file it uses."""
     folder = OFFLINE / "settings"
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / f"Pulumi.{stack}.yaml"

@@ -28,7 +28,7 @@ from paths import CHECKOUT
 from rehearsal.control_plane import builds, network_namespace
 from rehearsal.control_plane.control_plane import Plane
 from rehearsal.control_plane.nodes import Pool
-from tools.bootstrap.console import Stop, main, say
+from tools.bootstrap.console import CliError, main, say
 
 HERE = Path(__file__).resolve().parent
 MOST = 4
@@ -41,12 +41,14 @@ def up(folder: Path, names: list[str], pools: list[Pool], google: Path | None) -
     if not names:
         return 0
     if (problem := network_namespace.obstacle()) is not None:
-        raise Stop(f"Control planes cannot run here: {problem}.")
+        raise CliError(f"Control planes cannot run here: {problem}.")
     builds.CONTROL_PLANE.build()
     if (holder := _holder(folder)) is None:
         down(folder)  # what outlived its namespace's holder
         if folder.exists() and any(folder.iterdir()):
-            raise Stop(f"{folder} holds something else than control planes: name a folder that is empty or not there.")
+            raise CliError(
+                f"{folder} holds something else than control planes: name a folder that is empty or not there."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         holder = network_namespace.hold()
         (folder / "namespace").write_text(str(holder))
@@ -65,7 +67,7 @@ def inside(folder: Path, names: list[str], pools: list[Pool], google: Path | Non
             say(f"  {name}: is up")
             continue
         if len(clusters) == MOST:
-            raise Stop(f"{name} finds no addresses for its pods: one namespace has those of {MOST} clusters.")
+            raise CliError(f"{name} finds no addresses for its pods: one namespace has those of {MOST} clusters.")
         plane = Plane(name, folder / name, len(clusters))
         plane.stop()  # what an `up` that was killed has left
         plane.start(pools)
@@ -101,7 +103,7 @@ def run(folder: Path, command: list[str]) -> int:
     """Become a command inside, which finds the planes as clusters of Google's."""
     holder = _holder(folder)
     if holder is None:
-        raise Stop(f"No control planes run in {folder}: `up` starts them.")
+        raise CliError(f"No control planes run in {folder}: `up` starts them.")
     words = [*network_namespace.enter(holder), *command]
     os.execvpe(words[0], words, {**os.environ, **environment(folder)})
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paths import CHECKOUT
-from tools.bootstrap.cache import alone, cache
-from tools.bootstrap.console import Stop, run, say
+from tools.bootstrap.cache import cache_dir, cache_lock
+from tools.bootstrap.console import CliError, run, say
 
 MODULES = Path(__file__).resolve().parent / "modules"
 OF_A_NODE = CHECKOUT / "tests" / "harness" / "node" / "modules"
@@ -45,7 +45,7 @@ class Bundle:
         """Where they are, or will be: another pin, or another file of ours, has another folder."""
         modules = sorted({program.module for program in self.programs})
         pins = b"".join(file.read_bytes() for module in modules for file in sorted(module.glob("*.*")))
-        return cache() / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:12]}"
+        return cache_dir() / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:12]}"
 
     @property
     def built(self) -> bool:
@@ -54,14 +54,14 @@ class Bundle:
         return all((self.folder / each).exists() for each in files)
 
     def build(self) -> Path:
-        """Build what is missing, once. Raises `Stop` without Go."""
+        """Build what is missing, once. Raises `CliError` without Go."""
         target = self.folder
         target.mkdir(parents=True, exist_ok=True)
-        with alone(target.name):
+        with cache_lock(target.name):
             if not self.built:
                 go = shutil.which("go")
                 if go is None:
-                    raise Stop(f"{self.what}: built with Go, and there is none here; install Go 1.26 or newer.")
+                    raise CliError(f"{self.what}: built with Go, and there is none here; install Go 1.26 or newer.")
                 say(f"  {self.what}: building from Go modules, once")
                 for program in self.programs:
                     if not (target / program.name).exists():

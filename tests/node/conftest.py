@@ -1,5 +1,5 @@
 """The serving half of the stack on the rig's node. These tests run inside its namespaces (`make test TIER=node` and the
-other tiers of tools/dev.py, ON_A_NODE)."""
+other tiers of tests/run.py, NODE_TIERS)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 from paths import CHECKOUT
 from tests.node.conftest import Stack
 from tests.node.record import Section
-from tools.cli import LIVE
+from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import POLICY, RAY_SERVICE
 
 
@@ -25,7 +25,7 @@ def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.Comp
     file.write_text(json.dumps(state))
     env = {**os.environ, "PATH": stack.node.environment["PATH"], "RAYLLM_STATE": str(file)}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *LIVE], cwd=CHECKOUT, env=env, capture_output=True, text=True
+        [sys.executable, "-m", "pytest", *VERIFY_PYTEST_ARGS], cwd=CHECKOUT, env=env, capture_output=True, text=True
     )
 
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
-from tools.cli import LIVE
+from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import HEAD
 from workloads.local import processes
 from workloads.local.ray_runtime import cpu_platform
@@ -152,7 +152,7 @@ def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_p
     (head,) = (each for each in state["deployment"]["resources"] if each["type"] == HEAD)
     head["inputs"]["environment"]["RAY_USAGE_STATS_ENABLED"] = "1"
     other.write_text(json.dumps(state))
-    command = [".venv/bin/python", "-m", "pytest", *LIVE]
+    command = [".venv/bin/python", "-m", "pytest", *VERIFY_PYTEST_ARGS]
     env = {**clone.environment(), "RAYLLM_STATE": str(other)}
     run = subprocess.run(command, cwd=clone.folder, env=env, capture_output=True, text=True)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr

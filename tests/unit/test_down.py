@@ -1,4 +1,4 @@
-"""An environment in a cloud is taken down by somebody who types its name, in the project that its file names."""
+"""`make down` of a cloud stack asks for its name, and checks the project of its state."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tools import cli
-from tools.bootstrap.console import Stop
-from tools.stack_context import Ground
+from tools.bootstrap.console import CliError
+from tools.stack_context import StackContext
 
 
 class Terminal(io.StringIO):
-    """Somebody who types."""
+    """A terminal with input."""
 
     def isatty(self) -> bool:
         return True
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def touched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What got past the question."""
+    """Names of the stacks that `down` went on with after the question."""
     found: list[str] = []
 
     def ready(name: str, **_: bool) -> None:
@@ -30,7 +30,7 @@ def touched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise InterruptedError
 
     monkeypatch.delenv("YES", raising=False)
-    monkeypatch.setattr(cli, "_ready", ready)
+    monkeypatch.setattr(cli, "_prepare", ready)
     return found
 
 
@@ -41,7 +41,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, typed: str, name: str = "prod") ->
 
 @pytest.mark.parametrize("typed", ["", "yes", "staging", "PROD"])
 def test_another_word_touches_nothing(monkeypatch: pytest.MonkeyPatch, touched: list[str], typed: str) -> None:
-    with pytest.raises(Stop, match="nothing was touched"):
+    with pytest.raises(CliError, match="Nothing was changed"):
         answered(monkeypatch, typed)
     assert touched == []
 
@@ -54,7 +54,7 @@ def test_its_name_goes_on(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -
 
 def test_nobody_there_is_refused(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("prod\n"))
-    with pytest.raises(Stop, match="YES=prod"):
+    with pytest.raises(CliError, match="YES=prod"):
         cli.down("prod")
     assert touched == []
 
@@ -65,7 +65,7 @@ def test_the_yes_of_another_command_or_environment_is_none(
 ) -> None:
     monkeypatch.setenv("YES", yes)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(Stop, match="YES=prod"):
+    with pytest.raises(CliError, match="YES=prod"):
         cli.down("prod")
     assert touched == []
 
@@ -86,7 +86,7 @@ def test_this_computers_stack_is_not_asked_about(monkeypatch: pytest.MonkeyPatch
 
 
 def destroyed(monkeypatch: pytest.MonkeyPatch, *projects: str, named: str = "acme-prod") -> list[str]:
-    """What `make down STACK=prod` runs where the state has providers of `projects` and the file names `named`."""
+    """Return what `make down STACK=prod` runs if the state has providers of `projects` and the file names `named`."""
     ran: list[str] = []
     providers = [{"type": cli.GOOGLE_PROVIDER, "inputs": {"project": each}} for each in projects]
     state = {"deployment": {"resources": [{"type": "pulumi:pulumi:Stack"}, *providers]} if projects else None}
@@ -97,8 +97,8 @@ def destroyed(monkeypatch: pytest.MonkeyPatch, *projects: str, named: str = "acm
         return 0
 
     monkeypatch.setenv("YES", "prod")
-    monkeypatch.setattr(cli, "_ready", lambda *_, **__: Ground({}, settings=Path("a-copy.yaml")))
-    monkeypatch.setattr(cli, "_quiet", lambda words, _: answers[words[1]])
+    monkeypatch.setattr(cli, "_prepare", lambda *_, **__: StackContext({}, config_file=Path("a-copy.yaml")))
+    monkeypatch.setattr(cli, "_pulumi_output", lambda words, _: answers[words[1]])
     monkeypatch.setattr(cli, "_pulumi", destroy)
     cli.down("prod")
     return ran
@@ -113,5 +113,5 @@ def test_a_state_of_the_project_that_the_file_names_is_destroyed(
 
 @pytest.mark.parametrize("projects", [("acme-dev",), ("acme-dev", "acme-prod")])
 def test_a_state_of_another_project_is_refused(monkeypatch: pytest.MonkeyPatch, projects: tuple[str, ...]) -> None:
-    with pytest.raises(Stop, match=r"is of project acme-dev.* names acme-prod: nothing was touched"):
+    with pytest.raises(CliError, match=r"belongs to project acme-dev.* names acme-prod\. Nothing was changed"):
         destroyed(monkeypatch, *projects)

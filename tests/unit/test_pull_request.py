@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -342,6 +343,18 @@ def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs()
     (job,) = workflow["jobs"].values()
     assert job["permissions"] == {"contents": "read", "id-token": "write", "pull-requests": "write"}
     assert "secrets." not in text
+
+
+def test_the_workflow_calls_what_exists() -> None:
+    text = WORKFLOW.read_text()
+    modules = re.findall(r"python -m (\S+)", text)
+    functions = re.findall(r"from (\S+) import (\w+); \2\.(\w+)\(\)", text)
+    assert modules
+    assert functions
+    for module in modules:
+        importlib.import_module(module)
+    for package, module, function in functions:
+        assert callable(getattr(importlib.import_module(f"{package}.{module}"), function))
 
 
 def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

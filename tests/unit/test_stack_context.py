@@ -1,4 +1,4 @@
-"""What a command on a cloud stack works with: whose state, which plugin, which credentials."""
+"""State backend, plugin and credentials of a command on a cloud stack."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from tools import stack_context
-from tools.bootstrap.console import Stop
-from tools.bootstrap.pulumi_cli import Engine
+from tools.bootstrap.console import CliError
+from tools.bootstrap.pulumi_cli import PulumiCli
 
-OFFICIAL = Engine(Path("/usr/bin"), "official", official=True)
-BUILT = Engine(Path("/cache"), "built", official=False)
+OFFICIAL = PulumiCli(Path("/usr/bin"), "official", official=True)
+BUILT = PulumiCli(Path("/cache"), "built", official=False)
 
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkout and a home with nothing in them but two files of an environment."""
+    """A checkout with two files of a stack, and an empty home directory."""
     (tmp_path / "Pulumi.yaml").write_text("name: rayllm\n")
     (tmp_path / "Pulumi.prod.yaml").write_text("secretsprovider: gcpkms://k\nencryptedkey: abc\nconfig:\n  a: 1\n")
     for name in (*stack_context.CREDENTIALS, "CLOUD", "CLOUDSDK_CONFIG"):
@@ -23,15 +23,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(stack_context, "CHECKOUT", tmp_path)
     monkeypatch.setattr(stack_context, "OFFLINE", tmp_path / ".state" / "offline")
-    # The mount and the control planes, which tests/engine and tests/cluster try for real.
+    monkeypatch.setattr(stack_context.venvs, "ensure_program", lambda *_: None)
+    # The plugins and the control planes, which tests/engine and tests/cluster start.
     monkeypatch.setattr(stack_context.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
 
 
 def test_with_credentials_everything_is_yours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/key.json")
-    found = stack_context.ground("prod", OFFICIAL, changes=True)
-    assert found.environment == {}
-    assert found.settings is None
+    found = stack_context.resolve("prod", OFFICIAL, changes=True)
+    assert found.env_vars == {}
+    assert found.config_file is None
     assert "your credentials" in found.label
 
 
@@ -39,54 +40,54 @@ def test_credentials_of_the_google_cloud_cli_count(tmp_path: Path) -> None:
     folder = tmp_path / ".config" / "gcloud"
     folder.mkdir(parents=True)
     (folder / "application_default_credentials.json").touch()
-    assert stack_context.ground("prod", OFFICIAL, changes=True).environment == {}
+    assert stack_context.resolve("prod", OFFICIAL, changes=True).env_vars == {}
 
 
-@pytest.mark.parametrize("engine", [OFFICIAL, BUILT], ids=["official", "built"])
+@pytest.mark.parametrize("cli", [OFFICIAL, BUILT], ids=["official", "built"])
 def test_a_preview_without_credentials_touches_neither_state_nor_file_of_the_team(
-    engine: Engine, tmp_path: Path
+    cli: PulumiCli, tmp_path: Path
 ) -> None:
     before = (tmp_path / "Pulumi.prod.yaml").read_text()
-    found = stack_context.ground("prod", engine, changes=False)
-    assert found.environment["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/.state/offline/backend"
-    assert found.settings is not None
-    assert found.settings.read_text() == "config:\n  a: 1\n"
+    found = stack_context.resolve("prod", cli, changes=False)
+    assert found.env_vars["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/.state/offline/backend"
+    assert found.config_file is not None
+    assert found.config_file.read_text() == "config:\n  a: 1\n"
     assert (tmp_path / "Pulumi.prod.yaml").read_text() == before
-    assert ("stand-in" in found.label) is not engine.official
+    assert ("rehearsal" in found.label) is not cli.official
 
 
 def test_the_salt_that_pulumi_wrote_into_the_copy_survives_the_next_copy() -> None:
-    first = stack_context.ground("prod", BUILT, changes=False).settings
+    first = stack_context.resolve("prod", BUILT, changes=False).config_file
     assert first is not None
     first.write_text(first.read_text() + "encryptionsalt: v1:abc\n")
-    again = stack_context.ground("prod", BUILT, changes=False).settings
+    again = stack_context.resolve("prod", BUILT, changes=False).config_file
     assert again is not None
     assert again.read_text() == "config:\n  a: 1\nencryptionsalt: v1:abc\n"
 
 
 def test_an_up_without_credentials_says_how_to_get_them() -> None:
-    with pytest.raises(Stop, match="gcloud auth application-default login"):
-        stack_context.ground("prod", OFFICIAL, changes=True)
+    with pytest.raises(CliError, match="gcloud auth application-default login"):
+        stack_context.resolve("prod", OFFICIAL, changes=True)
 
 
 def test_an_up_without_the_real_plugin_says_where_to_get_it_and_how_to_rehearse() -> None:
-    with pytest.raises(Stop, match=r"install Pulumi .*CLOUD=stand-in"):
-        stack_context.ground("prod", BUILT, changes=True)
+    with pytest.raises(CliError, match=r"Install Pulumi .*CLOUD=rehearsal"):
+        stack_context.resolve("prod", BUILT, changes=True)
 
 
-@pytest.mark.parametrize("engine", [OFFICIAL, BUILT], ids=["official", "built"])
-def test_a_rehearsal_is_asked_for_by_name(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLOUD", "stand-in")
+@pytest.mark.parametrize("cli", [OFFICIAL, BUILT], ids=["official", "built"])
+def test_a_rehearsal_is_asked_for_by_name(cli: PulumiCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD", "rehearsal")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/key.json")
-    found = stack_context.ground("prod", engine, changes=True)
-    assert "stand-in" in found.label
-    assert found.environment["GOOGLE_OAUTH_ACCESS_TOKEN"] == "offline"
+    found = stack_context.resolve("prod", cli, changes=True)
+    assert "rehearsal" in found.label
+    assert found.env_vars["GOOGLE_OAUTH_ACCESS_TOKEN"] == "offline"
 
 
 def test_a_rehearsed_command_runs_where_its_clusters_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the namespace of the control planes, once they run; a preview before starts none."""
-    monkeypatch.setenv("CLOUD", "stand-in")
-    assert stack_context.ground("prod", BUILT, changes=False).inside == ()
+    """In the network namespace of the control planes, once they run. A preview does not start them."""
+    monkeypatch.setenv("CLOUD", "rehearsal")
+    assert stack_context.resolve("prod", BUILT, changes=False).command_prefix == ()
     (tmp_path / ".state" / "offline" / "planes" / "prod").mkdir(parents=True)
-    inside = stack_context.ground("prod", BUILT, changes=True).inside
+    inside = stack_context.resolve("prod", BUILT, changes=True).command_prefix
     assert inside[-3:] == ("run", str(tmp_path / ".state" / "offline" / "planes" / "prod"), "--")

@@ -1,4 +1,4 @@
-"""What clones share: uv, and what running makes of locked packages; what it makes of the project's own they do not."""
+"""Clones share uv and the bytecode of locked packages through the cache, but not that of the project's own files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         for package in ("locked", "workloads"):
             (site / package).mkdir(parents=True)
             (site / package / "code.py").write_text("VALUE = 1\n")
-        (site.parents[2] / "locks.stamp").write_text("machine 0123 3.11")
+        (site.parents[2] / "locks.stamp").write_text("ray 0123 3.11")
     for environment in ("PROGRAM", "RAY"):
         monkeypatch.setattr(venvs, environment, found[0].parents[2])
     return found
@@ -34,8 +34,8 @@ def test_what_one_clone_has_compiled_the_next_finds(clones: list[Path]) -> None:
     known = Path("vllm-cache", "modelinfos", "llama.json")
     (first.parents[2] / known).parent.mkdir(parents=True)
     (first.parents[2] / known).write_text("{}")
-    venvs.keep_made()
-    venvs._link_made(venvs._kept("machine 0123 3.11"), second.parents[2])
+    venvs.cache_bytecode()
+    venvs.link_cached_files(venvs.bytecode_dir("ray 0123 3.11"), second.parents[2])
     compiled = list(second.rglob("*.pyc"))
     assert [each.parents[1].name for each in compiled] == ["locked"]
     assert compiled[0].samefile(next((first / "locked").rglob("*.pyc")))
@@ -45,8 +45,8 @@ def test_what_one_clone_has_compiled_the_next_finds(clones: list[Path]) -> None:
 def test_other_locks_find_nothing(clones: list[Path]) -> None:
     first, second = clones
     py_compile.compile(str(first / "locked" / "code.py"))
-    venvs.keep_made()
-    venvs._link_made(venvs._kept("machine 4567 3.11"), second.parents[2])
+    venvs.cache_bytecode()
+    venvs.link_cached_files(venvs.bytecode_dir("ray 4567 3.11"), second.parents[2])
     assert not list(second.rglob("*.pyc"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tools import cli
-from tools.bootstrap.console import Stop
+from tools.bootstrap.console import CliError
 from verify import declared
 from verify.declared import POLICY, PROVIDER, RAY_SERVICE
 
@@ -76,5 +76,5 @@ def test_without_a_finished_up_nothing_is_declared(tmp_path: Path) -> None:
 
 def test_a_cluster_is_not_asked_without_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Stop, match="install kubectl"):
+    with pytest.raises(CliError, match="Install kubectl"):
         cli.verify("prod")

@@ -1,12 +1,14 @@
-"""Every version has one home; where a lock must repeat it, both agree."""
+"""Every version is written once. Where a lock repeats it, both agree."""
 
 import re
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import versions
 from paths import CHECKOUT
+from tools.bootstrap.venvs import PROGRAM_GROUPS
 
 LOCKS = sorted((CHECKOUT / "locks").glob("*.txt"))
 
@@ -17,17 +19,24 @@ def locked(lock: str, package: str) -> str:
     return found.group(1)
 
 
-def test_the_machine_runs_the_ray_that_this_stack_chose() -> None:
+def test_stack_local_runs_the_ray_that_this_stack_chose() -> None:
     assert locked("ray.txt", "ray") == versions.RAY
     assert locked("uv.txt", "uv") == versions.UV
 
 
-def test_tests_run_on_the_program_s_own_packages() -> None:
-    program = dict(re.findall(r"^(\S+)==(\S+)", (CHECKOUT / "locks" / "program.txt").read_text(), re.MULTILINE))
-    dev = dict(re.findall(r"^(\S+)==(\S+)", (CHECKOUT / "locks" / "dev.txt").read_text(), re.MULTILINE))
-    assert {
-        name: (program[name], dev[name]) for name in program.keys() & dev.keys() if program[name] != dev[name]
-    } == {}
+def test_the_groups_of_one_environment_agree_on_every_version() -> None:
+    found: dict[str, set[str]] = {}
+    for group in PROGRAM_GROUPS:
+        text = (CHECKOUT / "locks" / f"{group}.txt").read_text()
+        for package, version in re.findall(r"^(\S+)==(\S+)", text, re.MULTILINE):
+            found.setdefault(package, set()).add(version)
+    assert {package: pins for package, pins in found.items() if len(pins) > 1} == {}
+
+
+def test_there_is_one_http_client() -> None:
+    """lightkube's client is one of httpx2, so the program declares that one and no other."""
+    assert locked("program.txt", "httpx2")
+    assert "\nhttpx==" not in (CHECKOUT / "locks" / "program.txt").read_text()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
@@ -40,8 +49,5 @@ def test_locks_have_hashes_and_no_addresses(lock: Path) -> None:
 
 
 def test_the_floors_are_below_the_choices() -> None:
-    def numbers(version: str) -> list[int]:
-        return [int(n) for n in version.split(".")]
-
-    assert numbers(versions.RAY_FLOOR) <= numbers(versions.RAY)
+    assert Version(versions.RAY_FLOOR) <= Version(versions.RAY)
     assert versions.PYTHON_FLOOR < versions.PYTHON_CEILING

@@ -1,11 +1,12 @@
-"""A small Python language host for Pulumi's engine, for CLIs built from Go modules (tools/bootstrap/pulumi_cli.py).
+"""A small Python language host for Pulumi's engine, for a CLI built from Go modules (tools/bootstrap/pulumi_cli.py).
 
-It is this project's own, not Pulumi's: the official host comes with every official installation, and is used wherever
-there is one. This one speaks the same protocol (pulumirpc.LanguageRuntime, stubs from the `pulumi` package) and starts
-programs with Pulumi's own `pulumi-language-python-exec`. It knows one way of finding the interpreter, the `virtualenv`
-option of the project or of the policy pack, and installs nothing.
+It is this project's own, not Pulumi's. Every official installation has the official host, and the tools use that one if
+it is there. This host implements the same protocol (pulumirpc.LanguageRuntime, stubs from the `pulumi` package) and
+starts programs with Pulumi's own `pulumi-language-python-exec`. It finds the interpreter by the `virtualenv` option of
+the project or of the policy pack, and installs nothing.
 
-The engine starts it with its own address as the last argument, and reads the port it prints.
+The engine starts the host with the engine's address as the last argument, and reads the port that the host prints.
+The host runs in .venv: it is the one module of tools/bootstrap that needs installed packages (grpc, pulumi).
 """
 # ruff: noqa: E402
 
@@ -32,14 +33,14 @@ from google.protobuf import empty_pb2, json_format
 SDK = find_spec("pulumi")
 assert SDK is not None
 assert SDK.origin is not None
-for name in ("pulumi", "pulumi.runtime"):  # the stubs without the SDK around them: half of the CPU seconds of a start
+for name in ("pulumi", "pulumi.runtime"):  # load the stubs without the SDK: starting takes half the CPU seconds
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__path__ = [str(Path(SDK.origin).parents[1].joinpath(*name.split(".")))]
 
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 ALREADY_SHOWN = 32
-"""Exit status by which the exec script says that the user has seen the error."""
+"""Exit status of the exec script if it has already shown the error to the user."""
 MESSAGE_LIMIT = ("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)
 PLUGINS = """
 import json, pathlib, sys
@@ -51,30 +52,34 @@ import importlib.metadata, json
 print(json.dumps(sorted({(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()})))
 """
 VERSION = "import json, sys; print(json.dumps(sys.version.split()[0]))"
-"""Questions to a project's interpreter."""
+"""Programs that a project's interpreter runs; each prints JSON."""
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Answers the engine; every method is one of the protocol's."""
+    """The service pulumirpc.LanguageRuntime; the engine calls its methods."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
 
     def Handshake(self, request: Any, context: Any) -> Any:
+        """Take the engine's address."""
         self._engine = request.engine_address or self._engine
         return language_pb2.LanguageHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        """Return a version; the engine asks every plugin for one."""
         return plugin_pb2.PluginInfo(version="0.0.1")
 
     def About(self, request: Any, context: Any) -> Any:
+        """Return the interpreter and its version, for `pulumi about`."""
         python = _interpreter(request.info, context)
         return language_pb2.AboutResponse(
-            executable=python, version=_ask(python, VERSION, context), metadata={"host": "rayllm's own"}
+            executable=python, version=_query(python, VERSION, context), metadata={"host": "rayllm's own"}
         )
 
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
-        plugins = _ask(_interpreter(request.info, context), PLUGINS, context)
+        """Return the resource plugins that the installed SDKs name in pulumi-plugin.json."""
+        plugins = _query(_interpreter(request.info, context), PLUGINS, context)
         return language_pb2.GetRequiredPackagesResponse(
             packages=[
                 plugin_pb2.PackageDependency(
@@ -86,6 +91,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
 
     def GetRequiredPlugins(self, request: Any, context: Any) -> Any:
+        """Return the same plugins in the protocol's older form."""
         packages = self.GetRequiredPackages(request, context).packages
         return language_pb2.GetRequiredPluginsResponse(
             plugins=[
@@ -95,21 +101,26 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
 
     def GetProgramDependencies(self, request: Any, context: Any) -> Any:
-        packages = _ask(_interpreter(request.info, context), PACKAGES, context)
+        """Return name and version of every installed Python package."""
+        packages = _query(_interpreter(request.info, context), PACKAGES, context)
         return language_pb2.GetProgramDependenciesResponse(
             dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in packages]
         )
 
     def RuntimeOptionsPrompts(self, request: Any, context: Any) -> Any:
+        """Return no prompts: `pulumi new` is not used here."""
         return language_pb2.RuntimeOptionsResponse()
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
+        """Install nothing; say that `make` does."""
         yield language_pb2.InstallDependenciesResponse(stdout=b"`make` installs what this project needs from locks/.\n")
 
     def Cancel(self, request: Any, context: Any) -> Any:
+        """Do nothing: the engine also sends SIGINT."""
         return empty_pb2.Empty()
 
     def Run(self, request: Any, context: Any) -> Any:
+        """Run the Pulumi program and wait for its end."""
         info = request.info
         python = _interpreter(info, context)
         script = shutil.which("pulumi-language-python-exec")
@@ -132,7 +143,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         env = _environment(python)
         env["PULUMI_CONFIG"] = json.dumps(dict(request.config))
         env["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(list(request.configSecretKeys))
-        # The program's output goes where ours goes: the engine reads and shows it.
+        # The program inherits this process's standard output: the engine reads and shows it.
         process = subprocess.Popen(
             [python, "-u", script, *flags, program, *request.args], env=env, stdin=subprocess.DEVNULL
         )
@@ -143,7 +154,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {status}" if status else "")
 
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
-        """Policy packs (kind analyzer) and providers that are Python programs."""
+        """Run a policy pack (kind analyzer) or a provider that is a Python program; stream its output."""
         python = _interpreter(request.info, context)
         given = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
         target = request.info.program_directory
@@ -165,7 +176,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 def _interpreter(info: Any, context: Any) -> str:
-    """The Python of the project's `virtualenv` option; ends the call with a sentence when it is not there."""
+    """Return the Python of the project's `virtualenv` option. Abort the call with an error if it does not exist."""
     folder = json_format.MessageToDict(info.options).get("virtualenv") or ".venv"
     python = Path(info.root_directory or info.program_directory) / folder / "bin" / "python"
     if not python.exists():
@@ -176,13 +187,13 @@ def _interpreter(info: Any, context: Any) -> str:
 def _environment(python: str, given: dict[str, str] | None = None) -> dict[str, str]:
     env = dict(os.environ if given is None else given)
     folder = Path(python).parent
-    env["VIRTUAL_ENV"] = env["PULUMI_RUNTIME_VIRTUALENV"] = str(folder.parent)  # the second: for dynamic providers
+    env["VIRTUAL_ENV"] = env["PULUMI_RUNTIME_VIRTUALENV"] = str(folder.parent)  # dynamic providers read the second
     env["PATH"] = f"{folder}{os.pathsep}{env.get('PATH', '')}"
     return env
 
 
-def _ask(python: str, question: str, context: Any) -> Any:
-    run = subprocess.run([python, "-c", question], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def _query(python: str, program: str, context: Any) -> Any:
+    run = subprocess.run([python, "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if run.returncode != 0:
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, run.stderr)
     return json.loads(run.stdout)
@@ -204,19 +215,20 @@ def _interleaved(streams: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def main() -> None:
+    """Serve the protocol on a loopback port until the engine ends."""
     addresses = [word for word in sys.argv[1:] if not word.startswith("-")]
     server = grpc.server(futures.ThreadPoolExecutor(32), options=list(MESSAGE_LIMIT))
     host = LanguageHost(addresses[-1] if addresses else "")
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    # The engine ends its plugins with SIGINT and shows whatever they print then: end quietly.
+    # The engine ends its plugins with SIGINT and shows everything they print after it: end without output.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: server.stop(0))
     print(port, flush=True)
     engine = os.getppid()
     while server.wait_for_termination(timeout=1) and os.getppid() == engine:
-        pass  # still serving; an engine that was killed leaves us to another parent
+        pass  # still serving; the parent process changes when the engine is killed
     os._exit(0)
 
 

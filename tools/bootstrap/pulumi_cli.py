@@ -1,9 +1,10 @@
-"""Getting Pulumi: the CLI on PATH when it is complete, else one built from its released Go modules.
+"""Find the Pulumi CLI on PATH, or build it from its released Go modules.
 
-Complete means new enough (versions.PULUMI_CLI) and with a Python language host, as every official installation is. The
-build goes into a cache outside the checkout, which later clones find. The official Python host is not released as a Go
-module of its own, so a built CLI runs with this project's small one (language_host.py). Nothing is downloaded from a
-release page. Standard library only.
+A CLI on PATH is used if it is not older than `versions.PULUMI_CLI` and has a Python language host, as every official
+installation has. Otherwise Go builds the CLI into the cache outside the checkout, and later clones use that build.
+Pulumi does not release its Python language host as a Go module, so a built CLI runs this project's own
+(language_host.py). Nothing is downloaded from a release page. Standard library only: it runs before anything is
+installed, so it compares versions without `packaging`.
 """
 
 from __future__ import annotations
@@ -16,93 +17,104 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bootstrap.cache import alone, cache
-from tools.bootstrap.console import Stop, run, say
+from tools.bootstrap.cache import cache_dir, cache_lock
+from tools.bootstrap.console import CliError, run, say
 from versions import GO_FLOOR, PULUMI_CLI
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 SCRIPTS = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
-"""In the SDK's module: what runs a program, and what runs dynamic providers."""
-OFFICIAL = "https://www.pulumi.com/docs/install/"
+"""Files of the SDK's Go module: one starts a program, the other starts dynamic providers."""
+INSTALL_URL = "https://www.pulumi.com/docs/install/"
 HOST = HERE / "language_host.py"
+HOST_VARIABLE = "RAYLLM_LANGUAGE_HOST"
+"""Environment variable that names the language host of the checkout in use."""
 SHIM = """#!/bin/sh
-# Pulumi's engine wants its language hosts beside it; which checkout's host it is, the environment says (`make env`).
+# Pulumi's engine starts the language host that lies beside it. Two variables select the checkout (see `make env`).
 exec "${VIRTUAL_ENV:?}/bin/python" "${RAYLLM_LANGUAGE_HOST:?}" "$@"
 """
 NO_DOWNLOADS = {
     "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
 }
-"""A built CLI has no release to match plugins against."""
+"""A built CLI belongs to no release, so the engine cannot choose plugin versions to download."""
 
 
 @dataclass(frozen=True)
-class Engine:
-    """A usable CLI: `path` is what belongs in front of PATH, `label` says where it comes from."""
+class PulumiCli:
+    """A Pulumi CLI that this project can use."""
 
     path: Path
+    """Directory to put first on PATH."""
     label: str
+    """Version and origin, for the console."""
     official: bool
+    """False for a CLI that this project built from Go modules."""
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What a process needs to find it."""
-        found = {"PATH": os.pathsep.join([str(self.path), os.environ.get("PATH", "")])}
-        return found if self.official else {**found, **NO_DOWNLOADS, "RAYLLM_LANGUAGE_HOST": str(HOST)}
+    def env_vars(self) -> dict[str, str]:
+        """Environment variables with which a process finds and runs this CLI."""
+        path = {"PATH": os.pathsep.join([str(self.path), os.environ.get("PATH", "")])}
+        return path if self.official else {**path, **NO_DOWNLOADS, HOST_VARIABLE: str(HOST)}
 
 
-def get() -> Engine:
-    """The CLI to use; builds it when there is none. Raises `Stop` when there is neither a CLI nor Go."""
+def find_or_build() -> PulumiCli:
+    """Return the CLI on PATH, else the one in the cache, else build it.
+
+    Raises `CliError` if there is neither a CLI nor Go of `versions.GO_FLOOR` or newer.
+    """
     return _installed() or _built() or _build()
 
 
-def _installed() -> Engine | None:
+def _installed() -> PulumiCli | None:
+    """Return the CLI on PATH, or None if it is too old or has no official Python language host."""
     found = shutil.which("pulumi")
     if found is None:
         return None
     version = re.search(r"\d+\.\d+\.\d+", _ask(found, "version"))
     beside = Path(found).resolve().parent / "pulumi-language-python"
     host = shutil.which("pulumi-language-python") or (str(beside) if beside.exists() else None)
-    ours = beside.exists() and beside.read_bytes() == SHIM.encode()
+    # `make env` puts a built CLI on PATH. A cached one may hold the shim of an older checkout: look for its variable.
+    ours = beside.exists() and HOST_VARIABLE.encode() in beside.read_bytes()
     if version is None or host is None or ours:
         return None
     if _numbers(version.group()) < _numbers(PULUMI_CLI):
-        say(f"  Pulumi {version.group()} on PATH is older than {PULUMI_CLI}, which this stack needs: not used")
+        say(f"  Pulumi {version.group()} on PATH is not used: this stack needs {PULUMI_CLI} or newer")
         return None
-    return Engine(Path(found).parent, f"Pulumi {version.group()} ({found})", official=True)
+    return PulumiCli(Path(found).parent, f"Pulumi {version.group()} ({found})", official=True)
 
 
-def _folder() -> Path:
+def build_dir() -> Path:
+    """Return the cache directory of the built CLI, for this version, operating system and CPU."""
     system, machine = platform.system().lower(), platform.machine().lower()
-    return cache() / f"pulumi-{PULUMI_CLI}-{system}-{machine}"
+    return cache_dir() / f"pulumi-{PULUMI_CLI}-{system}-{machine}"
 
 
-def _built() -> Engine | None:
-    folder = _folder()
+def _built() -> PulumiCli | None:
+    folder = build_dir()
     if not (folder / "complete").exists():
         return None
-    label = f"Pulumi {PULUMI_CLI}, built from its Go module, with this project's Python host"
-    return Engine(folder, label, official=False)
+    label = f"Pulumi {PULUMI_CLI}, built from its Go module, with this project's Python language host"
+    return PulumiCli(folder, label, official=False)
 
 
-def _build() -> Engine:
+def _build() -> PulumiCli:
     go = shutil.which("go")
     if go is None:
-        raise Stop(
-            f"There is no Pulumi CLI {PULUMI_CLI} or newer here, and no Go to build it with: install Pulumi with "
-            f"`curl -fsSL https://get.pulumi.com | sh` ({OFFICIAL}), then run the same command again."
+        raise CliError(
+            f"Pulumi CLI {PULUMI_CLI} or newer is not on PATH, and Go is missing to build it. Install Pulumi with "
+            f"`curl -fsSL https://get.pulumi.com | sh` ({INSTALL_URL}), then run the same command again."
         )
     version = re.search(r"go(\d+\.\d+)", _ask(go, "version"))
     if version is None or _numbers(version.group(1)) < _numbers(GO_FLOOR):
-        raise Stop(
-            f"Go {version.group(1) if version else '?'} is too old to build the Pulumi CLI: install Go {GO_FLOOR} or "
-            f"newer, or Pulumi itself ({OFFICIAL}), then run the same command again."
+        raise CliError(
+            f"Go {version.group(1) if version else '?'} is too old to build the Pulumi CLI. Install Go {GO_FLOOR} or "
+            f"newer, or Pulumi itself ({INSTALL_URL}), then run the same command again."
         )
-    folder = _folder()
+    folder = build_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder.name):
+    with cache_lock(folder.name):
         if not _built():
             _compile(go, folder)
     built = _built()
@@ -119,7 +131,7 @@ def _compile(go: str, folder: Path) -> None:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
-    say(f"  Pulumi {PULUMI_CLI}: building it from its Go module, once (3 to 5 minutes on two cores)")
+    say(f"  Pulumi {PULUMI_CLI}: building it once from its Go module (3 to 5 minutes on two cores)")
     tags = "-tags=osusergo,grpcnotrace"
     listed = run([go, "list", "-deps", tags, PACKAGE], "Pulumi: fetching its modules", env=env, cwd=module)
     total = len(listed.splitlines())
@@ -142,11 +154,12 @@ def _compile(go: str, folder: Path) -> None:
         cwd=module,
         progress=lambda done: f"{min(done, total)} of {total} packages",
     )
-    sdk = Path(run([go, "list", "-m", "-f", "{{.Dir}}", SDK], "Pulumi: its scripts", env=env, cwd=module).strip())
+    list_sdk = [go, "list", "-m", "-f", "{{.Dir}}", SDK]
+    sdk = Path(run(list_sdk, "Pulumi: finding its scripts", env=env, cwd=module).strip())
     for script in SCRIPTS:
         target = folder / Path(script).name
         shutil.copyfile(sdk / script, target)
-        target.chmod(0o755)  # the module cache drops the bit
+        target.chmod(0o755)  # Go's module cache drops the executable bit
     shim = folder / "pulumi-language-python"
     shim.write_text(SHIM)
     shim.chmod(0o755)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from paths import CHECKOUT
-from tools.bootstrap.console import Stop, main, say
+from tools.bootstrap.console import CliError, main, say
 from tools.preview.render import (
     CREATED,
     DESTROYED,
@@ -205,7 +205,7 @@ def _affected(base: str) -> list[str]:
     command = ["git", "diff", "--name-only", "--no-renames", "-z", f"{base}...HEAD"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     if done.returncode:
-        raise Stop(f"git does not know {base}: fetch the base branch too (actions/checkout: fetch-depth: 0).")
+        raise CliError(f"git does not know {base}: fetch the base branch too (actions/checkout: fetch-depth: 0).")
     names = (path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
     return affected(filter(None, done.stdout.split("\0")), names)
 

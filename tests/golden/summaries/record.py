@@ -103,7 +103,7 @@ def _record(name: str, base: Mapping[str, Any], edits: Mapping[str, Mapping[str,
     with tempfile.TemporaryDirectory() as work:
         engine, _ = stack(Path(work), name, ALONE | dict(base))
         engine.up("--skip-preview").ok()
-        asked = ("preview", "--stack", name, *front_door._policies(name))
+        asked = ("preview", "--stack", name, *front_door.policy_pack_options(name))
         for edit, change in edits.items():
             write(engine, edited(blocks(name), {**ALONE, **base, **change}))
             events = Path(work) / f"{edit}.events"

@@ -22,7 +22,7 @@ from pathlib import Path
 from paths import CHECKOUT
 from rehearsal.control_plane import builds
 from tests.harness.node import debian, host, images
-from tools.bootstrap.console import EVERY_S, Stop, main, run, say
+from tools.bootstrap.console import PROGRESS_INTERVAL_S, CliError, main, run, say
 from tools.bootstrap.venvs import PROGRAM, RAY
 
 LIMIT_S = 300
@@ -43,16 +43,16 @@ def build() -> int:
 def up(folder: Path) -> int:
     """Idempotent."""
     if (problem := host.obstacle()) is not None:
-        raise Stop(f"A node cannot run here: {problem}.")
+        raise CliError(f"A node cannot run here: {problem}.")
     if not (RAY / "bin" / "ray").exists():
-        raise Stop(f"{RAY} does not hold Ray: `make test TIER=node` installs it.")
+        raise CliError(f"{RAY} does not hold Ray: `make test TIER=node` installs it.")
     build()
     if first(folder) is not None:
         say("  the node is up")
         return 0
     down(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise Stop(f"{folder} holds something else than a node: name a folder that is empty or not there.")
+        raise CliError(f"{folder} holds something else than a node: name a folder that is empty or not there.")
     folder.mkdir(parents=True, exist_ok=True)
     python = str(RAY / "bin" / "python")
     run([python, "-m", "workloads.local.ray_runtime.make_tiny_model", str(folder / "model")], "a tiny model")
@@ -72,8 +72,8 @@ def up(folder: Path) -> int:
     while not done.exists():
         if starter.poll() is not None or time.monotonic() - begun > LIMIT_S:
             down(folder, keep=True)
-            raise Stop(f"The node did not start. The end of {log}:\n{log.read_text()[-2000:]}")
-        if time.monotonic() - spoken > EVERY_S:
+            raise CliError(f"The node did not start. The end of {log}:\n{log.read_text()[-2000:]}")
+        if time.monotonic() - spoken > PROGRESS_INTERVAL_S:
             spoken = time.monotonic()
             say("".join(log.read_text().splitlines()[-1:]))
         time.sleep(0.1)
@@ -83,7 +83,7 @@ def up(folder: Path) -> int:
 
 def first_of_all(folder: Path) -> int:
     """The first process of the namespaces: prepares, starts, and then collects what ends."""
-    from tests.harness.node.node import node_in  # takes what the project has installed; tools/dev.py runs without
+    from tests.harness.node.node import node_in  # takes what the project has installed; tests/run.py runs without
 
     node = node_in(folder)
     try:
@@ -104,10 +104,10 @@ def first_of_all(folder: Path) -> int:
 
 
 def inside(folder: Path, command: list[str]) -> list[str]:
-    """`command` as it is run there. Raises `Stop` where no node is up."""
+    """`command` as it is run there. Raises `CliError` where no node is up."""
     found = first(folder)
     if found is None:
-        raise Stop(f"No node runs in {folder}: `up` starts one.")
+        raise CliError(f"No node runs in {folder}: `up` starts one.")
     return [*host.enter(found, CHECKOUT), *command]
 
 

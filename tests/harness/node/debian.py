@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tools.bootstrap.cache import cache
+from tools.bootstrap.cache import cache_dir
 from tools.bootstrap.console import run
 
 NEEDED = {
@@ -26,7 +26,7 @@ NEEDED = {
 
 def root() -> Path:
     """Where they are unpacked."""
-    return cache() / "node-debian"
+    return cache_dir() / "node-debian"
 
 
 def search_path() -> str:
@@ -56,7 +56,7 @@ def missing() -> list[str]:
 
 
 def fetch() -> None:
-    """Get what is missing. Raises `tools.bootstrap.console.Stop` with apt's words."""
+    """Get what is missing. Raises `tools.bootstrap.console.CliError` with apt's words."""
     packages = missing()
     if not packages:
         return
