@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config.google import pricing
+from config.google.pricing import MonthlyCost, PricedNodePool
 from policies.base import Resource, StackPolicy, Violation
 from policies.inputs import number
 from policies.resource_types import NODE_POOL
 
 
-def _monthly_cost(resources: Sequence[Resource]) -> pricing.Month:
-    return pricing.month(
-        pricing.pool(resource.name, resource.inputs) for resource in resources if resource.type == NODE_POOL
+def _monthly_cost(resources: Sequence[Resource]) -> MonthlyCost:
+    return pricing.monthly_cost(
+        PricedNodePool.from_inputs(resource.name, resource.inputs)
+        for resource in resources
+        if resource.type == NODE_POOL
     )
 
 
-def _unpriced_pools(cost: pricing.Month) -> str:
-    return ", ".join(f"{pool.name} ({pool.machine}, {pool.had_by})" for pool in cost.unknown)
+def _unpriced_pools(cost: MonthlyCost) -> str:
+    return ", ".join(f"{pool.name} ({pool.machine_type}, {pool.capacity_kind})" for pool in cost.unknown)
 
 
 def _monthly_budget(resources: Sequence[Resource], settings: Mapping[str, Any]) -> Iterator[Violation]:

@@ -1,6 +1,6 @@
-"""GPUs, dollars and quota of node pools, from what a plan says of them and dated list prices (machine_types.py).
+"""Count GPUs and the monthly cost of node pools, from their Pulumi inputs and dated list prices (machine_types.py).
 
-A price that the table does not have is unknown, and said to be; it is never taken for nothing.
+A price that the table does not have is unknown. It is reported as unknown and never counted as 0.
 """
 
 from __future__ import annotations
@@ -9,47 +9,69 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from config.google.machine_types import CPU_MACHINE_TYPES, GPU_MACHINE_TYPES, CapacityKind, Price
+from config.google.machine_types import GPU_MACHINE_TYPES, CPU_MACHINE_TYPES, CapacityKind, Price
 
-HOURS = 730
-"""Of a month."""
+HOURS_PER_MONTH = 730
 RESERVED = CapacityKind.RESERVATION
-"""A plan does not tell a calendar reservation from another, so both have the price of this kind, if any."""
+"""A node pool's inputs do not show whether its reservation is a calendar reservation, so both get the price of this
+kind, if there is one."""
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""Pulumi's placeholder for a value that it does not know before the update."""
 
 
 @dataclass(frozen=True)
-class Pool:
-    """A node pool, as far as GPUs and prices go."""
+class PricedNodePool:
+    """A node pool, as far as GPUs and prices are concerned."""
 
     name: str
     region: str
-    machine: str
-    had_by: str
-    """A `CapacityKind`."""
-    low: int | None
-    """Fewest nodes; None where the plan does not know yet."""
-    high: int | None
-    accelerator: str | None
+    machine_type: str
+    capacity_kind: str
+    """A `CapacityKind`; GKE calls it a consumption option."""
+    min_nodes: int | None
+    """Over all zones; None if Pulumi does not know it yet."""
+    max_nodes: int | None
+    gpu_model: str | None
     """None: a pool without GPUs."""
-    gpus: int | None
-    """Of one node; None where the plan does not know."""
+    gpus_per_node: int | None
+    """None if Pulumi does not know it yet."""
+
+    @classmethod
+    def from_inputs(cls, name: str, inputs: Mapping[str, Any]) -> PricedNodePool:
+        """Return the node pool that these inputs of gcp.container.NodePool describe."""
+        config = _mapping(inputs.get("nodeConfig"))
+        machine_type = _text(config.get("machineType")) or "unknown machine type"
+        row = GPU_MACHINE_TYPES.get(machine_type)
+        guests = config.get("guestAccelerators")
+        guest = _mapping(guests[0]) if isinstance(guests, list) and guests else {}
+        min_nodes, max_nodes = _nodes(inputs)
+        return cls(
+            name=name,
+            region=_text(inputs.get("location")) or "an unknown region",
+            machine_type=machine_type,
+            capacity_kind=_capacity_kind(config),
+            min_nodes=min_nodes,
+            max_nodes=max_nodes,
+            gpu_model=_text(guest.get("type")) or _gpu_model(machine_type),
+            gpus_per_node=_number(guest.get("count")) if guest else row.gpus if row else None,
+        )
 
     @property
     def price(self) -> Price | None:
-        """Of one node and one hour; None where it is unknown."""
-        known = GPU_MACHINE_TYPES.get(self.machine)
-        return None if known is None else known.price(CapacityKind(self.had_by))
+        """Price of one node for one hour; None if the table does not have it."""
+        known = GPU_MACHINE_TYPES.get(self.machine_type)
+        return None if known is None else known.price(CapacityKind(self.capacity_kind))
 
 
 @dataclass(frozen=True)
-class Range:
-    """From the fewest nodes to the most. None: unknown."""
+class Bounds:
+    """A number with the fewest and with the most nodes. None: unknown."""
 
     low: float | None
     high: float | None
 
-    def __add__(self, other: Range) -> Range:
-        return Range(_plus(self.low, other.low), _plus(self.high, other.high))
+    def __add__(self, other: Bounds) -> Bounds:
+        return Bounds(_plus(self.low, other.low), _plus(self.high, other.high))
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
@@ -57,54 +79,34 @@ class Range:
         return f"{self.low:,.0f}" if self.low == self.high else f"{self.low:,.0f} to {self.high:,.0f}"
 
 
-NOTHING = Range(0, 0)
+ZERO = Bounds(0, 0)
 
 
-def pool(name: str, inputs: Mapping[str, Any]) -> Pool:
-    """What a node pool's inputs say (gcp.container.NodePool)."""
-    config = _mapping(inputs.get("nodeConfig"))
-    machine = _text(config.get("machineType")) or "unknown machine type"
-    row = GPU_MACHINE_TYPES.get(machine)
-    guests = config.get("guestAccelerators")
-    guest = _mapping(guests[0]) if isinstance(guests, list) and guests else {}
-    low, high = _nodes(inputs)
-    return Pool(
-        name=name,
-        region=_text(inputs.get("location")) or "an unknown region",
-        machine=machine,
-        had_by=_had_by(config),
-        low=low,
-        high=high,
-        accelerator=_text(guest.get("type")) or _accelerator(machine),
-        gpus=_number(guest.get("count")) if guest else row.gpus if row else None,
-    )
-
-
-def gpus(pools: Iterable[Pool]) -> dict[tuple[str, str, str], Range]:
-    """(region, GPU model, how it is had) -> how many."""
-    found: dict[tuple[str, str, str], Range] = {}
-    for each in pools:
-        if each.accelerator is not None:
-            key = (each.region, each.accelerator, each.had_by)
-            own = Range(_times(each.low, each.gpus), _times(each.high, each.gpus))
-            found[key] = found.get(key, NOTHING) + own
+def gpu_counts(pools: Iterable[PricedNodePool]) -> dict[tuple[str, str, str], Bounds]:
+    """Return the number of GPUs by (region, GPU model, capacity kind)."""
+    found: dict[tuple[str, str, str], Bounds] = {}
+    for pool in pools:
+        if pool.gpu_model is not None:
+            key = (pool.region, pool.gpu_model, pool.capacity_kind)
+            own = Bounds(_times(pool.min_nodes, pool.gpus_per_node), _times(pool.max_nodes, pool.gpus_per_node))
+            found[key] = found.get(key, ZERO) + own
     return found
 
 
-def total(ranges: Iterable[Range]) -> Range:
-    """The sum; unknown where a part is."""
-    return sum(ranges, NOTHING)
+def total(bounds: Iterable[Bounds]) -> Bounds:
+    """Return the sum. It is unknown if one summand is."""
+    return sum(bounds, ZERO)
 
 
 @dataclass(frozen=True)
-class Month:
-    """What GPU nodes cost in a month at list prices."""
+class MonthlyCost:
+    """List price of GPU nodes for one month (`HOURS_PER_MONTH`)."""
 
-    known: Range
-    """USD of the pools whose price is known."""
-    unknown: Sequence[Pool]
-    """The others: they cost something on top."""
-    priced: Sequence[Pool]
+    known: Bounds
+    """USD of the pools with a known price."""
+    unknown: Sequence[PricedNodePool]
+    """Pools without a known price; their cost comes on top."""
+    priced: Sequence[PricedNodePool]
 
     def __str__(self) -> str:
         if not self.priced and not self.unknown:
@@ -114,34 +116,36 @@ class Month:
         return f"{self.known} USD" + (" and what is unknown" if self.unknown else "")
 
 
-def month(pools: Iterable[Pool]) -> Month:
-    """Of the pools with GPUs. Pools without, disks, Redis, load balancers and traffic are not in the table."""
-    with_gpus = [each for each in pools if each.accelerator is not None]
-    known, unknown, priced = NOTHING, [], []
-    for each in with_gpus:
-        price = each.price
-        if each.high == 0:
-            priced.append(each)  # no node: nothing to pay, whatever the price
-        elif price is None or each.low is None or each.high is None:
-            unknown.append(each)
+def monthly_cost(pools: Iterable[PricedNodePool]) -> MonthlyCost:
+    """Return the monthly cost of the pools with GPUs.
+
+    The table has no prices for pools without GPUs, disks, Redis, load balancers and traffic.
+    """
+    with_gpus = [pool for pool in pools if pool.gpu_model is not None]
+    known, unknown, priced = ZERO, [], []
+    for pool in with_gpus:
+        price = pool.price
+        if pool.max_nodes == 0:
+            priced.append(pool)  # no nodes cost nothing at any price
+        elif price is None or pool.min_nodes is None or pool.max_nodes is None:
+            unknown.append(pool)
         else:
-            priced.append(each)
-            known += Range(each.low * price.usd * HOURS, each.high * price.usd * HOURS)
-    return Month(known, tuple(unknown), tuple(priced))
+            priced.append(pool)
+            month = (count * price.usd * HOURS_PER_MONTH for count in (pool.min_nodes, pool.max_nodes))
+            known += Bounds(*month)
+    return MonthlyCost(known, tuple(unknown), tuple(priced))
 
 
-def _accelerator(machine: str) -> str | None:
-    """None only of a machine type that is known to have none: any other may have some."""
-    if machine in CPU_MACHINE_TYPES:
+def _gpu_model(machine_type: str) -> str | None:
+    """Return None only for a machine type that is known to have no GPU: every other one may have some."""
+    if machine_type in CPU_MACHINE_TYPES:
         return None
-    return (
-        GPU_MACHINE_TYPES[machine].accelerator.name
-        if machine in GPU_MACHINE_TYPES
-        else f"GPUs of {machine}, if it has any,"
-    )
+    if machine_type in GPU_MACHINE_TYPES:
+        return GPU_MACHINE_TYPES[machine_type].accelerator.name
+    return f"GPUs of {machine_type}, if it has any,"
 
 
-def _had_by(config: Mapping[str, Any]) -> str:
+def _capacity_kind(config: Mapping[str, Any]) -> str:
     affinity = _mapping(config.get("reservationAffinity"))
     if affinity.get("consumeReservationType") == "SPECIFIC_RESERVATION":
         return RESERVED
@@ -151,18 +155,21 @@ def _had_by(config: Mapping[str, Any]) -> str:
 
 
 def _nodes(inputs: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Over all zones; static sizes and the older bounds of the autoscaler are for each zone."""
+    """Return the least and the most nodes over all zones.
+
+    `nodeCount`, `initialNodeCount`, `minNodeCount` and `maxNodeCount` count the nodes of one zone.
+    """
     zones = inputs.get("nodeLocations")
-    places = len(zones) if isinstance(zones, list) else None
+    zone_count = len(zones) if isinstance(zones, list) else None
     if "autoscaling" not in inputs:
-        count = _times(_number(inputs.get("nodeCount", inputs.get("initialNodeCount"))), places)
+        count = _times(_number(inputs.get("nodeCount", inputs.get("initialNodeCount"))), zone_count)
         return count, count
-    bounds = _mapping(inputs["autoscaling"])
-    if "totalMaxNodeCount" in bounds:
-        return _number(bounds.get("totalMinNodeCount", 0)), _number(bounds["totalMaxNodeCount"])
+    autoscaling = _mapping(inputs["autoscaling"])
+    if "totalMaxNodeCount" in autoscaling:
+        return _number(autoscaling.get("totalMinNodeCount", 0)), _number(autoscaling["totalMaxNodeCount"])
     return (
-        _times(_number(bounds.get("minNodeCount", 0)), places),
-        _times(_number(bounds.get("maxNodeCount")), places),
+        _times(_number(autoscaling.get("minNodeCount", 0)), zone_count),
+        _times(_number(autoscaling.get("maxNodeCount")), zone_count),
     )
 
 
@@ -171,7 +178,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """None for anything that the engine does not know yet: its mark is a UUID of its own."""
+    """Return a text; None for any value that Pulumi does not know yet or hides."""
     return value if isinstance(value, str) and value not in (UNKNOWN, "[secret]") else None
 
 
@@ -185,7 +192,3 @@ def _times(one: int | None, other: int | None) -> int | None:
 
 def _plus(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine's mark of a value that it does not know before the update."""

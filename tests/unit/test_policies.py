@@ -284,7 +284,8 @@ def test_a_cost_above_the_budget_is_in_the_message() -> None:
     price = GPU_MACHINE_TYPES["a4-highgpu-8g"].price(CapacityKind.FLEX_START)
     assert price is not None
     assert (
-        f"{20 * price.usd * pricing.HOURS:,.0f} USD" in dict(violations_of(expensive, "staging"))["gpu-monthly-budget"]
+        f"{20 * price.usd * pricing.HOURS_PER_MONTH:,.0f} USD"
+        in dict(violations_of(expensive, "staging"))["gpu-monthly-budget"]
     )
 
 

@@ -12,14 +12,16 @@ import pytest
 from config.google import pricing
 from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind
 from paths import CHECKOUT
-from tools.preview import render
-from tools.preview.render import NODE_POOL, RAY_SERVICE
+from policies.resource_types import BUCKET, CLUSTER, GATEWAY, HTTP_ROUTE, NODE_POOL, RAY_SERVICE, REDIS
+from tools.preview import events, impact, secrets
+from tools.preview.impact import PodChange
+from tools.preview.render import summary
 
 FOLDER = CHECKOUT / "tests" / "golden" / "summaries"
 RECORDS = sorted(FOLDER.glob("*.events"))
 SPOT = {"machineType": "g2-standard-8", "spot": True}
 BOUNDS = {"totalMinNodeCount": 0, "totalMaxNodeCount": 4}
-SECRET = {render.SECRET_KEY: "1b47061264138c4ac30d75fd1eb44270", "value": "hunter2"}
+SECRET = {secrets.SECRET_SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "value": "hunter2"}
 
 
 def step(op: str, type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def step(op: str, type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
 
 def told(*steps: Mapping[str, Any], **digest: Any) -> str:
     """The text of a preview of these steps."""
-    return render.summary(render.read(json.dumps({"steps": steps, **digest})))
+    return summary(events.read(json.dumps({"steps": steps, **digest})))
 
 
 def node_pool(op: str = "create", name: str = "pool", **inputs: Any) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def node_pool(op: str = "create", name: str = "pool", **inputs: Any) -> dict[str
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
 def test_a_recorded_edit_is_told_as_its_golden_text(record: Path) -> None:
-    assert render.summary(render.read(record.read_text()), "example") == record.with_suffix(".txt").read_text()
+    assert summary(events.read(record.read_text()), "example") == record.with_suffix(".txt").read_text()
 
 
 def test_there_are_ten_edits_and_more() -> None:
@@ -58,14 +60,14 @@ def test_both_forms_of_a_record_are_read_alike() -> None:
         "new": new,
         "detailedDiff": {path: {"diffKind": "update"}},
     }
-    events = [{"preludeEvent": {}}, {"resourcePreEvent": {"metadata": event}}]
-    lines = "".join(json.dumps(each) + "\n" for each in events)
-    assert render.read(lines) == render.read(f"warning: a line\n{json.dumps({'steps': [digest]}, indent=2)}")
+    record = [{"preludeEvent": {}}, {"resourcePreEvent": {"metadata": event}}]
+    lines = "".join(json.dumps(each) + "\n" for each in record)
+    assert events.read(lines) == events.read(f"warning: a line\n{json.dumps({'steps': [digest]}, indent=2)}")
 
 
 def test_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match="no record of a preview"):
-        render.read("none")
+        events.read("none")
 
 
 def test_an_unknown_price_is_said_to_be_and_is_never_nothing() -> None:
@@ -97,8 +99,8 @@ def test_what_is_unknown_stays_beside_what_is_known() -> None:
     ids=str,
 )
 def test_nodes_are_counted_over_all_zones(inputs: dict[str, Any], nodes: tuple[int | None, int | None]) -> None:
-    found = pricing.pool("x", inputs)
-    assert (found.low, found.high) == nodes
+    found = pricing.PricedNodePool.from_inputs("x", inputs)
+    assert (found.min_nodes, found.max_nodes) == nodes
 
 
 def test_a_pool_of_unknown_size_costs_and_needs_something_unknown() -> None:
@@ -135,7 +137,7 @@ def test_of_an_update_its_last_pass_counts() -> None:
         {"preludeEvent": {}},
         {"resourcePreEvent": {"metadata": create}},
     ]
-    plan = render.read("\n".join(map(json.dumps, passes)))
+    plan = events.read("\n".join(map(json.dumps, passes)))
     assert [change.name for change in plan.changes] == ["x"]
     assert plan.errors == ()
 
@@ -147,7 +149,7 @@ def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> No
 
 
 @pytest.mark.parametrize("op", ["delete", "replace"])
-@pytest.mark.parametrize("type_", render.PROTECTED)
+@pytest.mark.parametrize("type_", impact.LOSSES)
 def test_losing_a_protected_kind_is_said_first(type_: str, op: str) -> None:
     sides = {"old": {"protect": True, "inputs": {}}} | ({} if op == "delete" else {"new": {"inputs": {}}})
     text = told(node_pool("same"), step(op, type_, "precious", **sides))
@@ -158,7 +160,7 @@ def test_losing_a_protected_kind_is_said_first(type_: str, op: str) -> None:
 
 def test_protection_that_goes_without_any_other_change_is_said() -> None:
     both = {"old": {"protect": True, "inputs": {"a": 1}}, "new": {"protect": False, "inputs": {"a": 1}}}
-    assert "PROTECTION IS TAKEN OFF bucket models" in told(step("same", render.BUCKET, "models", **both))
+    assert "PROTECTION IS TAKEN OFF bucket models" in told(step("same", BUCKET, "models", **both))
 
 
 def test_a_record_without_what_stays_says_so() -> None:
@@ -168,7 +170,7 @@ def test_a_record_without_what_stays_says_so() -> None:
 def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
     inputs = {"auth": SECRET, "password": "hunter2", "size": pricing.UNKNOWN, "list": [{"token": "hunter2"}]}
     paths = {path: {"kind": "update"} for path in ("auth", "auth.value", "password", "size", "list", "list[0].token")}
-    plan = render.read(
+    plan = events.read(
         json.dumps(
             {
                 "steps": [
@@ -184,8 +186,8 @@ def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
             }
         )
     )
-    seen = render.summary(plan) + str([list(render.differences(change)) for change in plan.changes])
-    for word in ("hunter2", pricing.UNKNOWN, render.SECRET_KEY, "1b47061264138c4ac30d75fd1eb44270"):
+    seen = summary(plan) + str([list(events.property_diffs(change)) for change in plan.changes])
+    for word in ("hunter2", pricing.UNKNOWN, secrets.SECRET_SIGNATURE, "1b47061264138c4ac30d75fd1eb44270"):
         assert word not in seen
     assert "known after apply" in seen
 
@@ -194,11 +196,11 @@ def test_a_variable_of_a_pod_is_hidden_by_its_name() -> None:
     pod = {"env": [{"name": "HF_TOKEN", "value": "hunter2"}, {"name": "LEVEL", "value": "debug"}]}
     paths = {path: {"kind": "update"} for path in ("env", "env[0].value", "env[1].value")}
     more = {"old": {"inputs": {}}, "new": {"inputs": pod}, "detailedDiff": paths}
-    plan = render.read(json.dumps({"steps": [step("update", "gcp:x/y:Y", **more)]}))
-    shown = {path: new for path, _, _, new in render.differences(plan.changes[0])}
+    plan = events.read(json.dumps({"steps": [step("update", "gcp:x/y:Y", **more)]}))
+    shown = {path: new for path, _, _, new in events.property_diffs(plan.changes[0])}
     assert "hunter2" not in str(shown)
     assert "debug" in shown["env"]
-    assert shown["env[0].value"] == render.SECRET
+    assert shown["env[0].value"] == secrets.SECRET
     assert shown["env[1].value"] == "debug"
 
 
@@ -221,24 +223,24 @@ def test_a_zone_that_a_pool_leaves_ends_its_replicas_there() -> None:
 @pytest.mark.parametrize(("tier", "words"), [("BASIC", "emptied by that"), ("STANDARD_HA", "are answered meanwhile")])
 def test_redis_that_is_scaled_is_emptied_without_a_replica(tier: str, words: str) -> None:
     old = {"tier": tier, "memorySizeGb": 1}
-    assert words in updated(render.REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
+    assert words in updated(REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
 
 
 @pytest.mark.parametrize("path", ["minMasterVersion", "releaseChannel.channel"])
 def test_an_upgrade_of_the_control_plane_is_told_with_what_follows_it(path: str) -> None:
-    assert "GKE upgrades the control plane" in updated(render.CLUSTER, path, {}, {})
+    assert "GKE upgrades the control plane" in updated(CLUSTER, path, {}, {})
 
 
-@pytest.mark.parametrize("type_", [render.GATEWAY, render.ROUTE])
+@pytest.mark.parametrize("type_", [GATEWAY, HTTP_ROUTE])
 def test_an_entrance_that_goes_is_said_first(type_: str) -> None:
     assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "LOOK HERE FIRST:"
 
 
 def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
     asked = {"policyAnalyzeSummaryEvent": {"passed": ["a", "b"]}}
-    assert "policies" not in render.summary(render.read(json.dumps(asked)))
+    assert "policies" not in summary(events.read(json.dumps(asked)))
     pool = {"resourcePreEvent": {"metadata": {**step("same", NODE_POOL), "old": {}, "new": {}}}}
-    assert "against 2 rules" in render.summary(render.read("\n".join(map(json.dumps, (pool, asked)))))
+    assert "against 2 rules" in summary(events.read("\n".join(map(json.dumps, (pool, asked)))))
 
 
 def ray_service(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -254,6 +256,13 @@ def cluster(*groups: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def group(name: str = "a4", fewest: int = 1, most: int = 1, gpus: object = 8) -> dict[str, Any]:
     pod = {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": gpus}}}]}}
     return {"groupName": name, "minReplicas": fewest, "maxReplicas": most, "template": pod}
+
+
+def test_a_second_ray_cluster_starts_with_the_new_serve_configuration() -> None:
+    """So the change of the Serve configuration has no effect of its own on the first RayCluster."""
+    new = cluster(group(), rayVersion="2.60") | {"serveConfigV2": "a: 1\nmax_model_len: 3"}
+    assert impact.pod_change(cluster(group()), new) is PodChange.SECOND_RAY_CLUSTER
+    assert "REPLICA" not in ray_service(cluster(group()), new)
 
 
 def test_new_pods_need_a_second_set_of_gpus_and_it_is_counted() -> None:

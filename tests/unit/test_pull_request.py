@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
@@ -17,10 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
+from paths import CHECKOUT
 from tests.unit.listening import served
 from tests.unit.test_preview import RECORDS
-from tools.preview import pull_request, render
+from tools.preview import events, pull_request, redact
 from tools.preview.pull_request import MARKER
+from tools.preview.render import summary
 
 NUMBER = "100000000003"
 DIGEST = "a1b2c3d4e5f60718" * 4
@@ -93,7 +96,7 @@ def record(**inputs: Any) -> str:
 
 
 def comment(text: str) -> str:
-    return pull_request.render({"prod": render.read(text)})
+    return pull_request.render({"prod": events.read(text)})
 
 
 def test_no_account_number_digest_or_credential_is_in_the_comment() -> None:
@@ -109,14 +112,14 @@ def test_redaction_leaves_costs_dates_versions_and_private_addresses_alone() -> 
         "0 to 115,720 USD on 2026-09-01, 1.32.2-gke.1652000, us-central1, nvidia-b200, 10.210.0.0/15, 0.0.0.0/0, "
         "max_tokens: 4096, tokenizer: facebook/opt-125m, gcp:compute/address:Address, fd20::1, 12:30:45, 123456789"
     )
-    assert pull_request.redact(kept) == kept.replace("123456789", "[number]")
+    assert redact.redact(kept) == kept.replace("123456789", "[number]")
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_comment_holds_the_same_text_as_the_terminal(path: Path) -> None:
-    plan = render.read(path.read_text())
-    text = pull_request.render({"example": plan})
-    assert pull_request.safe(render.summary(plan, "example")).rstrip() in text.replace("**", "")
+    preview = events.read(path.read_text())
+    text = pull_request.render({"example": preview})
+    assert redact.escape_markdown(summary(preview, "example")).rstrip() in text.replace("**", "")
     assert not re.search(r"\b\d{12}\b|gserviceaccount|[0-9a-f]{32}", text)
 
 
@@ -145,7 +148,7 @@ def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> No
 
 def test_the_name_of_an_environment_makes_no_markup_either() -> None:
     name = "a<b>_c_"
-    text = pull_request.render({name: render.read(record(size="4"))})
+    text = pull_request.render({name: events.read(record(size="4"))})
     assert "### a&lt;b\\>\\_c\\_" in text
     assert "<summary>Every changed resource of a&lt;b&gt;_c_</summary>" in text
 
@@ -157,9 +160,9 @@ def named(step: int, **inputs: Any) -> str:
 
 def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
     long = "".join(named(i, **{f"a{j}": "x y " * 9 for j in range(20)}) for i in range(90))
-    plans = {"dev": render.read(record(size="4")), "prod": render.read(long)}
-    text = pull_request.render(plans)
-    assert len(text) <= pull_request.MOST
+    previews = {"dev": events.read(record(size="4")), "prod": events.read(long)}
+    text = pull_request.render(previews)
+    assert len(text) <= pull_request.MAX_COMMENT
     assert "Every changed resource of dev" in text
     assert "Every changed resource of prod" not in text
     assert text.count("Too long for a comment: each changed resource") == 1
@@ -168,13 +171,13 @@ def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
 
 def test_a_comment_that_is_long_without_its_folds_is_cut_and_says_so() -> None:
     text = comment("".join(named(i, a=f"{i} " + "x y " * 100) for i in range(400)))
-    assert len(text) <= pull_request.MOST
+    assert len(text) <= pull_request.MAX_COMMENT
     assert text.endswith("the rest is in the job's log and in `make preview`.\n")
     assert text.startswith(MARKER)
 
 
 def test_all_environments_are_seen_at_a_glance() -> None:
-    at = {path.stem: render.read(path.read_text()) for path in RECORDS}
+    at = {path.stem: events.read(path.read_text()) for path in RECORDS}
     text = pull_request.render({"prod": at["protection-off"], "dev": at["more-spot-nodes"], "staging": "it ended."})
     rows = [line for line in text.splitlines() if line.startswith("| **")]
     assert [row.split(" | ")[0] for row in rows] == ["| **dev**", "| **prod**", "| **staging**"]
@@ -196,7 +199,35 @@ def test_all_environments_are_seen_at_a_glance() -> None:
     ],
 )
 def test_environments_that_a_change_can_touch(paths: list[str], environments: list[str]) -> None:
-    assert pull_request.affected(paths, ["prod", "dev", "local"]) == environments
+    assert pull_request.affected_stacks(paths, ["prod", "dev", "local"]) == environments
+
+
+def imported(*files: Path) -> set[Path]:
+    """Return every file of the checkout that these files import, directly or not."""
+    found: set[Path] = set()
+    todo = list(files)
+    while todo:
+        file = todo.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                path = CHECKOUT.joinpath(*name.split("."))
+                todo += [each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()]
+    return found
+
+
+@pytest.mark.parametrize("start", ["__main__.py", "policies/__main__.py", "tools/cli.py", "tools/preview/render.py"])
+def test_every_package_that_a_preview_imports_affects_every_environment(start: str) -> None:
+    files = imported(CHECKOUT / start)
+    assert len(files) > 3
+    for file in files:
+        path = str(file.relative_to(CHECKOUT))
+        assert pull_request.affected_stacks([path], ["prod", "dev"]) == ["dev", "prod"], path
 
 
 @dataclass
@@ -238,7 +269,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
             pass
 
     (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
-    (tmp_path / f"prod{pull_request.RECORD}").write_text(record(size="4"))
+    (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text(record(size="4"))
     for name, value in {
         "GITHUB_REPOSITORY": "o/r",
         "GITHUB_TOKEN": "t",
@@ -292,13 +323,13 @@ def test_where_it_may_not_comment_the_text_is_in_the_jobs_summary(
 
 
 def test_a_preview_without_a_record_is_said(tmp_path: Path) -> None:
-    (tmp_path / f"prod{pull_request.RECORD}").write_text("none")
-    assert "There is no preview" in pull_request.render(pull_request.previews(tmp_path))
+    (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text("none")
+    assert "There is no preview" in pull_request.render(pull_request.read_previews(tmp_path))
 
 
 def test_what_a_preview_says_is_redacted_in_the_jobs_log(capsys: pytest.CaptureFixture[str]) -> None:
     said = f"print('a {ACCOUNT}'); import sys; print('b {NUMBER}', file=sys.stderr); sys.exit(3)"
-    assert pull_request._shown([sys.executable, "-c", said], dict(os.environ)) == 3
+    assert pull_request._run_redacted([sys.executable, "-c", said], dict(os.environ)) == 3
     shown = capsys.readouterr().out
     assert sorted(shown.splitlines()) == ["a [account], [account]", "b [number]"]
 
@@ -328,7 +359,7 @@ def test_a_file_that_moves_or_has_a_name_that_git_quotes_counts(
     assert pull_request._affected("main") == ["prod"]
 
 
-WORKFLOW = pull_request.CHECKOUT / ".github" / "workflows" / "preview.yml"
+WORKFLOW = CHECKOUT / ".github" / "workflows" / "preview.yml"
 
 
 def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs() -> None:
@@ -358,11 +389,11 @@ def test_the_workflow_calls_what_exists() -> None:
 
 
 def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"prod{pull_request.RECORD}").write_text(record(size="4"))
+    (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text(record(size="4"))
     monkeypatch.setattr(pull_request, "_affected", lambda _: ["prod"])
-    monkeypatch.setattr(pull_request, "_shown", lambda *_: 1)
+    monkeypatch.setattr(pull_request, "_run_redacted", lambda *_: 1)
     assert pull_request.preview(str(tmp_path)) == 1
-    assert isinstance(pull_request.previews(tmp_path)["prod"], str)
+    assert isinstance(pull_request.read_previews(tmp_path)["prod"], str)
 
 
 def test_without_credentials_it_says_what_that_means() -> None:
@@ -371,6 +402,6 @@ def test_without_credentials_it_says_what_that_means() -> None:
 
 def test_each_environment_is_previewed_against_its_own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://team-{environment}-states")
-    assert pull_request.variables("dev", tmp_path)["PULUMI_BACKEND_URL"] == "gs://team-dev-states"
+    assert pull_request.preview_env_vars("dev", tmp_path)["PULUMI_BACKEND_URL"] == "gs://team-dev-states"
     monkeypatch.delenv("PULUMI_BACKEND_URL")
-    assert "PULUMI_BACKEND_URL" not in pull_request.variables("dev", tmp_path)
+    assert "PULUMI_BACKEND_URL" not in pull_request.preview_env_vars("dev", tmp_path)

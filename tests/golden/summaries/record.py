@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from policies.resource_types import NODE_POOL, RAY_SERVICE, SERVICE_EXPORT
 from tests.engine.google_stacks import stack, write
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
 from tools import cli as front_door
-from tools.preview.render import EXPORT, NODE_POOL, RAY_SERVICE, read, summary
+from tools.preview.events import read
+from tools.preview.render import summary
 from workloads.kubernetes.ray_service import spec
 
 FOLDER = Path(__file__).parent
@@ -185,7 +187,12 @@ def _drained() -> Iterator[dict[str, Any]]:
     name = "us-east4-exports-serviceexport-llm-serve-svc"
     service = {"inputs": {"spec": spec(ray_services.args("prod", {"serving.model.gated": False}))}}
     for step in (
-        {"op": "delete", "urn": urn.format("ServiceExports", EXPORT, name), "type": EXPORT, "old": export},
+        {
+            "op": "delete",
+            "urn": urn.format("ServiceExports", SERVICE_EXPORT, name),
+            "type": SERVICE_EXPORT,
+            "old": export,
+        },
         {
             "op": "same",
             "urn": urn.format("RayService", RAY_SERVICE, "us-east4-llm"),
