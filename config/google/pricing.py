@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from config.google.machine_types import GPU_MACHINE_TYPES, CPU_MACHINE_TYPES, CapacityKind, Price
+from config.google.machine_types import CPU_MACHINE_TYPES, GPU_MACHINE_TYPES, CapacityKind, Price
 
 HOURS_PER_MONTH = 730
 RESERVED = CapacityKind.RESERVATION
@@ -113,7 +113,7 @@ class MonthlyCost:
             return "0 USD"
         if not self.priced:
             return "unknown"
-        return f"{self.known} USD" + (" and what is unknown" if self.unknown else "")
+        return f"{self.known} USD" + (" plus unknown prices" if self.unknown else "")
 
 
 def monthly_cost(pools: Iterable[PricedNodePool]) -> MonthlyCost:
@@ -142,7 +142,7 @@ def _gpu_model(machine_type: str) -> str | None:
         return None
     if machine_type in GPU_MACHINE_TYPES:
         return GPU_MACHINE_TYPES[machine_type].accelerator.name
-    return f"GPUs of {machine_type}, if it has any,"
+    return f"possible GPUs of {machine_type}"
 
 
 def _capacity_kind(config: Mapping[str, Any]) -> str:

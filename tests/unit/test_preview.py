@@ -1,4 +1,4 @@
-"""What a person is told of a preview: golden texts of recorded edits, and what must never be in one."""
+"""The summary of a preview: golden texts of recorded changes, and values that must never be in one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_both_forms_of_a_record_are_read_alike() -> None:
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(ValueError, match="no record of a preview"):
+    with pytest.raises(ValueError, match="not a record of a preview"):
         events.read("none")
 
 
@@ -74,7 +74,7 @@ def test_an_unknown_price_is_said_to_be_and_is_never_nothing() -> None:
     assert GPU_MACHINE_TYPES["g2-standard-16"].price(CapacityKind.SPOT) is None, "pick another that has none"
     text = told(node_pool(nodeConfig=SPOT | {"machineType": "g2-standard-16"}, autoscaling=BOUNDS))
     assert "(730 h): 0 USD -> unknown\n" in text
-    assert "price unknown, and not in the sum: pool (g2-standard-16, spot)" in text
+    assert "not included, because the price is unknown: pool (g2-standard-16, spot)" in text
 
 
 def test_what_is_unknown_stays_beside_what_is_known() -> None:
@@ -82,7 +82,7 @@ def test_what_is_unknown_stays_beside_what_is_known() -> None:
         node_pool(nodeConfig=SPOT, autoscaling=BOUNDS),
         node_pool(name="other", nodeConfig=SPOT | {"machineType": "x9-new-1g"}, autoscaling=BOUNDS),
     )
-    assert "0 to 1,495 USD and what is unknown" in text
+    assert "0 to 1,495 USD plus unknown prices" in text
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_nodes_are_counted_over_all_zones(inputs: dict[str, Any], nodes: tuple[i
 def test_a_pool_of_unknown_size_costs_and_needs_something_unknown() -> None:
     text = told(node_pool(nodeConfig=SPOT, nodeCount=pricing.UNKNOWN))
     assert "GPUs: 0 -> unknown" in text
-    assert "list price (730 h): 0 USD -> unknown" in text
-    assert "quota needed: an unknown number of nvidia-l4 in us-central1" in text
+    assert "for one month (730 h): 0 USD -> unknown" in text
+    assert "GPU quota needed: an unknown number of nvidia-l4 in us-central1" in text
 
 
 def test_a_reservation_that_is_not_there_yet_costs_nothing() -> None:
@@ -116,8 +116,8 @@ def test_a_reservation_that_is_not_there_yet_costs_nothing() -> None:
         "reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"},
     }
     text = told(node_pool(nodeConfig=reserved, nodeCount=0))
-    assert "(730 h): 0 USD as before" in text
-    assert "price unknown" not in text
+    assert "(730 h): 0 USD (unchanged)" in text
+    assert "price is unknown" not in text
 
 
 def test_what_is_done_counts_and_not_what_was_looked_at() -> None:
@@ -145,7 +145,7 @@ def test_of_an_update_its_last_pass_counts() -> None:
 def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> None:
     text = told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS, location="europe-west4"))
     assert "prices of us-central1 on 2026-09-01" in text
-    assert "taken for europe-west4 too" in text
+    assert "also used for europe-west4" in text
 
 
 @pytest.mark.parametrize("op", ["delete", "replace"])
@@ -153,18 +153,20 @@ def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> No
 def test_losing_a_protected_kind_is_said_first(type_: str, op: str) -> None:
     sides = {"old": {"protect": True, "inputs": {}}} | ({} if op == "delete" else {"new": {"inputs": {}}})
     text = told(node_pool("same"), step(op, type_, "precious", **sides))
-    assert text.split("\n\n")[1] == "LOOK HERE FIRST:"
+    assert text.split("\n\n")[1] == "DESTRUCTIVE CHANGES:"
     assert "precious is DESTROYED" in text
-    assert "the engine refuses this" in text
+    assert "so Pulumi refuses" in text
 
 
 def test_protection_that_goes_without_any_other_change_is_said() -> None:
     both = {"old": {"protect": True, "inputs": {"a": 1}}, "new": {"protect": False, "inputs": {"a": 1}}}
-    assert "PROTECTION IS TAKEN OFF bucket models" in told(step("same", BUCKET, "models", **both))
+    assert "PROTECTION IS REMOVED from bucket models" in told(step("same", BUCKET, "models", **both))
 
 
 def test_a_record_without_what_stays_says_so() -> None:
-    assert "not in this record" in told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS), changeSummary={"same": 9})
+    assert "record does not contain the others" in told(
+        node_pool(nodeConfig=SPOT, autoscaling=BOUNDS), changeSummary={"same": 9}
+    )
 
 
 def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
@@ -217,10 +219,10 @@ def updated(type_: str, path: str, old: Mapping[str, Any], new: Mapping[str, Any
 def test_a_zone_that_a_pool_leaves_ends_its_replicas_there() -> None:
     two = {"nodeLocations": ["us-central1-a", "us-central1-b"], "nodeCount": 1}
     text = updated(NODE_POOL, "nodeLocations[1]", two, two | {"nodeLocations": ["us-central1-a"]})
-    assert "its nodes in us-central1-b go, and the replicas on them end" in text
+    assert "GKE removes its nodes in us-central1-b, and the replicas on them end" in text
 
 
-@pytest.mark.parametrize(("tier", "words"), [("BASIC", "emptied by that"), ("STANDARD_HA", "are answered meanwhile")])
+@pytest.mark.parametrize(("tier", "words"), [("BASIC", "loses its data"), ("STANDARD_HA", "are still answered")])
 def test_redis_that_is_scaled_is_emptied_without_a_replica(tier: str, words: str) -> None:
     old = {"tier": tier, "memorySizeGb": 1}
     assert words in updated(REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
@@ -233,14 +235,14 @@ def test_an_upgrade_of_the_control_plane_is_told_with_what_follows_it(path: str)
 
 @pytest.mark.parametrize("type_", [GATEWAY, HTTP_ROUTE])
 def test_an_entrance_that_goes_is_said_first(type_: str) -> None:
-    assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "LOOK HERE FIRST:"
+    assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "DESTRUCTIVE CHANGES:"
 
 
 def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
     asked = {"policyAnalyzeSummaryEvent": {"passed": ["a", "b"]}}
-    assert "policies" not in summary(events.read(json.dumps(asked)))
+    assert "olicies" not in summary(events.read(json.dumps(asked)))
     pool = {"resourcePreEvent": {"metadata": {**step("same", NODE_POOL), "old": {}, "new": {}}}}
-    assert "against 2 rules" in summary(events.read("\n".join(map(json.dumps, (pool, asked)))))
+    assert "2 policies checked" in summary(events.read("\n".join(map(json.dumps, (pool, asked)))))
 
 
 def ray_service(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -262,25 +264,25 @@ def test_a_second_ray_cluster_starts_with_the_new_serve_configuration() -> None:
     """So the change of the Serve configuration has no effect of its own on the first RayCluster."""
     new = cluster(group(), rayVersion="2.60") | {"serveConfigV2": "a: 1\nmax_model_len: 3"}
     assert impact.pod_change(cluster(group()), new) is PodChange.SECOND_RAY_CLUSTER
-    assert "REPLICA" not in ray_service(cluster(group()), new)
+    assert "every replica" not in ray_service(cluster(group()), new)
 
 
 def test_new_pods_need_a_second_set_of_gpus_and_it_is_counted() -> None:
     text = ray_service(cluster(group()), cluster(group(most=2), rayVersion="2.60"))
-    assert "A SECOND SET OF GPUs IS NEEDED (NewCluster)" in text
-    assert "with 8 to 16 GPUs more" in text
+    assert "NEEDS 8 TO 16 MORE GPUs" in text
+    assert "a second RayCluster (NewCluster)" in text
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (cluster(group(most=1)), cluster(group(most=2)), "this edit does nothing"),
-        (cluster(group()), cluster(group(), group("b")), "a group of workers is added"),
-        (cluster(), cluster(rayVersion="2") | {"upgradeStrategy": {"type": "None"}}, "this edit does nothing"),
-        (cluster(), cluster() | {"serveConfigV2": "a: 1\nmax_replicas: 3"}, "EVERY REPLICA IS REPLACED"),
-        (cluster(), cluster() | {"serveConfigV2": "a: 1\nnum_replicas: 3"}, "in place"),
-        (cluster(), cluster() | {"serveConfigV2": pricing.UNKNOWN}, "does not know yet"),
-        (cluster(), cluster(group(gpus=pricing.UNKNOWN), rayVersion="2"), "an unknown number of GPUs"),
+        (cluster(group(most=1)), cluster(group(most=2)), "no effect"),
+        (cluster(group()), cluster(group(), group("b")), "adds a worker group"),
+        (cluster(), cluster(rayVersion="2") | {"upgradeStrategy": {"type": "None"}}, "no effect"),
+        (cluster(), cluster() | {"serveConfigV2": "a: 1\nmax_replicas: 3"}, "replaces every replica"),
+        (cluster(), cluster() | {"serveConfigV2": "a: 1\nnum_replicas: 3"}, "adds or removes replicas"),
+        (cluster(), cluster() | {"serveConfigV2": pricing.UNKNOWN}, "does not know its new value yet"),
+        (cluster(), cluster(group(gpus=pricing.UNKNOWN), rayVersion="2"), "AN UNKNOWN NUMBER OF MORE GPUs"),
     ],
 )
 def test_what_kuberay_and_serve_make_of_an_edit(old: dict[str, Any], new: dict[str, Any], words: str) -> None:

@@ -104,7 +104,7 @@ def test_no_account_number_digest_or_credential_is_in_the_comment() -> None:
     for private in PRIVATE:
         assert private not in text
     assert "of-\\[number\\]" in text
-    assert "image: nothing -> rayproject/ray-llm@sha256:[digest]" in text
+    assert "image: (none) -> rayproject/ray-llm@sha256:[digest]" in text
 
 
 def test_redaction_leaves_costs_dates_versions_and_private_addresses_alone() -> None:
@@ -125,7 +125,7 @@ def test_the_comment_holds_the_same_text_as_the_terminal(path: Path) -> None:
 
 def test_policies_come_before_the_changes_and_the_diff_is_folded() -> None:
     text = comment(record(size="4"))
-    assert text.index("mandatory (\\`up\\` is refused): gpu-bounded") < text.index("What changes:")
+    assert text.index("mandatory (\\`up\\` fails): gpu-bounded") < text.index("Changes:")
     assert "<details><summary>Every changed resource of prod</summary>" in text
     assert text.startswith(MARKER)
 
@@ -143,7 +143,10 @@ def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> No
     marks = re.sub(r"\\[\\`*_\[\]~#>|]", "", outside)  # what is escaped is text
     for mark in ("<script>", "@everyone", "`", "![", "#12", "a**"):
         assert mark not in marks, mark
-    assert [line for line in outside.splitlines() if line.startswith("#")] == ["## What this would change", "### prod"]
+    assert [line for line in outside.splitlines() if line.startswith("#")] == [
+        "## Preview of this pull request",
+        "### prod",
+    ]
 
 
 def test_the_name_of_an_environment_makes_no_markup_either() -> None:
@@ -165,14 +168,14 @@ def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
     assert len(text) <= pull_request.MAX_COMMENT
     assert "Every changed resource of dev" in text
     assert "Every changed resource of prod" not in text
-    assert text.count("Too long for a comment: each changed resource") == 1
+    assert text.count("Too long for a comment. The job's log shows each") == 1
     assert "### prod" in text
 
 
 def test_a_comment_that_is_long_without_its_folds_is_cut_and_says_so() -> None:
     text = comment("".join(named(i, a=f"{i} " + "x y " * 100) for i in range(400)))
     assert len(text) <= pull_request.MAX_COMMENT
-    assert text.endswith("the rest is in the job's log and in `make preview`.\n")
+    assert text.endswith("The job's log and `make preview` show the rest.\n")
     assert text.startswith(MARKER)
 
 
@@ -182,7 +185,7 @@ def test_all_environments_are_seen_at_a_glance() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| **")]
     assert [row.split(" | ")[0] for row in rows] == ["| **dev**", "| **prod**", "| **staging**"]
     assert "| 1 updated | 0 to 4 -\\> 0 to 8 | 0 to 1,495 USD -\\> 0 to 2,991 USD |" in rows[0]
-    assert "1 that can hurt" in rows[1]
+    assert "1 destructive" in rows[1]
     assert "no preview" in rows[2]
 
 
@@ -324,7 +327,7 @@ def test_where_it_may_not_comment_the_text_is_in_the_jobs_summary(
 
 def test_a_preview_without_a_record_is_said(tmp_path: Path) -> None:
     (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text("none")
-    assert "There is no preview" in pull_request.render(pull_request.read_previews(tmp_path))
+    assert "No preview" in pull_request.render(pull_request.read_previews(tmp_path))
 
 
 def test_what_a_preview_says_is_redacted_in_the_jobs_log(capsys: pytest.CaptureFixture[str]) -> None:
@@ -397,7 +400,7 @@ def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, m
 
 
 def test_without_credentials_it_says_what_that_means() -> None:
-    assert "Planned without credentials" in pull_request.render({}, offline=True)
+    assert "ran without credentials" in pull_request.render({}, offline=True)
 
 
 def test_each_environment_is_previewed_against_its_own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -55,12 +55,12 @@ LABELS = {
     types.GATEWAY: "Gateway",
     types.HTTP_ROUTE: "HTTPRoute",
     types.RAY_SERVICE: "RayService",
-    types.ADDRESS: "address of the entrance",
-    types.GLOBAL_ADDRESS: "address of the entrance",
+    types.ADDRESS: "load balancer address",
+    types.GLOBAL_ADDRESS: "load balancer address",
     types.KMS_KEY: "encryption key",
     types.KMS_KEY_RING: "key ring",
     "gcp:projects/service:Service": "Google API",
-    "gcp:projects/serviceIdentity:ServiceIdentity": "agent of a Google API",
+    "gcp:projects/serviceIdentity:ServiceIdentity": "Google service agent",
     "gcp:compute/routerNat:RouterNat": "NAT",
     "gcp:gkehub/feature:Feature": "fleet feature",
     "gcp:serviceaccount/account:Account": "service account",
@@ -140,7 +140,7 @@ def read(record: str) -> Preview:
     """Return the preview of a record. Raises `ValueError` if the text is not a record of a preview."""
     start = re.search(r"^\{", record, re.MULTILINE)  # warnings may come before
     if start is None:
-        raise ValueError("this is no record of a preview: write the file of `pulumi preview --event-log`")
+        raise ValueError("this is not a record of a preview. Use the file of `pulumi preview --event-log`.")
     text = record[start.start() :]
     first, end = json.JSONDecoder().raw_decode(text)
     if "steps" in first or "changeSummary" in first:
@@ -298,7 +298,7 @@ def _sentence(text: str) -> str:
     line = re.sub(r"^error: ", "", re.sub(r"Preview failed: ", "", line))
     setting = "`traffic: drained` for its region" if ":RayService::" in line else "`protect: false`"
     line = re.sub(r'resource "urn:[^"]*::([^":]+)"', r"\1", line)
-    return re.sub(r" ?To unprotect the resource,.*", f" Write {setting} first, in an edit of its own.", line)
+    return re.sub(r" ?To unprotect the resource,.*", f" Set {setting} first, in a separate change.", line)
 
 
 def _type_words(name: str) -> str:

@@ -29,7 +29,7 @@ def gpu_cost_and_quota(preview: Preview) -> Iterator[str]:
         return
     gpus, month = change
     before, after = preview.node_pools(after=False), preview.node_pools(after=True)
-    scope = "" if preview.complete else " (of the pools that change; the others are not in this record)"
+    scope = "" if preview.complete else " (only pools that change; the record does not contain the others)"
     old_gpus, new_gpus, cost = pricing.gpu_counts(before), pricing.gpu_counts(after), pricing.monthly_cost(after)
     yield f"GPUs: {gpus}{scope}"
     for key in sorted({*old_gpus, *new_gpus}):
@@ -37,12 +37,12 @@ def gpu_cost_and_quota(preview: Preview) -> Iterator[str]:
         old, new = old_gpus.get(key, pricing.ZERO), new_gpus.get(key, pricing.ZERO)
         if old != new:
             yield f"{model} in {region}, {capacity_label(capacity_kind)}: {format_change(old, new)}"
-    yield f"a month of GPU nodes at list price ({pricing.HOURS_PER_MONTH} h): {month}{scope}"
+    yield f"list price of GPU nodes for one month ({pricing.HOURS_PER_MONTH} h): {month}{scope}"
     if cost.unknown:
         pools = (f"{p.name} ({p.machine_type}, {capacity_label(p.capacity_kind)})" for p in cost.unknown)
-        yield f"price unknown, and not in the sum: {join_names(pools)}"
+        yield f"not included, because the price is unknown: {join_names(pools)}"
     yield from _price_sources(cost)
-    yield "not counted, because their prices are not known here: nodes without GPUs, disks, Redis, entrance, traffic"
+    yield "not included: nodes without GPUs, disks, Redis, load balancer, network traffic"
     yield from _quota(old_gpus, new_gpus)
 
 
@@ -51,7 +51,7 @@ def _price_sources(cost: pricing.MonthlyCost) -> Iterator[str]:
     for price in sorted({price for _, price in priced}, key=lambda each: (each.region, each.as_of)):
         elsewhere = sorted({pool.region for pool, own in priced if own == price} - {price.region})
         yield f"prices of {price.region} on {price.as_of} ({price.source})" + (
-            f", taken for {', '.join(elsewhere)} too" if elsewhere else ""
+            f", also used for {', '.join(elsewhere)}" if elsewhere else ""
         )
 
 
@@ -66,10 +66,10 @@ def _quota(
             more = True
             count = "an unknown number of" if new is None else f"{new:,.0f}"
             note = {
-                pricing.RESERVED: "; reserved ones took their quota when they were reserved",
-                "spot": ", of the preemptible kind",
-                "flex_start": ", of the preemptible kind",
+                pricing.RESERVED: " (Google charged it when the reservation was created)",
+                "spot": " (preemptible quota)",
+                "flex_start": " (preemptible quota)",
             }.get(capacity_kind, "")
-            yield f"quota needed: {count} {model} in {region}{note}"
+            yield f"GPU quota needed: {count} {model} in {region}{note}"
     if not more:
-        yield "quota needed: no more than before"
+        yield "GPU quota needed: no more than before"

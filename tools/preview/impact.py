@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
@@ -13,21 +12,21 @@ from config.google.pricing import PricedNodePool
 from policies import resource_types as types
 from tools.preview.events import Operation, Preview, ResourceChange, changed
 from tools.preview.secrets import SECRET
-from tools.preview.text import capacity_label, join_names
+from tools.preview.text import because, capacity_label, join_names
 
 LOSSES = {
-    types.CLUSTER: "all that runs in it ends, and its region serves nothing",
-    types.BUCKET: "the models in it are deleted",
-    types.REDIS: "Ray's heads of the region forget what they know, and a head that ends takes its replicas with it",
-    types.ADDRESS: "clients that know the address reach nothing",
-    types.GLOBAL_ADDRESS: "clients that know the address reach nothing",
-    types.DNS_ZONE: "every name in it stops being answered",
-    types.GATEWAY: "no request gets in by it",
-    types.HTTP_ROUTE: "what it routed is answered with 404",
-    types.KMS_KEY: "what it encrypted cannot be read again",
-    types.KMS_KEY_RING: "what its keys encrypted cannot be read again",
+    types.CLUSTER: "Everything in it ends, and its region serves no request",
+    types.BUCKET: "The models in it are lost",
+    types.REDIS: "The region's Ray heads lose their stored state, so a head that ends also ends its replicas",
+    types.ADDRESS: "Clients that use this address get no answer",
+    types.GLOBAL_ADDRESS: "Clients that use this address get no answer",
+    types.DNS_ZONE: "No name in it resolves",
+    types.GATEWAY: "No request reaches the models through it",
+    types.HTTP_ROUTE: "Requests that it matched get status 404",
+    types.KMS_KEY: "Data that it encrypted cannot be decrypted any more",
+    types.KMS_KEY_RING: "Data that its keys encrypted cannot be decrypted any more",
 }
-"""Type whose loss is serious -> consequence."""
+"""Type whose loss is serious -> consequence, as a sentence without its full stop."""
 NODE_CONFIG_IN_PLACE = ("labels", "taints", "resourceLabels", "tags")
 """Fields of `nodeConfig` that GKE changes on existing nodes."""
 WORKER_GROUP_SIZE = ("replicas", "minReplicas", "maxReplicas")
@@ -54,15 +53,15 @@ def destructive_changes(preview: Preview) -> Iterator[str]:
     """Yield the changes that cannot be undone."""
     for change in changed(preview):
         if change.type in LOSSES and change.operation in (Operation.REPLACED, Operation.DESTROYED):
-            refused = " It is protected: the engine refuses this." if change.was_protected else ""
-            why = f" (because of its {', '.join(change.replace_keys)})" if change.replace_keys else ""
-            done = "DESTROYED" if change.operation is Operation.DESTROYED else "DESTROYED AND MADE AGAIN"
-            comes_back = (change.type, change.operation) == (types.CLUSTER, Operation.REPLACED)
-            end = " until it is there again and its models answer" if comes_back else ""
-            yield f"{change.title} is {done}{why}: {LOSSES[change.type]}{end}.{refused}"
-    bare = [c for c in preview.changes if c.type in LOSSES and c.was_protected and not c.is_protected and c.new]
-    if bare:
-        yield f"PROTECTION IS TAKEN OFF {join_names(c.title for c in bare)}: a later edit can destroy them."
+            refused = " It is protected, so Pulumi refuses." if change.was_protected else ""
+            why = f", {because(change.replace_keys)}" if change.replace_keys else ""
+            done = "DESTROYED" if change.operation is Operation.DESTROYED else "DESTROYED AND CREATED AGAIN"
+            is_back = (change.type, change.operation) == (types.CLUSTER, Operation.REPLACED)
+            end = " until the new cluster's models answer" if is_back else ""
+            yield f"{change.title} is {done}{why}. {LOSSES[change.type]}{end}.{refused}"
+    unprotected = [c for c in preview.changes if c.type in LOSSES and c.was_protected and not c.is_protected and c.new]
+    if unprotected:
+        yield f"PROTECTION IS REMOVED from {join_names(c.title for c in unprotected)}. A later change can destroy them."
 
 
 def request_impact(preview: Preview) -> Iterator[str]:
@@ -78,13 +77,13 @@ def request_impact(preview: Preview) -> Iterator[str]:
         elif change.operation is Operation.UPDATED:
             yield from _in_place(change)
         elif change.type == types.SERVICE_EXPORT and change.operation in (Operation.CREATED, Operation.DESTROYED):
-            back = "takes requests" if change.region in new else "takes requests again"
-            effect = back if change.operation is Operation.CREATED else "takes no new requests"
+            receives = "receives requests" if change.region in new else "receives requests again"
+            effect = receives if change.operation is Operation.CREATED else "receives no new requests"
             yield f"{change.region} {effect} for {_mapping((change.new or change.old).get('metadata')).get('name')}."
         elif change.type == types.DNS_RECORD and change.operation is Operation.REPLACED:
-            yield f"DNS record {change.name} is deleted, then made: the hostname has no answer in between."
+            yield f"{change.title} is deleted, then created again. Its name does not resolve in between."
     if {change.operation for change in changed(preview)} == {Operation.CREATED}:
-        yield "Nothing that there is already is touched."
+        yield "No existing resource changes."
 
 
 def pod_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> PodChange:
@@ -107,42 +106,42 @@ def _node_pool(change: ResourceChange) -> Iterator[str]:
     if change.operation is Operation.CREATED:
         return
     old = PricedNodePool.from_inputs(change.name, change.old)
-    had = f"up to {_max_gpus(old)} GPUs" if old.gpu_model else "the nodes of Ray's heads"
+    nodes = f"up to {_max_gpus(old)} GPUs" if old.gpu_model else "the nodes of the Ray heads"
     if change.operation is Operation.DESTROYED:
-        yield f"{change.title} goes: replicas on it end, and {change.region} has {had} fewer."
+        yield f"{change.title} is deleted. Replicas on it end, and {change.region} loses {nodes}."
     elif change.operation is Operation.REPLACED:
         yield (
-            f"{change.title} is deleted, then made again ({_why(change)}): replicas on it end, and {change.region} is "
-            f"without {had} until new nodes have come."
+            f"{change.title} is deleted, then created again, {_why(change)}. Replicas on it end, and {change.region} "
+            f"is without {nodes} until the new nodes are ready."
         )
     else:
         yield from _node_pool_size(change, old, PricedNodePool.from_inputs(change.name, change.new))
         fields = {path.split(".")[1] for path in change.diff_kinds if path.startswith("nodeConfig.")}
-        if again := sorted(fields - set(NODE_CONFIG_IN_PLACE)):
+        if recreated := sorted(fields - set(NODE_CONFIG_IN_PLACE)):
             yield (
-                f"{change.title}: GKE makes its nodes again, one after the other ({', '.join(again)}); what runs on a "
-                f"node moves or ends with it."
+                f"{change.title}: GKE recreates its nodes one at a time, {because(recreated)}. Pods on a node move to "
+                f"another node or end."
             )
 
 
 def _node_pool_size(change: ResourceChange, old: PricedNodePool, new: PricedNodePool) -> Iterator[str]:
     """Yield the effect of nodes that an updated pool gains or loses."""
     if gone := sorted(set(_zones(change.old)) - set(_zones(change.new))):
-        yield f"{change.title}: its nodes in {', '.join(gone)} go, and the replicas on them end."
+        yield f"{change.title}: GKE removes its nodes in {', '.join(gone)}, and the replicas on them end."
     elif old.max_nodes is None or new.max_nodes is None or old.max_nodes == new.max_nodes:
         return
     elif new.max_nodes > old.max_nodes:
-        come = f"there may be up to {new.max_nodes} nodes" if "autoscaling" in change.new else "nodes are added"
-        yield f"{change.title}: {come}; no request is touched."
+        more = f"the maximum rises to {new.max_nodes} nodes" if "autoscaling" in change.new else "GKE adds nodes"
+        yield f"{change.title}: {more}. No request is affected."
     elif "autoscaling" in change.new:
         yield (
-            f"{change.title}: there may be no more than {new.max_nodes} nodes; those above go when the autoscaler "
-            f"finds nothing running on them."
+            f"{change.title}: the maximum falls to {new.max_nodes} nodes. The autoscaler removes a node above it when "
+            f"no replica runs on that node."
         )
     else:
         yield (
-            f"{change.title}: GKE takes nodes away until it has {new.max_nodes}: replicas on the others end, and come "
-            f"back only where GPUs are free."
+            f"{change.title}: GKE reduces the number of nodes to {new.max_nodes}. Replicas on the removed nodes end, "
+            f"and start again only where GPUs are free."
         )
 
 
@@ -150,31 +149,35 @@ def _in_place(change: ResourceChange) -> Iterator[str]:
     """Yield the effect of updates to other resources that clients or Ray may notice."""
     if change.type == types.REDIS and "memorySizeGb" in change.diff_kinds:
         loses = change.new.get("tier") == "BASIC"
-        then = LOSSES[types.REDIS] if loses else "it is away for up to a minute, and requests are answered meanwhile"
-        yield f"{change.title} is scaled{', and a BASIC one is emptied by that' if loses else ''}: {then}."
+        effect = (
+            f"A BASIC instance loses its data. {LOSSES[types.REDIS]}"
+            if loses
+            else "It is unavailable for up to a minute, and requests are still answered"
+        )
+        yield f"{change.title}: Google scales the instance. {effect}."
     elif change.type == types.CLUSTER and {"minMasterVersion", "releaseChannel.channel"} & set(change.diff_kinds):
         yield (
-            f"{change.title}: GKE upgrades the control plane, which no request goes through; its nodes follow in their "
-            f"maintenance windows, one after the other, and what runs on a node moves or ends with it."
+            f"{change.title}: GKE upgrades the control plane, which no request passes. Then it upgrades the nodes one "
+            f"at a time, in their maintenance windows. Pods on a node move to another node or end."
         )
 
 
 def _ray_service(change: ResourceChange, preview: Preview) -> Iterator[str]:
-    where = f"{change.title} in {change.region}"
+    where = f"{change.title} ({change.region})"
     if change.operation is Operation.CREATED:
         return
     if change.operation is Operation.DESTROYED:
-        yield f"{where} goes: its model is served there no more."
+        yield f"{where} is deleted. The region no longer serves its model."
         return
     if change.operation is Operation.REPLACED:
         first = (
-            "It is protected: write `traffic: drained` for its region first."
+            "It is protected. Set `traffic: drained` for its region first."
             if change.was_protected
-            else "Nothing protects it: see that its region is drained."
+            else "It is not protected. Check that its region is drained."
         )
         yield (
-            f"{where} is deleted, then made again ({_why(change)}): the region is out for this model from the deletion "
-            f"until new replicas answer. {first}"
+            f"{where} is deleted, then created again, {_why(change)}. The region does not serve its model until the "
+            f"new replicas answer. {first}"
         )
         return
     old, new = _mapping(change.old.get("spec")), _mapping(change.new.get("spec"))
@@ -187,18 +190,18 @@ def _ray_service(change: ResourceChange, preview: Preview) -> Iterator[str]:
 def _pods(where: str, change: PodChange, new: Mapping[str, Any], room: str) -> Iterator[str]:
     match change:
         case PodChange.BOUNDS_ONLY:
-            yield f"{where}: only bounds of worker groups change, which KubeRay leaves alone: this edit does nothing."
+            yield f"{where}: no effect. Only sizes of worker groups change, and KubeRay does not apply those alone."
         case PodChange.GROUP_ADDED:
-            yield f"{where}: a group of workers is added to the RayCluster that there is; no request is touched."
+            yield f"{where}: KubeRay adds a worker group to the running RayCluster. No request is affected."
         case PodChange.NOT_APPLIED:
-            yield f"{where}: its pods change, and KubeRay is told to make no second RayCluster: this edit does nothing."
+            yield f"{where}: no effect. Its pods change, and upgradeStrategy None forbids a second RayCluster."
         case PodChange.SECOND_RAY_CLUSTER:
             low, high = _worker_gpus(_mapping(new.get("rayClusterConfig")))
-            needs = "an unknown number of" if low is None else str(low) if low == high else f"{low} to {high}"
+            needs = "AN UNKNOWN NUMBER OF" if low is None else str(low) if low == high else f"{low} TO {high}"
             yield (
-                f"{where}: A SECOND SET OF GPUs IS NEEDED ({_upgrade_type(new)}): new pods come up as a second "
-                f"RayCluster beside the first, with {needs} GPUs more until they answer; then requests move over and "
-                f"the first one goes.{room} Without these GPUs the second one waits, and the first one serves on."
+                f"{where}: NEEDS {needs} MORE GPUs. KubeRay starts a second RayCluster ({_upgrade_type(new)}), moves "
+                f"traffic to it when it is ready, then deletes the first.{room} If GPUs are missing, the second "
+                f"cluster stays pending and the first keeps serving."
             )
         case PodChange.NONE:
             pass
@@ -219,29 +222,29 @@ def _room(region: str, preview: Preview, second: Mapping[str, Any]) -> str:
         return ""
     most = sum(high for _, high in known)
     if most <= have:
-        return f" The pools of {region} have room for both: up to {have:.0f} GPUs."
+        return f" The node pools have up to {have:.0f} GPUs: enough for both clusters."
     fewest = sum(low for low, _ in known)
-    enough = "ENOUGH ONLY WHILE FEW REPLICAS RUN" if fewest <= have else "NOT ENOUGH"
+    enough = "enough only while few replicas run" if fewest <= have else "not enough"
     both = f"{fewest} to {most}" if fewest != most else f"{most}"
-    return f" The pools of {region} have up to {have:.0f} GPUs, and both take {both}: {enough}."
+    return f" The node pools have up to {have:.0f} GPUs; both clusters need {both}: {enough}."
 
 
 def _serve_config(where: str, old: object, new: object) -> Iterator[str]:
     if old == new:
         return
     if not isinstance(old, str) or not isinstance(new, str) or pricing.UNKNOWN in (old, new) or SECRET in (old, new):
-        yield f"{where}: what Serve runs may change; the preview does not know yet how."
+        yield f"{where}: the Serve configuration may change. The preview does not know its new value yet."
         return
     lines = difflib.ndiff(old.splitlines(), new.splitlines())
     keys = sorted({line[2:].strip(" -").partition(":")[0] for line in lines if line[:1] in "+-"})
     if set(keys) <= {"num_replicas"}:
-        yield f"{where}: Serve adds or ends replicas in place; one that goes finishes its answers first."
+        yield f"{where}: Ray Serve adds or removes replicas. A removed replica finishes its requests first."
         return
     bounds = [key for key in keys if key in AUTOSCALING_BOUNDS]
-    note = " Bounds of autoscaling are an argument of the deployment, so they count, too." if bounds else ""
+    note = " Ray Serve does this for the bounds of autoscaling too: they are part of the deployment." if bounds else ""
     yield (
-        f"{where}: EVERY REPLICA IS REPLACED, one after the other ({', '.join(keys)}): each ends its answers first, "
-        f"and where no GPU is free there is one replica less at each step.{note}"
+        f"{where}: Ray Serve replaces every replica, one at a time, {because(keys)}. Each replica finishes its "
+        f"requests first. If no GPU is free, one replica fewer serves at each step.{note}"
     )
 
 
@@ -279,17 +282,19 @@ def _worker_gpus(config: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _why(change: ResourceChange) -> str:
-    """Return the reason of a replacement: the inputs that force it, without indexes of lists."""
+    """Return the reason of a replacement: a node pool's capacity and machine type, or the inputs that force it."""
     if change.type == types.NODE_POOL:
         old, new = (PricedNodePool.from_inputs("", side) for side in (change.old, change.new))
-        kinds = (capacity_label(old.capacity_kind), capacity_label(new.capacity_kind))
-        found = [
-            *([f"{kinds[0]} before, {kinds[1]} after"] if kinds[0] != kinds[1] else []),
-            *([f"{old.machine_type} before, {new.machine_type} after"] if old.machine_type != new.machine_type else []),
-        ]
-        if found:
-            return ", ".join(found)
-    return ", ".join(dict.fromkeys(re.sub(r"\[\d+\]", "", path) for path in change.replace_keys)) or "for what it needs"
+        values = {
+            "capacity": (capacity_label(old.capacity_kind), capacity_label(new.capacity_kind)),
+            "machine type": (old.machine_type, new.machine_type),
+        }
+        differing = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+        if differing:
+            return "because " + " and ".join(
+                f"its {name} changes from {before} to {after}" for name, (before, after) in differing.items()
+            )
+    return because(change.replace_keys) if change.replace_keys else "because a resource that it depends on is replaced"
 
 
 def _max_gpus(pool: PricedNodePool) -> str:

@@ -55,17 +55,17 @@ def affected_stacks(paths: Iterable[str], stacks: Iterable[str]) -> list[str]:
 
 def render(previews: Mapping[str, Preview | str], *, offline: bool = False) -> str:
     """Return the comment. A text in place of a preview is the reason why there is none."""
-    out = [MARKER, "## What this would change"]
+    out = [MARKER, "## Preview of this pull request"]
     if offline:
         out.append(
-            "> Planned without credentials, against an empty state: everything shows as new. What the settings and the "
-            "policies refuse is refused all the same."
+            "> This preview ran without credentials against an empty state, so every resource shows as new. It still "
+            "checks settings and policies."
         )
     out.append("\n".join(_table(previews)) if previews else "No environment is affected.")
     for name, preview in sorted(previews.items()):
         out.append(f"### {escape_markdown(name)}")
         if isinstance(preview, str):
-            out.append(f"**There is no preview:** {escape_markdown(preview)}")
+            out.append(f"**No preview:** {escape_markdown(preview)}")
             continue
         out.append(_bold_titles(escape_markdown(summary(preview, name)).rstrip()))
         if diff := "\n".join(_diff(preview)):
@@ -80,10 +80,10 @@ def truncate(parts: Iterable[str]) -> str:
     while len(text := "\n\n".join(parts) + "\n") > MAX_COMMENT:
         folds = [part for part in parts if part.startswith(FOLD)]
         if not folds:
-            note = "\n\n> Too long for a comment: the rest is in the job's log and in `make preview`.\n"
+            note = "\n\n> Too long for a comment. The job's log and `make preview` show the rest.\n"
             return text[: MAX_COMMENT - len(note)].rpartition("\n")[0] + note
         longest = max(folds, key=len)
-        parts[parts.index(longest)] = "> Too long for a comment: each changed resource is in the job's log."
+        parts[parts.index(longest)] = "> Too long for a comment. The job's log shows each changed resource."
     return text
 
 
@@ -95,15 +95,15 @@ def read_previews(folder: Path) -> dict[str, Preview | str]:
         try:
             found[stack] = read(path.read_text())
         except ValueError:
-            found[stack] = "it ended before it planned anything; the job's log says why."
+            found[stack] = "it ended before it found a change. The job's log says why."
         except (KeyError, TypeError) as problem:
-            found[stack] = f"its record has another form than expected ({problem!r})."
+            found[stack] = f"its record has an unexpected form ({problem!r})."
     return found
 
 
 def _table(previews: Mapping[str, Preview | str]) -> Iterator[str]:
     """Yield the rows of a table of all stacks."""
-    yield "| environment | resources | GPUs | a month of GPU nodes | look at |"
+    yield "| environment | resources | GPUs | GPU nodes for one month | attention |"
     yield "|---|---|---|---|---|"
     for name, preview in sorted(previews.items()):
         cells = ["no preview", "", "", ""] if isinstance(preview, str) else _cells(preview)
@@ -111,13 +111,13 @@ def _table(previews: Mapping[str, Preview | str]) -> Iterator[str]:
 
 
 def _cells(preview: Preview) -> list[str]:
-    resources = ", ".join(f"{n} {operation}" for operation, n in counts(preview).items() if n) or "nothing changes"
+    resources = ", ".join(f"{n} {operation}" for operation, n in counts(preview).items() if n) or "no change"
     gpus, month = gpu_and_cost_change(preview) or ("", "")
     mandatory = sum(violation.level == "mandatory" for violation in preview.violations)
     look = [
         *(["the preview failed"] if preview.errors else []),
-        *([f"{n} that can hurt"] if (n := len(list(destructive_changes(preview)))) else []),
-        *([f"{mandatory} against policy"] if mandatory else []),
+        *([f"{n} destructive"] if (n := len(list(destructive_changes(preview)))) else []),
+        *([f"{mandatory} mandatory policy violations"] if mandatory else []),
     ]
     return [resources, gpus, month, ", ".join(look)]
 
@@ -179,7 +179,7 @@ def post(folder: str) -> int:
     number = _pull_request_number()
     token, repository = os.environ.get("GITHUB_TOKEN", ""), os.environ.get("GITHUB_REPOSITORY", "")
     if not (token and repository and number):
-        return _write_job_summary(text, "there is no pull request, or no token, to comment with")
+        return _write_job_summary(text, "there is no pull request or no token")
     try:
         comments = f"/repos/{repository}/issues/{number}/comments"
         old = _find_comment(comments, token)
@@ -188,7 +188,7 @@ def post(folder: str) -> int:
         else:
             _request("PATCH", f"/repos/{repository}/issues/comments/{old}", token, {"body": text})
     except (urllib.error.URLError, TimeoutError, ValueError) as problem:
-        return _write_job_summary(text, f"GitHub did not take the comment ({_reason(problem)})")
+        return _write_job_summary(text, f"GitHub did not accept the comment ({_reason(problem)})")
     say("The comment is up to date.")
     return 0
 

@@ -21,11 +21,11 @@ def summary(preview: Preview, stack: str = "") -> str:
     """Return the whole text. It reads the same on a terminal and as Markdown."""
     blocks = [_headline(preview, stack)]
     sections: Sequence[tuple[str, Iterable[str]]] = (
-        ("THIS PREVIEW FAILED, and what follows may not be all:", preview.errors),
-        ("LOOK HERE FIRST:", destructive_changes(preview)),
-        ("What the policies say:", _policies(preview)),
-        ("What changes:", _changes(preview)),
-        ("What that means for requests:", request_impact(preview)),
+        ("THIS PREVIEW FAILED. The rest may be incomplete:", preview.errors),
+        ("DESTRUCTIVE CHANGES:", destructive_changes(preview)),
+        ("Policies:", _policies(preview)),
+        ("Changes:", _changes(preview)),
+        ("Effect on requests:", request_impact(preview)),
         ("GPUs, cost and quota:", gpu_cost_and_quota(preview)),
     )
     for title, lines in sections:
@@ -38,11 +38,10 @@ def summary(preview: Preview, stack: str = "") -> str:
 def _headline(preview: Preview, stack: str) -> str:
     prefix = f"{stack}: " if stack else ""
     if not any(counts(preview).values()):
-        return f"{prefix}nothing changes." if not preview.errors else f"{prefix}no change could be worked out."
+        return f"{prefix}no change." if not preview.errors else f"{prefix}the preview failed before it found a change."
     stay = sum(change.operation is Operation.UNCHANGED for change in preview.changes)
     parts = ", ".join(f"{n} {operation}" for operation, n in counts(preview).items())
-    stays = f"; {stay} {'stays as it is' if stay == 1 else 'stay as they are'}."
-    return f"{prefix}{parts}" + (stays if preview.complete else ".")
+    return f"{prefix}{parts}" + (f", {stay} unchanged." if preview.complete else ".")
 
 
 def _changes(preview: Preview) -> Iterator[str]:
@@ -73,9 +72,9 @@ def _policies(preview: Preview) -> Iterator[str]:
         found.setdefault(key, set()).add(each.resource)
     for (_, policy, level, message), resources in sorted(found.items()):
         on = f" ({join_names(filter(None, resources))})" if any(resources) else ""
-        yield f"{level}{' (`up` is refused)' if level == 'mandatory' else ''}: {policy}{on}: {message}"
+        yield f"{level}{' (`up` fails)' if level == 'mandatory' else ''}: {policy}{on}: {message}"
     if preview.evaluated_policies and preview.changes and not found:
-        yield f"nothing against it: each resource was held against {len(preview.evaluated_policies)} rules"
+        yield f"no violation: {len(preview.evaluated_policies)} policies checked every resource"
 
 
 if __name__ == "__main__":

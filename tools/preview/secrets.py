@@ -13,7 +13,7 @@ from config.secret_patterns import SECRET_NAME
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key by which Pulumi marks a mapping as a special value, such as a secret."""
 SECRET = "[secret]"
-MISSING = "nothing"
+MISSING = "(none)"
 """Shown in place of a value that does not exist."""
 
 

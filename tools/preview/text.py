@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 MAX_NAMES = 8
@@ -18,10 +19,17 @@ def format_change(old: object, new: object) -> str:
     """Return `old -> new`, or the value and that it does not change."""
     if str(old) != str(new):
         return f"{old} -> {new}"
-    return f"{new}, before and after" if "unknown" in str(new) else f"{new} as before"
+    return f"{new} before and after" if "unknown" in str(new) else f"{new} (unchanged)"
+
+
+def because(keys: Iterable[str]) -> str:
+    """Return the reason of a change: the names of the changed properties, without indexes of lists."""
+    names = list(dict.fromkeys(re.sub(r"\[\d+\]", "", key) for key in keys))
+    quoted = ", ".join(f"`{name}`" for name in names)
+    return f"because {quoted} {'changes' if len(names) == 1 else 'change'}"
 
 
 def capacity_label(capacity_kind: str) -> str:
     """Return a capacity kind in words."""
-    labels = {"reservation": "reserved", "on_demand": "on demand", "flex_start": "by flex-start"}
+    labels = {"reservation": "reserved", "on_demand": "on-demand", "flex_start": "flex-start"}
     return labels.get(capacity_kind, capacity_kind)
