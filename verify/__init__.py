@@ -1,1 +1,1 @@
-"""Whether what runs is what the last `up` declared (`make verify`)."""
+"""Compare the running stack with what the last `pulumi up` declared (`make verify`)."""

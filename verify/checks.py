@@ -1,107 +1,109 @@
-"""What holds of serving that runs as declared, each claim with what was seen: the three pillars and what they need.
+"""Checks of a running deployment: data path, executor, environment variables, versions, metrics.
 
-Of a computer and of a pod alike: `ask` carries a question of look.py to where it is answered.
+Each check takes a `Query`, which runs a function of queries.py on this computer or in a pod.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config.data_path import DataPathSpec
 from verify import queries
+from verify.check_result import CheckResult, result
 
 PROMPT = "Say something."
-TOKENS = 24
-NODE_SERIES, SERVE_SERIES, ENGINE_SERIES = "ray_node_", "ray_serve_", "ray_vllm_"
-"""How the names begin of what every node tells, of what one that takes requests tells besides, and of what vLLM tells
-in a replica that has had a request."""
+MAX_TOKENS = 24
+NODE_METRICS, SERVE_METRICS, ENGINE_METRICS = "ray_node_", "ray_serve_", "ray_vllm_"
+"""Prefixes of metric names: of every Ray node, of one that receives requests, of a vLLM engine after its first
+request."""
 
 
-class Ask(Protocol):
-    """Answers a question of look.py by its name, somewhere."""
+class Query(Protocol):
+    """Runs a function of queries.py by its name and returns its result."""
 
-    def __call__(self, question: str, *arguments: Any) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One claim and what was seen. `holds`: they agree."""
-
-    claim: str
-    seen: str
-    holds: bool
+    def __call__(self, query: str, *arguments: Any) -> Any: ...
 
 
-def here(question: str, *arguments: Any) -> Any:
-    """On this computer."""
-    return getattr(queries, question)(*arguments)
+def run_locally(query: str, *arguments: Any) -> Any:
+    """Run a function of queries.py in this process."""
+    return getattr(queries, query)(*arguments)
 
 
-def stream(ask: Ask, endpoint: str, model: str, stats: str | None) -> Mapping[str, Any]:
-    """One short streamed completion, as look.stream tells it."""
-    return ask("stream", endpoint, model, PROMPT, TOKENS, stats)
+def stream(query: Query, endpoint: str, model: str, haproxy_stats: str | None) -> Mapping[str, Any]:
+    """Request one short streamed completion. Return what `queries.stream` returns."""
+    return query("stream", endpoint, model, PROMPT, MAX_TOKENS, haproxy_stats)
 
 
-def front(ask: Ask, port: int, terms: DataPathSpec) -> Finding:
-    holders = ask("holders", port)
-    claim = "HAProxy in front" if terms.haproxy else "Serve's Python proxy in front"
-    seen = ", ".join(f"{each['name']} (pid {each['pid']})" for each in holders) or "nobody"
-    right = {each["name"] == "haproxy" for each in holders} == {terms.haproxy}
-    return Finding(claim, f"127.0.0.1:{port} is held by {seen}", right)
+def proxy(query: Query, port: int, data_path: DataPathSpec) -> CheckResult:
+    """Check that the declared proxy, and no other program, listens on `port`."""
+    listeners = query("listeners", port)
+    name = "HAProxy receives requests" if data_path.haproxy else "Serve's Python proxy receives requests"
+    programs = ", ".join(f"{each['name']} (pid {each['pid']})" for each in listeners) or "no process"
+    ok = {each["name"] == "haproxy" for each in listeners} == {data_path.haproxy}
+    return result(name, f"{programs} listens on port {port}", ok)
 
 
-def route(answer: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], terms: DataPathSpec) -> Finding:
-    """`answer` is look.stream's, of a HAProxy where there is one; `actors` are look.actors'."""
+def token_path(
+    completion: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], data_path: DataPathSpec
+) -> CheckResult:
+    """Check the way of the tokens: directly from the replica, or through OpenAiIngress.
+
+    `completion` is the result of `queries.stream` with HAProxy's statistics, `actors` that of `queries.actors`.
+    """
     names = [actor["class_name"] for actor in actors]
     ingress = any("OpenAiIngress" in name for name in names)
-    if not terms.direct:
-        return Finding("tokens through the ingress", f"OpenAiIngress {'is' if ingress else 'is not'} there", ingress)
-    took = [server for backend, server in answer["servers"] if backend.endswith("ingress-request-router")]
+    if not data_path.direct:
+        return result("tokens through OpenAiIngress", f"OpenAiIngress {'runs' if ingress else 'does not run'}", ingress)
+    replicas = [server for backend, server in completion["servers"] if backend.endswith("ingress-request-router")]
     router = any("LLMRouter" in name for name in names)
-    seen = (
-        f"a request went from HAProxy to replica {', '.join(took) or '?'} itself, "
-        f"{'picked by LLMRouter' if router else 'with no LLMRouter'}; "
-        f"OpenAiIngress {'is there' if ingress else 'does not exist'}"
+    detail = (
+        f"HAProxy sent a request to replica {', '.join(replicas) or '?'}, "
+        f"{'which LLMRouter chose' if router else 'and LLMRouter does not run'}; "
+        f"OpenAiIngress {'runs' if ingress else 'does not run'}"
     )
-    return Finding("tokens straight from the replica", seen, bool(took) and router and not ingress)
+    return result("tokens directly from the replica", detail, bool(replicas) and router and not ingress)
 
 
-def executor(actors: Sequence[Mapping[str, Any]]) -> Finding:
+def executor(actors: Sequence[Mapping[str, Any]]) -> CheckResult:
+    """Check that vLLM runs on Ray's v2 executor: its workers are RayWorkerProc actors."""
     workers = [actor for actor in actors if actor["class_name"] == "RayWorkerProc"]
     pids = ", ".join(str(actor["pid"]) for actor in workers)
-    seen = f"{len(workers)} RayWorkerProc actor(s) alive (pid {pids})" if workers else "no RayWorkerProc actor is alive"
-    return Finding("vLLM on Ray's v2 executor", seen, bool(workers))
+    detail = f"{len(workers)} RayWorkerProc actor(s) (pid {pids})" if workers else "no RayWorkerProc actor"
+    return result("vLLM on Ray's v2 executor", detail, bool(workers))
 
 
-def streams(answer: Mapping[str, Any]) -> Finding:
-    seen = f"{answer['chunks']} chunks streamed, the first after {answer['first_s']:.2f} s"
-    return Finding("a completion streams", seen, answer["chunks"] > 1)
+def streaming(completion: Mapping[str, Any]) -> CheckResult:
+    """Check that a completion arrives in more than one chunk."""
+    detail = f"{completion['chunks']} chunks, the first after {completion['first_s']:.2f} s"
+    return result("a completion streams", detail, completion["chunks"] > 1)
 
 
-def environment(ask: Ask, declared: Mapping[str, str], mark: str = "") -> Finding:
-    """Of Ray's processes: what they were started with decides, whatever has been declared since."""
-    found = ask("environments", sorted(declared), mark)
-    others: dict[str, list[str]] = {}
+def env_vars(query: Query, declared: Mapping[str, str], process_tag: str = "") -> CheckResult:
+    """Check the environment variables that Ray's processes started with.
+
+    `process_tag` (`NAME=value`) selects the processes of one stack.
+    """
+    found = query("process_env", sorted(declared), process_tag)
+    different: dict[str, list[str]] = {}
     for process, variables in found.items():
         for name, value in variables.items():
             if value != declared[name]:
-                others.setdefault(f"{name} is {value} instead of {declared[name]}", []).append(process)
-    seen = "; ".join(f"{what} in {', '.join(where)}" for what, where in others.items())
-    seen = seen or f"{len(declared)} variables in {', '.join(found) or 'no process'}"
-    return Finding("environment as declared", seen, bool(found) and not others)
+                different.setdefault(f"{name} is {value} instead of {declared[name]}", []).append(process)
+    detail = "; ".join(f"{what} in {', '.join(processes)}" for what, processes in different.items())
+    detail = detail or f"{len(declared)} variables in {', '.join(found) or 'no process'}"
+    return result("environment variables", detail, bool(found) and not different)
 
 
-def versions(ask: Ask, declared: Mapping[str, str]) -> Finding:
-    """Of packages."""
-    found = ask("versions", sorted(declared))
-    seen = ", ".join(f"{name} {version}" for name, version in found.items())
-    return Finding("versions as declared", f"{seen}; declared {declared}", found == dict(declared))
+def package_versions(query: Query, declared: Mapping[str, str]) -> CheckResult:
+    """Check the versions of Python packages."""
+    found = query("versions", sorted(declared))
+    detail = ", ".join(f"{name} {version}" for name, version in found.items())
+    return result("package versions", f"{detail}; declared {declared}", found == dict(declared))
 
 
-def metrics(ask: Ask, endpoint: str, *kinds: str) -> Finding:
-    """`kinds` are beginnings of names."""
-    found = ask("series", endpoint)
-    counts = {kind: sum(1 for name in found if name.startswith(kind)) for kind in kinds}
-    return Finding("metrics to scrape", f"{endpoint}: time series by name: {counts}", all(counts.values()))
+def metrics(query: Query, endpoint: str, *prefixes: str) -> CheckResult:
+    """Check that a Prometheus endpoint has metrics with each of these prefixes."""
+    found = query("metric_names", endpoint)
+    counts = {prefix: sum(1 for name in found if name.startswith(prefix)) for prefix in prefixes}
+    return result("metrics", f"{endpoint}: number of metrics by prefix: {counts}", all(counts.values()))

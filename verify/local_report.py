@@ -1,7 +1,7 @@
-"""What the running stack says of itself: each pillar proven from the outside, in one line.
+"""Check a running stack local and print one line for each check.
 
-Read-only but for one short completion. Run as `python -m verify.local_report` with the stack's outputs as JSON on
-standard input; ends with 1 when something is not as declared.
+`python -m verify.local_report` reads the stack's outputs as JSON from standard input. It changes nothing and requests
+one short completion. Exit status 1: a check failed, or the completion was empty.
 """
 
 from __future__ import annotations
@@ -14,46 +14,44 @@ from urllib.parse import urlsplit
 
 from config.data_path import DATA_PATHS, DataPath
 from verify import checks
-from verify.checks import Finding, here
+from verify.check_result import CheckResult, format_results, result
+from verify.checks import run_locally
 from workloads.local import processes
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
-def findings(outputs: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Finding]:
-    """Everything that can be told apart from outside, in the order a request meets it."""
-    terms = DATA_PATHS[DataPath(outputs["data_path"])]
+def check_results(outputs: Mapping[str, Any], completion: Mapping[str, Any]) -> Iterator[CheckResult]:
+    """Yield the results of all checks, in the order in which a request passes the components."""
+    data_path = DATA_PATHS[DataPath(outputs["data_path"])]
     port = urlsplit(outputs["endpoint"]).port
     assert port is not None
-    yield checks.front(here, port, terms)
-    actors = here("actors", outputs["dashboard"])
-    yield checks.route(answer, actors, terms)
+    yield checks.proxy(run_locally, port, data_path)
+    actors = run_locally("actors", outputs["dashboard"])
+    yield checks.token_path(completion, actors, data_path)
     yield checks.executor(actors)
-    yield loopback(outputs["process_tag"])
+    yield loopback_only(outputs["process_tag"])
 
 
-def loopback(mark: str) -> Finding:
-    """Of every process of the stack."""
-    listening = processes.listening(mark)
-    open_ones = [f"{address}:{port}" for address, port in listening if address not in LOOPBACK]
-    seen = f"{len(listening)} ports listen, " + (
-        f"these not on loopback: {open_ones}" if open_ones else "all on 127.0.0.1"
-    )
-    return Finding("reachable from here only", seen, bool(listening) and not open_ones)
+def loopback_only(process_tag: str) -> CheckResult:
+    """Check that every process of the stack listens on loopback addresses only."""
+    listening = processes.listening(process_tag)
+    others = [f"{address}:{port}" for address, port in listening if address not in LOOPBACK]
+    addresses = f"these on other addresses: {others}" if others else "all on 127.0.0.1"
+    return result("loopback only", f"{len(listening)} listening ports, {addresses}", bool(listening) and not others)
 
 
 def main() -> int:
+    """Print the results and the completion. Return the exit status."""
     outputs = json.load(sys.stdin)
     stats = outputs["haproxy_stats"] if DATA_PATHS[DataPath(outputs["data_path"])].haproxy else None
-    answer = checks.stream(here, outputs["endpoint"], outputs["model"], stats)
-    seen = list(findings(outputs, answer))
-    width = max(len(finding.claim) for finding in seen)
-    for finding in seen:
-        print(f"  {'ok ' if finding.holds else 'NOT'}  {finding.claim:{width}}  {finding.seen}")
-    noise = " (random weights: noise)" if outputs.get("random_weights") else ""
-    print(f"\n  {outputs['model']}{noise}: {answer['said']!r}")
-    print(f"  {answer['chunks']} chunks streamed, the first after {answer['first_s']:.2f} s")
-    return 0 if all(finding.holds for finding in seen) and answer["chunks"] else 1
+    completion = checks.stream(run_locally, outputs["endpoint"], outputs["model"], stats)
+    results = list(check_results(outputs, completion))
+    print("\n".join(format_results(results)))
+    noise = " (random weights, so the text is noise)" if outputs.get("random_weights") else ""
+    print(f"\n  {outputs['model']}{noise}: {completion['text']!r}")
+    print(f"  {completion['chunks']} chunks streamed, the first after {completion['first_s']:.2f} s")
+    return 0 if all(each.ok for each in results) and completion["chunks"] else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where to ask: on this computer, or by `kubectl exec` in the pods of a region. Testinfra carries the questions."""
+"""The places that checks query: this computer, or the pods of a region through `kubectl exec`. Testinfra runs them."""
 
 from __future__ import annotations
 
@@ -16,146 +16,150 @@ import testinfra
 
 from config.data_path import DATA_PATHS, DataPathSpec
 from verify import checks, queries
-from verify.declared import Machine, Object, Service
+from verify.declared import DeclaredLocal, DeclaredRayService, Object
 from workloads.kubernetes.network_policy import NODE_TYPE
 from workloads.kubernetes.ray_service import NAME_LABEL, PORTS, SERVE_PORT
 from workloads.kubernetes.readiness.region_drain import STATS_PORT
 
-SOURCE = Path(queries.__file__).read_text()
+QUERIES_SOURCE = Path(queries.__file__).read_text()
 
 
 @dataclass(kw_only=True)
-class Place:
-    """Something that answers: this computer, or Ray's container in a pod."""
+class Target:
+    """This computer, or Ray's container in a pod."""
 
     name: str
     host: Any
-    """Testinfra's."""
+    """Testinfra's host."""
     python: str
-    environment: Mapping[str, str]
+    env_vars: Mapping[str, str]
     """Declared for Ray's processes."""
-    versions: Mapping[str, str]
-    """Declared, of Python packages."""
+    package_versions: Mapping[str, str]
+    """Declared versions of Python packages."""
     model: str
     endpoint: str
-    """Of the OpenAI API, as seen from there; the same of all that follow."""
-    stats: str
+    """URL of the OpenAI API as seen from the target; the same for the next three."""
+    haproxy_stats: str
     metrics: str
     dashboard: str
-    """Answers where Ray's head is."""
-    mark: str = ""
-    """What the stack's processes carry; empty where there are no others."""
-    head: Place | None = None
-    """Of the same Ray cluster; None: itself."""
+    """Ray's dashboard; it answers on the target with the Ray head."""
+    process_tag: str = ""
+    """`NAME=value` of the environment variable that the stack's processes have; empty in a pod."""
+    head: Target | None = None
+    """The target with the head of the same Ray cluster; None: this one."""
     serves: bool = True
-    """Whether requests come in and replicas run there."""
+    """Whether it receives requests and runs replicas."""
 
-    def ask(self, question: str, *arguments: Any) -> Any:
-        """One of look.py's."""
-        done = self.host.run("%s -c %s %s %s", self.python, SOURCE, question, json.dumps(arguments))
-        assert done.rc == 0, f"`{question}` cannot be answered: {''.join(done.stderr.splitlines()[-1:])}"
+    def query(self, query: str, *arguments: Any) -> Any:
+        """Run a function of queries.py on the target."""
+        done = self.host.run("%s -c %s %s %s", self.python, QUERIES_SOURCE, query, json.dumps(arguments))
+        assert done.rc == 0, f"query `{query}` failed: {''.join(done.stderr.splitlines()[-1:])}"
         return json.loads(done.stdout)
 
     @property
     def port(self) -> int:
-        """Where requests come in."""
+        """TCP port that receives requests."""
         found = urlsplit(self.endpoint).port
         assert found is not None
         return found
 
     @property
-    def terms(self) -> DataPathSpec:
-        """Of the data path that needs this environment."""
-        found = [each for each in DATA_PATHS.values() if each.env_vars.items() <= self.environment.items()]
-        assert found, f"no data path has the environment that {self.name} was declared with"
+    def data_path(self) -> DataPathSpec:
+        """The data path with the declared environment variables."""
+        found = [each for each in DATA_PATHS.values() if each.env_vars.items() <= self.env_vars.items()]
+        assert found, f"no data path has the environment variables that {self.name} declares"
         return found[0]
 
     @cached_property
     def actors(self) -> list[Object]:
-        """Of its Ray cluster."""
-        return self.head.actors if self.head else self.ask("actors", self.dashboard)
+        """The live actors of its Ray cluster."""
+        return self.head.actors if self.head else self.query("actors", self.dashboard)
 
     @cached_property
-    def answer(self) -> Mapping[str, Any]:
-        """To the one completion that it is asked for."""
-        return checks.stream(self.ask, self.endpoint, self.model, self.stats if self.terms.haproxy else None)
+    def completion(self) -> Mapping[str, Any]:
+        """The one streamed completion that the checks request from it."""
+        return checks.stream(
+            self.query, self.endpoint, self.model, self.haproxy_stats if self.data_path.haproxy else None
+        )
 
 
 @dataclass(kw_only=True)
-class Pod(Place):
-    """Of a RayService."""
+class PodTarget(Target):
+    """Ray's container in a pod of a RayService."""
 
     container: str
     manifest: Object
-    """As the API server has it."""
+    """The pod as the API server returns it."""
     image: str
-    """Declared."""
+    """The declared image."""
 
 
-def of_machine(machine: Machine) -> Place:
-    outputs = machine.outputs
-    return Place(
+def local_target(declared: DeclaredLocal) -> Target:
+    """Return this computer as a target."""
+    outputs = declared.outputs
+    return Target(
         name="this computer",
         host=testinfra.get_host("local://"),
-        python=machine.python,
-        environment=machine.environment,
-        versions=machine.versions,
+        python=declared.python,
+        env_vars=declared.env_vars,
+        package_versions=declared.package_versions,
         model=outputs["model"],
         endpoint=outputs["endpoint"],
-        stats=outputs["haproxy_stats"],
-        metrics=f"http://127.0.0.1:{machine.option('metrics-export-port')}/metrics",
+        haproxy_stats=outputs["haproxy_stats"],
+        metrics=f"http://127.0.0.1:{declared.option('metrics-export-port')}/metrics",
         dashboard=outputs["dashboard"],
-        mark=machine.mark,
+        process_tag=declared.process_tag,
     )
 
 
 @dataclass
-class Region:
-    """Where a RayService runs, by way of kubectl."""
+class RegionTarget:
+    """A RayService in a region, through kubectl."""
 
-    service: Service
+    service: DeclaredRayService
     kubeconfig: Path
 
     @property
     def name(self) -> str:
+        """Region and RayService."""
         return f"{self.service.region}/{self.service.name}"
 
-    def get(self, *words: str) -> Object:
-        """`kubectl get`, in the service's namespace."""
+    def get(self, *arguments: str) -> Object:
+        """Run `kubectl get` in the service's namespace. Raises `pytest.UsageError` if it fails."""
         options = ["--kubeconfig", str(self.kubeconfig), "--namespace", self.service.namespace, "--output", "json"]
-        done = subprocess.run(["kubectl", "get", *options, *words], capture_output=True, text=True)
+        done = subprocess.run(["kubectl", "get", *options, *arguments], capture_output=True, text=True)
         if done.returncode:
-            raise pytest.UsageError(f"Region {self.service.region} cannot be asked: {done.stderr.strip()}")
+            raise pytest.UsageError(f"kubectl failed in region {self.service.region}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
     @cached_property
-    def pods(self) -> list[Pod]:
-        """Of the RayCluster that takes requests, the head first."""
+    def pods(self) -> list[PodTarget]:
+        """The pods of the RayCluster that receives requests, the head first."""
         status = self.get("rayservice", self.service.name).get("status", {})
         cluster = status.get("activeServiceStatus", {}).get("rayClusterName")
         selector = f"{NAME_LABEL}={self.service.name},ray.io/cluster={cluster},{NODE_TYPE} in (head,worker)"
         found = self.get("pods", "--selector", selector)["items"] if cluster else []
         pods = [each for each in found if "deletionTimestamp" not in each["metadata"]]
-        heads = [self._pod(each, None) for each in pods if _type(each) == "head"]
-        return [*heads, *(self._pod(each, heads[0]) for each in pods if heads and _type(each) == "worker")]
+        heads = [self._pod(each, None) for each in pods if _node_type(each) == "head"]
+        return [*heads, *(self._pod(each, heads[0]) for each in pods if heads and _node_type(each) == "worker")]
 
-    def _pod(self, manifest: Object, head: Pod | None) -> Pod:
-        name, container = manifest["metadata"]["name"], self.service.containers[f"ray-{_type(manifest)}"]
+    def _pod(self, manifest: Object, head: PodTarget | None) -> PodTarget:
+        name, container = manifest["metadata"]["name"], self.service.containers[f"ray-{_node_type(manifest)}"]
         options = {
             "container": container["name"],
             "namespace": self.service.namespace,
             "kubeconfig": quote(str(self.kubeconfig)),
         }
-        query = "&".join(f"{key}={value}" for key, value in options.items())
-        return Pod(
+        host_options = "&".join(f"{key}={value}" for key, value in options.items())
+        return PodTarget(
             name=f"{self.name}/{name}",
-            host=testinfra.get_host(f"kubectl://{name}?{query}"),
+            host=testinfra.get_host(f"kubectl://{name}?{host_options}"),
             python="python",
-            environment=self.service.environment(container),
-            versions={"ray": self.service.cluster["rayVersion"]},
+            env_vars=self.service.env_vars(container),
+            package_versions={"ray": self.service.ray_cluster_config["rayVersion"]},
             model=self.service.model,
             endpoint=f"http://127.0.0.1:{SERVE_PORT}/v1",
-            stats=f"http://127.0.0.1:{STATS_PORT}/stats",
+            haproxy_stats=f"http://127.0.0.1:{STATS_PORT}/stats",
             metrics=f"http://127.0.0.1:{PORTS['metrics']}/metrics",
             dashboard=f"http://127.0.0.1:{PORTS['dashboard']}",
             head=head,
@@ -166,5 +170,5 @@ class Region:
         )
 
 
-def _type(manifest: Object) -> str:
+def _node_type(manifest: Object) -> str:
     return manifest["metadata"]["labels"][NODE_TYPE]

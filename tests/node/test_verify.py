@@ -17,7 +17,7 @@ from paths import CHECKOUT
 from tests.node.conftest import Stack
 from tests.node.record import Section
 from tools.cli import VERIFY_PYTEST_ARGS
-from verify.declared import POLICY, RAY_SERVICE
+from verify.declared import NETWORK_POLICY, RAY_SERVICE
 
 
 def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
     (group,) = cluster["workerGroupSpecs"]
     group["template"]["spec"]["containers"][0]["image"] = head["image"][:-4] + "0000"
     group["minReplicas"] = group["maxReplicas"] = 9
-    next(each for each in resources if each["type"] == POLICY)["inputs"]["metadata"]["name"] = "gone"
+    next(each for each in resources if each["type"] == NETWORK_POLICY)["inputs"]["metadata"]["name"] = "gone"
     run = verify(stack, state, tmp_path)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert verdicts(run.stdout, "FAILED") == {

@@ -105,5 +105,5 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def proofs(printed: str) -> dict[str, str]:
-    """Claim -> verdict (`ok` or `NOT`) of the lines that `make up` ends with."""
-    return {claim.strip(): verdict for verdict, claim in re.findall(r"^  (ok |NOT)  (.+?)  +\S", printed, re.MULTILINE)}
+    """Return check name -> status of the lines that `make up` ends with."""
+    return {name: status for status, name in re.findall(r"^  (ok|FAILED) +(.+?)  +\S", printed, re.MULTILINE)}

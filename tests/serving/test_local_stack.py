@@ -22,16 +22,16 @@ import pytest
 
 from tests.serving.conftest import PORT_OFFSET, Clone, proofs
 from tools.cli import VERIFY_PYTEST_ARGS
-from verify.declared import HEAD
+from verify.declared import RAY_HEAD
 from workloads.local import processes
 from workloads.local.ray_runtime import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 FAST_PATH = {
-    "HAProxy in front": "ok ",
-    "tokens straight from the replica": "ok ",
-    "vLLM on Ray's v2 executor": "ok ",
-    "reachable from here only": "ok ",
+    "HAProxy receives requests": "ok",
+    "tokens directly from the replica": "ok",
+    "vLLM on Ray's v2 executor": "ok",
+    "loopback only": "ok",
 }
 
 
@@ -149,7 +149,7 @@ for limit in (None, 10**6, 7):
 def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_path: Path) -> None:
     assert " passed" in clone.make("verify")
     state, other = clone.pulumi("stack export"), tmp_path / "state.json"
-    (head,) = (each for each in state["deployment"]["resources"] if each["type"] == HEAD)
+    (head,) = (each for each in state["deployment"]["resources"] if each["type"] == RAY_HEAD)
     head["inputs"]["environment"]["RAY_USAGE_STATS_ENABLED"] = "1"
     other.write_text(json.dumps(state))
     command = [".venv/bin/python", "-m", "pytest", *VERIFY_PYTEST_ARGS]
@@ -211,13 +211,13 @@ def test_the_other_data_path_replaces_the_head_that_was_left_half_way_and_proves
     }
     clone.edit(baseline)
     printed = clone.make("up")
-    assert "cleared the lock" in printed
+    assert "removed the lock" in printed
     assert [p.pid for p in psutil.process_iter() if "pulumi.dynamic" in _words(p) and _of(p, clone)] == []
     assert proofs(printed) == {
-        "Serve's Python proxy in front": "ok ",
-        "tokens through the ingress": "ok ",
-        "vLLM on Ray's v2 executor": "ok ",
-        "reachable from here only": "ok ",
+        "Serve's Python proxy receives requests": "ok",
+        "tokens through OpenAiIngress": "ok",
+        "vLLM on Ray's v2 executor": "ok",
+        "loopback only": "ok",
     }, printed
     assert named(clone, "gcs_server") != head
     assert len(named(clone, "gcs_server")) == 1

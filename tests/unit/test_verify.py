@@ -1,17 +1,20 @@
-"""`make verify`: what it takes for declared, from a state as `pulumi stack export` writes it, and what it needs."""
+"""`make verify`: the declarations that it reads from a state, and what it needs."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from paths import CHECKOUT
 from tools import cli
 from tools.bootstrap.console import CliError
 from verify import declared
-from verify.declared import POLICY, PROVIDER, RAY_SERVICE
+from verify.declared import NETWORK_POLICY, PROVIDER, RAY_SERVICE
 
 OUTPUTS = {
     "endpoint": "http://10.0.0.9",
@@ -38,11 +41,11 @@ def resources(region: str) -> list[dict[str, Any]]:
     group = {"minReplicas": 1, "maxReplicas": 3, "template": {"spec": {"containers": containers}}}
     cluster = {"rayVersion": "2.60.0", "headGroupSpec": group, "workerGroupSpecs": [group, group]}
     provider = resource(PROVIDER, "kubernetes", region, kubeconfig=f"of {region}") | {"id": "1"}
-    former = resource(POLICY, "former", region, spec={}) | {"delete": True}
+    former = resource(NETWORK_POLICY, "former", region, spec={}) | {"delete": True}
     return [
         provider,
         resource(RAY_SERVICE, "llm", region, spec={"rayClusterConfig": cluster}),
-        resource(POLICY, "llm-ingress", region, spec={"of": region}),
+        resource(NETWORK_POLICY, "llm-ingress", region, spec={"of": region}),
         former,
     ]
 
@@ -64,14 +67,27 @@ def test_a_region_that_takes_requests_is_asked_with_its_own_kubeconfig_and_polic
     assert isinstance(found, list)
     (service,) = found
     assert (service.region, service.kubeconfig) == ("europe", "of europe")
-    assert service.policies == {"llm-ingress": {"of": "europe"}}
-    assert service.workers == range(2, 7)
-    assert service.environment(service.containers["ray-worker"]) == {"A": "1"}
+    assert service.network_policies == {"llm-ingress": {"of": "europe"}}
+    assert service.worker_counts == range(2, 7)
+    assert service.env_vars(service.containers["ray-worker"]) == {"A": "1"}
 
 
 def test_without_a_finished_up_nothing_is_declared(tmp_path: Path) -> None:
     top = {"type": "pulumi:pulumi:Stack", "urn": ""}
     assert declared.read(write(tmp_path, [top, *resources("europe")])) == []
+
+
+@pytest.mark.parametrize("state", [None, "missing.json"])
+def test_the_checks_say_that_they_need_a_state(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
+    monkeypatch.delenv("RAYLLM_STATE", raising=False)
+    if state:
+        monkeypatch.setenv("RAYLLM_STATE", state)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *cli.VERIFY_PYTEST_ARGS], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "RAYLLM_STATE" in done.stderr
+    assert ("make verify" in done.stderr) is (state is None)
 
 
 def test_a_cluster_is_not_asked_without_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

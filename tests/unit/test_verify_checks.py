@@ -1,4 +1,4 @@
-"""What the claims make of what was seen, and what look.py sees."""
+"""Results of the checks for given query results, and the queries on this computer."""
 
 from __future__ import annotations
 
@@ -17,80 +17,86 @@ import pytest
 import versions
 from config.data_path import DATA_PATHS, DataPath
 from verify import checks, queries
-from verify.checks import Ask, Finding
+from verify.check_result import CheckResult, Status, format_results
+from verify.checks import Query
 
 DIRECT, BASELINE = DATA_PATHS[DataPath.DIRECT_STREAMING], DATA_PATHS[DataPath.PYTHON_PROXY]
 ROUTED = {"servers": [["llm-ingress-request-router", "SERVE_REPLICA_1"]]}
 AROUND = {"servers": [["llm", "SERVE_REPLICA_1"]]}
 
 
-def answers(answer: object) -> Ask:
-    """Whatever the question."""
+def answers(answer: object) -> Query:
+    """Return a query that always has this result."""
 
-    def ask(question: str, *arguments: Any) -> Any:
+    def query(query: str, *arguments: Any) -> Any:
         return answer
 
-    return ask
+    return query
 
 
 def actors(*names: str) -> list[dict[str, Any]]:
     return [{"class_name": name, "pid": 7} for name in names]
 
 
-def held_by(*names: str) -> Ask:
+def held_by(*names: str) -> Query:
     return answers([{"name": name, "pid": 7} for name in names])
 
 
 @pytest.mark.parametrize(
-    ("finding", "seen"),
+    ("check", "detail"),
     [
-        (lambda: checks.front(held_by("ray::ProxyActor"), 8000, DIRECT), "ray::ProxyActor"),
-        (lambda: checks.front(held_by("haproxy", "nginx"), 8000, DIRECT), "nginx"),
-        (lambda: checks.front(held_by(), 8000, DIRECT), "nobody"),
-        (lambda: checks.front(held_by(), 8000, BASELINE), "nobody"),
-        (lambda: checks.front(held_by("haproxy"), 8000, BASELINE), "haproxy"),
-        (lambda: checks.route(AROUND, actors("LLMRouter"), DIRECT), "replica ? itself"),
-        (lambda: checks.route(ROUTED, actors(), DIRECT), "no LLMRouter"),
-        (lambda: checks.route(ROUTED, actors("LLMRouter", "OpenAiIngress"), DIRECT), "OpenAiIngress is there"),
-        (lambda: checks.route(ROUTED, actors("LLMRouter"), BASELINE), "OpenAiIngress is not there"),
+        (lambda: checks.proxy(held_by("ray::ProxyActor"), 8000, DIRECT), "ray::ProxyActor"),
+        (lambda: checks.proxy(held_by("haproxy", "nginx"), 8000, DIRECT), "nginx"),
+        (lambda: checks.proxy(held_by(), 8000, DIRECT), "no process"),
+        (lambda: checks.proxy(held_by(), 8000, BASELINE), "no process"),
+        (lambda: checks.proxy(held_by("haproxy"), 8000, BASELINE), "haproxy"),
+        (lambda: checks.token_path(AROUND, actors("LLMRouter"), DIRECT), "replica ?,"),
+        (lambda: checks.token_path(ROUTED, actors(), DIRECT), "LLMRouter does not run"),
+        (lambda: checks.token_path(ROUTED, actors("LLMRouter", "OpenAiIngress"), DIRECT), "OpenAiIngress runs"),
+        (lambda: checks.token_path(ROUTED, actors("LLMRouter"), BASELINE), "OpenAiIngress does not run"),
         (lambda: checks.executor(actors("LLMServer")), "no RayWorkerProc"),
-        (lambda: checks.streams({"chunks": 1, "first_s": 1.0}), "1 chunks"),
-        (lambda: checks.environment(answers({}), {"A": "1"}), "no process"),
-        (lambda: checks.environment(answers({"raylet": {"A": "2"}}), {"A": "1"}), "A is 2 instead of 1 in raylet"),
-        (lambda: checks.environment(answers({"raylet": {"A": None}}), {"A": "1"}), "A is None"),
-        (lambda: checks.versions(answers({"ray": "2.56.0"}), {"ray": versions.RAY}), "ray 2.56.0"),
+        (lambda: checks.streaming({"chunks": 1, "first_s": 1.0}), "1 chunks"),
+        (lambda: checks.env_vars(answers({}), {"A": "1"}), "no process"),
+        (lambda: checks.env_vars(answers({"raylet": {"A": "2"}}), {"A": "1"}), "A is 2 instead of 1 in raylet"),
+        (lambda: checks.env_vars(answers({"raylet": {"A": None}}), {"A": "1"}), "A is None"),
+        (lambda: checks.package_versions(answers({"ray": "2.56.0"}), {"ray": versions.RAY}), "ray 2.56.0"),
         (lambda: checks.metrics(answers(["ray_serve_x"]), "url", "ray_serve_", "ray_vllm_"), "'ray_vllm_': 0"),
     ],
 )
-def test_what_is_not_as_declared_is_named(finding: Callable[[], Finding], seen: str) -> None:
-    found = finding()
-    assert not found.holds
-    assert seen in found.seen
+def test_a_difference_is_named(check: Callable[[], CheckResult], detail: str) -> None:
+    found = check()
+    assert found.status is Status.FAILED
+    assert detail in found.detail
 
 
 @pytest.mark.parametrize(
-    "finding",
+    "check",
     [
-        lambda: checks.front(held_by("haproxy", "haproxy"), 8000, DIRECT),
-        lambda: checks.front(held_by("ray::ProxyActor"), 8000, BASELINE),
-        lambda: checks.route(ROUTED, actors("LLMRouter", "RayWorkerProc"), DIRECT),
-        lambda: checks.route({"servers": []}, actors("OpenAiIngress"), BASELINE),
+        lambda: checks.proxy(held_by("haproxy", "haproxy"), 8000, DIRECT),
+        lambda: checks.proxy(held_by("ray::ProxyActor"), 8000, BASELINE),
+        lambda: checks.token_path(ROUTED, actors("LLMRouter", "RayWorkerProc"), DIRECT),
+        lambda: checks.token_path({"servers": []}, actors("OpenAiIngress"), BASELINE),
         lambda: checks.executor(actors("RayWorkerProc")),
-        lambda: checks.environment(answers({"raylet": {"A": "1"}}), {"A": "1"}),
+        lambda: checks.env_vars(answers({"raylet": {"A": "1"}}), {"A": "1"}),
     ],
 )
-def test_what_is_as_declared_holds(finding: Callable[[], Finding]) -> None:
-    assert finding().holds, finding().seen
+def test_the_declared_state_is_ok(check: Callable[[], CheckResult]) -> None:
+    assert check().ok, check().detail
 
 
-def test_who_listens_is_found_by_the_port() -> None:
+def test_results_are_printed_in_columns() -> None:
+    results = [CheckResult("long name", "a", Status.NOT_RUN), CheckResult("name", "b", Status.OK)]
+    assert list(format_results(results)) == ["  not run  long name  a", "  ok       name       b"]
+
+
+def test_a_listener_is_found_by_its_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        (holder,) = queries.holders(server.getsockname()[1])
-    assert holder["pid"] == os.getpid()
+        (listener,) = queries.listeners(server.getsockname()[1])
+    assert listener["pid"] == os.getpid()
 
 
-def test_only_processes_of_the_stack_are_asked_for_their_environment(tmp_path: Path) -> None:
-    """An actor's title may have taken the place of a variable; a program has what it was started with."""
+def test_only_processes_of_the_stack_are_queried(tmp_path: Path) -> None:
+    """An actor's title may overwrite a variable. A program keeps the variables that it was started with."""
     started: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
     for name, mark in (("raylet", "mine"), ("raylet", "other"), ("ray::ServeReplica", "mine"), ("other", "mine")):
         program = tmp_path / mark / name
@@ -99,7 +105,7 @@ def test_only_processes_of_the_stack_are_asked_for_their_environment(tmp_path: P
         environment = {"RAYLLM_PROCESS_TAG": mark, "WANTED": mark}
         started[name, mark] = subprocess.Popen([str(program), "60"], env=environment)
     try:
-        found = queries.environments(["WANTED", "UNSET"], "RAYLLM_PROCESS_TAG=mine")
+        found = queries.process_env(["WANTED", "UNSET"], "RAYLLM_PROCESS_TAG=mine")
     finally:
         for each in started.values():
             each.kill()
@@ -110,8 +116,8 @@ def test_only_processes_of_the_stack_are_asked_for_their_environment(tmp_path: P
     }
 
 
-def test_the_source_alone_answers_a_question() -> None:
-    """As in a pod, which has nothing of the project."""
+def test_the_source_alone_runs_a_query() -> None:
+    """As in a pod, which has no other file of this project."""
     source = Path(queries.__file__).read_text()
     command = [sys.executable, "-I", "-c", source, "versions", json.dumps([["pydantic"]])]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/")
