@@ -1,8 +1,9 @@
-"""`make check STACK=...`: what an `up` of a cloud environment will need, looked at beforehand. Read-only.
+"""Check what `up` of a cloud stack needs, before it runs (`make preflight STACK=...`). Read-only.
 
-Settings and tools are checked on any machine. With Google credentials it also asks Google: is the project the one that
-the file names, may you do what `up` does, which APIs are on, are the reservations there and ready, what quota is left.
-What cannot be asked is said to be 'not run', never passed over.
+    python -m tools.preflight STACK
+
+Any machine can check settings and tools. With Google credentials it also checks the project's number, your permissions,
+the reservations and the quota. A check that cannot run is reported as "not run".
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -25,6 +25,7 @@ from config.google.regions import Region
 from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
+from verify.check_result import CheckResult, Status, format_results, result
 
 PERMISSIONS = (
     "artifactregistry.repositories.create",
@@ -40,61 +41,45 @@ PERMISSIONS = (
     "serviceusage.services.enable",
     "storage.buckets.create",
 )
-"""One permission for each kind of thing that `up` makes; holding it means holding the role behind it."""
-COMPUTE = "https://compute.googleapis.com/compute/v1"
-PROJECTS = "https://cloudresourcemanager.googleapis.com/v3"
+"""One permission for each type of resource that `up` creates. Each stands for the role that contains it."""
+COMPUTE_API = "https://compute.googleapis.com/compute/v1"
+RESOURCE_MANAGER_API = "https://cloudresourcemanager.googleapis.com/v3"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `holds` None: could not be looked at, and `seen` says why."""
-
-    claim: str
-    seen: str
-    holds: bool | None
-
-
-def findings(stack: str, google: httpx2.Client | None) -> Iterator[Finding]:
-    """Everything that can be known before an `up` of `stack`. `google` None: no credentials."""
+def check_results(stack: str, google: httpx2.Client | None) -> Iterator[CheckResult]:
+    """Yield the result of every check for `up` of `stack`. `google` is None without credentials."""
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
         checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
-    except ConfigError as refused:
-        yield from (Finding("settings", sentence, False) for sentence in refused.sentences)
+    except ConfigError as error:
+        yield from (CheckResult("settings", sentence, Status.FAILED) for sentence in error.sentences)
         return
-    yield Finding("settings", "nothing in the file is refused", True)
+    yield CheckResult("settings", "valid", Status.OK)
     if not isinstance(checked.infra, GoogleInfra):
-        yield Finding("cloud", f"stack {stack} runs on a computer; `make preview` looks at that", None)
+        yield CheckResult("Google", f"stack {stack} runs on this computer; `make preview` checks it", Status.NOT_RUN)
         return
-    yield from (Finding("settings", warning, None) for warning in checked.infra.warnings())
-    for tool, why in {"gcloud": "credentials", "gke-gcloud-auth-plugin": "the kubeconfig's exec plugin"}.items():
+    yield from (CheckResult("settings", warning, Status.WARNING) for warning in checked.infra.warnings())
+    for tool, purpose in {"gcloud": "credentials", "gke-gcloud-auth-plugin": "the kubeconfig"}.items():
         found = shutil.which(tool)
-        yield Finding(
-            f"tool {tool}", found or f"is not on PATH; {why} needs it: install the Google Cloud CLI", bool(found)
-        )
+        missing = f"not on PATH, and {purpose} needs it. Install the Google Cloud CLI"
+        yield result(f"tool {tool}", found or missing, bool(found))
     if google is None:
-        yield Finding("Google", "not run: no credentials (`gcloud auth application-default login`)", None)
+        yield CheckResult("Google", "no credentials. Run `gcloud auth application-default login`", Status.NOT_RUN)
         return
-    yield from _asked(checked.infra, google)
+    yield from _google(checked.infra, google)
 
 
-def _asked(infra: GoogleInfra, google: httpx2.Client) -> Iterator[Finding]:
+def _google(infra: GoogleInfra, google: httpx2.Client) -> Iterator[CheckResult]:
     project = infra.project.id
-    reply = google.get(f"{PROJECTS}/projects/{project}")
+    reply = google.get(f"{RESOURCE_MANAGER_API}/projects/{project}")
     if reply.status_code != 200:
-        yield Finding("project", f"{project}: {_message(reply)}", False)
+        yield CheckResult("project", f"{project}: {_message(reply)}", Status.FAILED)
         return
     number = reply.json()["name"].removeprefix("projects/")
     same = number == str(infra.project.number)
-    yield Finding(
-        "project", f"{project} has number {number}" + ("" if same else f", the file says {infra.project.number}"), same
-    )
-    held = google.post(f"{PROJECTS}/projects/{project}:testIamPermissions", json={"permissions": list(PERMISSIONS)})
-    missing = sorted(set(PERMISSIONS) - set(held.json().get("permissions", [])))
-    seen = (
-        f"missing {', '.join(missing)}: ask for the roles that hold them" if missing else f"all {len(PERMISSIONS)} held"
-    )
-    yield Finding("permissions", seen, not missing)
+    difference = "" if same else f", but the file has {infra.project.number}"
+    yield result("project", f"{project} has number {number}{difference}", same)
+    yield _permissions(project, google)
     for region in infra.regions:
         yield _quota(project, region, google)
         for pool in region.node_pools:
@@ -102,67 +87,75 @@ def _asked(infra: GoogleInfra, google: httpx2.Client) -> Iterator[Finding]:
                 yield from (_reservation(project, pool, pool.capacity, zone, google) for zone in pool.zones)
 
 
+def _permissions(project: str, google: httpx2.Client) -> CheckResult:
+    url = f"{RESOURCE_MANAGER_API}/projects/{project}:testIamPermissions"
+    granted = google.post(url, json={"permissions": list(PERMISSIONS)}).json().get("permissions", [])
+    if missing := sorted(set(PERMISSIONS) - set(granted)):
+        return result("permissions", f"missing: {', '.join(missing)}. Request roles that contain them", False)
+    return result("permissions", f"all {len(PERMISSIONS)} granted", True)
+
+
 def _reservation(
     project: str, pool: GpuNodePool, wanted: Reservation | CalendarMode, zone: str, google: httpx2.Client
-) -> Finding:
+) -> CheckResult:
     owner = wanted.project or project
-    claim = f"reservation {wanted.name} in {zone}"
-    reply = google.get(f"{COMPUTE}/projects/{owner}/zones/{zone}/reservations/{wanted.name}")
+    name = f"reservation {wanted.name} in {zone}"
+    reply = google.get(f"{COMPUTE_API}/projects/{owner}/zones/{zone}/reservations/{wanted.name}")
     if reply.status_code != 200:
-        return Finding(claim, _message(reply), False)
+        return CheckResult(name, _message(reply), Status.FAILED)
     found = reply.json()
     specific = found.get("specificReservation", {})
-    machine = specific.get("instanceProperties", {}).get("machineType", "?")
+    machine_type = specific.get("instanceProperties", {}).get("machineType", "?")
     count = int(specific.get("count", 0))
-    wrong = [
-        words
-        for words, bad in {
-            f"its state is {found.get('status')}": found.get("status") != "READY",
-            f"it holds {machine}, the pool asks for {pool.machine_type}": machine != pool.machine_type,
-            f"it holds {count} VMs, the pool asks for {wanted.count}": count < wanted.count,
+    problems = [
+        problem
+        for problem, is_present in {
+            f"its status is {found.get('status')}": found.get("status") != "READY",
+            f"it has {machine_type}, the pool needs {pool.machine_type}": machine_type != pool.machine_type,
+            f"it has {count} VMs, the pool needs {wanted.count}": count < wanted.count,
             "it is not specific (specificReservationRequired)": not found.get("specificReservationRequired"),
         }.items()
-        if bad
+        if is_present
     ]
-    return Finding(claim, "; ".join(wrong) or f"{count} x {machine}, ready", not wrong)
+    return result(name, "; ".join(problems) or f"{count} x {machine_type}, ready", not problems)
 
 
-def _quota(project: str, region: Region, google: httpx2.Client) -> Finding:
-    """Compute's own regional quotas; those of newer GPU families are in Cloud Quotas and are not asked here."""
-    claim = f"quota in {region.name}"
-    reply = google.get(f"{COMPUTE}/projects/{project}/regions/{region.name}")
+def _quota(project: str, region: Region, google: httpx2.Client) -> CheckResult:
+    """Check Compute Engine's regional quotas. Those of newer GPU families are in Cloud Quotas and are not checked."""
+    name = f"quota in {region.name}"
+    reply = google.get(f"{COMPUTE_API}/projects/{project}/regions/{region.name}")
     if reply.status_code != 200:
-        return Finding(claim, _message(reply), False)
+        return CheckResult(name, _message(reply), Status.FAILED)
     gpus = {pool.machine.accelerator.name.upper().replace("-", "_") for pool in region.node_pools}
     rows = [q for q in reply.json().get("quotas", []) if any(gpu in q["metric"] for gpu in gpus)]
     if not rows:
-        return Finding(claim, f"Compute lists none for {', '.join(sorted(gpus))}: look at IAM & Admin > Quotas", None)
-    seen = ", ".join(f"{q['metric']} {q['usage']:.0f} of {q['limit']:.0f}" for q in rows)
-    return Finding(claim, seen, any(q["limit"] > q["usage"] for q in rows))
+        models = ", ".join(sorted(gpus))
+        return CheckResult(name, f"Compute Engine lists no {models}. See IAM & Admin > Quotas", Status.NOT_RUN)
+    used = ", ".join(f"{q['metric']} {q['usage']:.0f} of {q['limit']:.0f} used" for q in rows)
+    return result(name, used, any(q["limit"] > q["usage"] for q in rows))
 
 
 def _message(reply: httpx2.Response) -> str:
     try:
         return f"{reply.status_code}: {reply.json()['error']['message']}"
     except (ValueError, KeyError, TypeError):
-        return f"answered {reply.status_code}"
+        return f"status {reply.status_code}"
 
 
 def _client() -> httpx2.Client | None:
+    """Return a client with the user's access token; None without credentials."""
     token: Any = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN")
     if not token and shutil.which("gcloud"):
-        ask = ["gcloud", "auth", "application-default", "print-access-token"]
-        token = subprocess.run(ask, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
+        command = ["gcloud", "auth", "application-default", "print-access-token"]
+        token = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
     return httpx2.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) if token else None
 
 
 def main() -> int:
-    seen = list(findings(sys.argv[1], _client()))
-    width = max(len(finding.claim) for finding in seen)
-    for finding in seen:
-        verdict = {True: "ok ", False: "NO ", None: "-- "}[finding.holds]
-        print(f"  {verdict} {finding.claim:{width}}  {finding.seen}")
-    return 1 if any(finding.holds is False for finding in seen) else 0
+    """Print the results. Return 1 if a check failed."""
+    results = list(check_results(sys.argv[1], _client()))
+    print("\n".join(format_results(results)))
+    return int(any(each.status is Status.FAILED for each in results))
 
 
 if __name__ == "__main__":

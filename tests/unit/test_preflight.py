@@ -1,4 +1,4 @@
-"""What `make check` says before an `up`, against a Google that answers as its discovery documents say."""
+"""`make preflight` against a Google API that answers as its discovery documents describe."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from googleapiclient import discovery_cache
 
 from tools import preflight
+from verify.check_result import Status
 
 Reply = dict[str, Any]
 PROJECT = "example-rayllm-prod"
@@ -24,7 +25,7 @@ QUOTAS: Reply = {"quotas": [{"metric": "PREEMPTIBLE_NVIDIA_B200_GPUS", "limit": 
 
 
 def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> httpx2.Client:
-    """A Google where everything is in order, but for what is `changed`."""
+    """Return a client of a Google API where every check passes, except for the `changed` answers."""
     answers: dict[str, Any] = {
         "project": {"name": "projects/100000000003"},
         "permissions": {"permissions": list(preflight.PERMISSIONS)},
@@ -50,20 +51,21 @@ def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> ht
     return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
-def verdicts(client: httpx2.Client | None, stack: str = "prod") -> dict[str, bool | None]:
-    return {f.claim: f.holds for f in preflight.findings(stack, client) if not f.claim.startswith("tool ")}
+def statuses(client: httpx2.Client | None, stack: str = "prod") -> dict[str, Status]:
+    results = preflight.check_results(stack, client)
+    return {each.name: each.status for each in results if not each.name.startswith("tool ")}
 
 
 def test_everything_in_order_is_ok_throughout() -> None:
-    assert set(verdicts(google()).values()) == {True}
+    assert set(statuses(google()).values()) == {Status.OK}
 
 
 def test_without_credentials_google_is_not_run_rather_than_ok() -> None:
-    assert verdicts(None)["Google"] is None
+    assert statuses(None)["Google"] is Status.NOT_RUN
 
 
 @pytest.mark.parametrize(
-    ("changed", "claim"),
+    ("changed", "name"),
     [
         ({"project": {"name": "projects/1"}}, "project"),
         ({"project": lambda _: httpx2.Response(403, json={"error": {"message": "no"}})}, "project"),
@@ -97,12 +99,12 @@ def test_without_credentials_google_is_not_run_rather_than_ok() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
-def test_what_is_out_of_order_is_named(changed: Reply, claim: str) -> None:
-    assert verdicts(google(**changed))[claim] is False
+def test_a_problem_is_named(changed: Reply, name: str) -> None:
+    assert statuses(google(**changed))[name] is Status.FAILED
 
 
 def test_a_quota_that_compute_does_not_list_is_not_called_ok() -> None:
-    assert verdicts(google(region={"quotas": []}))["quota in us-east4"] is None
+    assert statuses(google(region={"quotas": []}))["quota in us-east4"] is Status.NOT_RUN
 
 
 def test_the_answers_have_the_form_that_google_publishes() -> None:

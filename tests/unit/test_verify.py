@@ -15,6 +15,7 @@ from tools import cli
 from tools.bootstrap.console import CliError
 from verify import declared
 from verify.declared import NETWORK_POLICY, PROVIDER, RAY_SERVICE
+from workloads.local.processes import PROCESS_TAG_ENV_VAR
 
 OUTPUTS = {
     "endpoint": "http://10.0.0.9",
@@ -88,6 +89,25 @@ def test_the_checks_say_that_they_need_a_state(monkeypatch: pytest.MonkeyPatch, 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
     assert "RAYLLM_STATE" in done.stderr
     assert ("make verify" in done.stderr) is (state is None)
+
+
+def test_a_stack_on_this_computer_has_its_own_checks_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outputs = {"endpoint": "http://127.0.0.1:8000/v1", "model": "tiny", "haproxy_stats": "", "dashboard": ""}
+    head = {
+        "type": declared.RAY_HEAD,
+        "inputs": {
+            "command": json.dumps(["/venv/bin/ray", "start", "--metrics-export-port=1"]),
+            "environment": {PROCESS_TAG_ENV_VAR: "tag"},
+        },
+    }
+    state = write(tmp_path, [{"type": "pulumi:pulumi:Stack", "urn": "", "outputs": outputs}, head])
+    monkeypatch.setenv("RAYLLM_STATE", str(state))
+    command = [sys.executable, "-m", "pytest", *cli.VERIFY_PYTEST_ARGS, "--collect-only", "--quiet"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert "test_local.py" in done.stdout, done.stdout + done.stderr
+    assert "test_regions.py" not in done.stdout
 
 
 def test_a_cluster_is_not_asked_without_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
