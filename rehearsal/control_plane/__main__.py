@@ -76,7 +76,7 @@ def inside(folder: Path, names: list[str], pools: list[Pool], google: Path | Non
         file.write_text(json.dumps(clusters, indent=1))
     bundle = folder / "ca.crt"
     bundle.write_text("".join(Path(at["ca"]).read_text() for at in clusters.values()))
-    found = {"RAYLLM_CLUSTERS": str(file), "SSL_CERT_FILE": str(bundle)}
+    found = {"RAYLLM_CONTROL_PLANES": str(file), "SSL_CERT_FILE": str(bundle)}
     (folder / "environment.json").write_text(json.dumps({**found, "PATH": str(HERE / "bin")}))
     started = folder / "helpers.json"
     if not started.exists():

@@ -152,7 +152,7 @@ def _plausible(name: str, type_: sdk_schema.Type) -> Any:
 
 def _api_server(facts: Facts) -> str:
     """A cluster's DNS endpoint: that of the control plane which stands for its region, where one does."""
-    planes = os.environ.get("RAYLLM_CLUSTERS")
+    planes = os.environ.get("RAYLLM_CONTROL_PLANES")
     region = str(bare(facts.get("location", "")))
     found = json.loads(Path(planes).read_text()).get(region) if planes else None
     if found:
