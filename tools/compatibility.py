@@ -1,7 +1,9 @@
-"""Prints what does not work together with the versions pinned now; exit status 1 with `--strict` if a row is obsolete.
+"""Print the incompatible options of the pinned versions (`make compat`).
 
-`python -m tools.compatibility [--strict]`, behind `make compat`. The whole table, with sources:
-docs/reference/compatibility.md.
+    python -m tools.compatibility [--strict]
+
+With `--strict` the exit status is 1 if a row has expired: the pinned Ray no longer has the problem. The whole table,
+with sources: docs/reference/compatibility.md.
 """
 
 from __future__ import annotations
@@ -14,28 +16,28 @@ import versions
 from config.compatibility import INCOMPATIBILITIES, UPSTREAM_LIMITS, Incompatibility, expired
 
 BRACES = re.compile(r"\{\w+\}")
-"""What a rule fills in with what was written."""
+"""A value from the stack's file in the text of a rule."""
 
 
 def lines(rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versions.RAY) -> Iterator[str]:
-    """What a person reads."""
+    """Yield the lines to print."""
     live = [row for row in rows if row.applies_to(ray)]
-    yield f"Ray {ray} (oldest that is accepted: {versions.RAY_FLOOR}). Refused when settings are read:"
+    yield f"Ray {ray} (oldest accepted: {versions.RAY_FLOOR}). Configuration errors:"
     for row in live:
         name = row.rule.id.removeprefix("compatibility.")
         yield f"  {name:<20}{BRACES.sub('…', row.rule.problem)}  [Ray: {row.ray_versions}; {row.rule.source}]"
     yield ""
-    yield "Never written by this stack:"
+    yield "Combinations that this stack never creates:"
     for note in UPSTREAM_LIMITS:
         yield f"  {note.component.value:<20}{note.behaviour}  [{note.source}]"
     for row in expired(rows, ray):
-        yield f"obsolete: {row.rule.id} since Ray {row.until}: take it out, or read its source again"
+        yield f"expired: {row.rule.id} since Ray {row.until}. Remove the row, or check its source again."
 
 
 def compat(
     *, strict: bool = False, rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versions.RAY
 ) -> int:
-    """Print; the exit status."""
+    """Print the table. Return 1 with `strict` if a row has expired, else 0."""
     print("\n".join(lines(rows, ray)))
     return int(strict and bool(expired(rows, ray)))
 

@@ -1,7 +1,7 @@
-"""Writes the pages of docs/ that are generated from the code: every setting, everything that settings
-refuse, what does not work together, and every policy.
+"""Write the pages of docs/reference that are generated from the code (`make docs`).
 
-`python -m tools.docs` writes them; tests/unit/test_docs.py fails when one is not current.
+The pages are settings, configuration errors, incompatible versions and options, and policies. tests/unit/test_docs.py
+fails if one is not current.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 import versions
 from config import compatibility
@@ -28,10 +30,10 @@ HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
 
 
 def pages() -> dict[Path, str]:
-    """Path -> content of every generated page."""
+    """Return path -> content of every generated page."""
     return {
         CHECKOUT / "docs" / "reference" / "settings.md": HEAD + _settings(),
-        CHECKOUT / "docs" / "reference" / "config-errors.md": HEAD + _refusals(),
+        CHECKOUT / "docs" / "reference" / "config-errors.md": HEAD + _config_errors(),
         CHECKOUT / "docs" / "reference" / "compatibility.md": HEAD + _compatibility(),
         CHECKOUT / "docs" / "reference" / "policies.md": HEAD + _policies(),
     }
@@ -39,20 +41,20 @@ def pages() -> dict[Path, str]:
 
 def _settings() -> str:
     out = (
-        "# Settings\n\nAn environment is one file, `Pulumi.<environment>.yaml`, with two blocks: `rayllm:infra` says "
-        "where the stack runs, `rayllm:serving` what runs. A setting without a default must be written.\n"
+        "# Settings\n\nOne file configures a stack: `Pulumi.<stack>.yaml`. Its block `rayllm:infra` configures the "
+        'infrastructure, its block `rayllm:serving` the models. A setting with the default "required" must be set.\n'
     )
     for model, where in _models(Blocks, ""):
         if model is Blocks:
             continue
         out += f"\n## {where}\n\n{_first(model.__doc__)}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n"
         for name, field in model.model_fields.items():
-            kind = _words(field.annotation, field)
-            out += f"| `{name}` | {kind} | {_default(field)} | {_first(field.description)} |\n"
+            out += f"| `{name}` | {_type_name(field.annotation)} | {_default(field)} | {_first(field.description)} |\n"
     return out
 
 
 def _models(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """Yield every settings block once, with its path in the file."""
     seen: set[type[BaseModel]] = set()
 
     def walk(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel], str]]:
@@ -71,9 +73,10 @@ def _models(model: type[BaseModel], where: str) -> Iterator[tuple[type[BaseModel
     return walk(model, where)
 
 
-def _words(annotation: Any, field: FieldInfo | None = None) -> str:
+def _type_name(annotation: Any) -> str:
+    """Return the type of a setting in the words of YAML."""
     if typing.get_origin(annotation) is typing.Annotated:
-        return _words(typing.get_args(annotation)[0], field)
+        return _type_name(typing.get_args(annotation)[0])
     inner = list(models_in(annotation))
     optional = type(None) in typing.get_args(annotation)
     if inner:
@@ -85,14 +88,14 @@ def _words(annotation: Any, field: FieldInfo | None = None) -> str:
     if args := [a for a in typing.get_args(annotation) if a is not type(None)]:
         origin = typing.get_origin(annotation)
         if origin is tuple:
-            return f"list of {_words(args[0])}"
+            return f"list of {_type_name(args[0])}"
         if origin is dict:
             return "mapping"
-        return " or ".join(dict.fromkeys([_words(a) for a in args])) + (" or null" if optional else "")
+        return " or ".join(dict.fromkeys([_type_name(a) for a in args])) + (" or null" if optional else "")
     plain = {
-        "str": "text",
-        "int": "whole number",
-        "bool": "true or false",
+        "str": "string",
+        "int": "integer",
+        "bool": "boolean",
         "float": "number",
         "Path": "path",
         "IPv4Network": "CIDR range",
@@ -103,22 +106,21 @@ def _words(annotation: Any, field: FieldInfo | None = None) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    """Return the default of a setting as YAML."""
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
-        return "its own defaults"
-    if default is None:
-        return "null"
-    shown = default.value if isinstance(default, StrEnum) else default
-    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+        return "defaults of the block"
+    text = yaml.safe_dump(to_jsonable_python(default), default_flow_style=True, width=1000)
+    return f"`{text.strip().removesuffix('...').strip()}`"
 
 
-def _refusals() -> str:
+def _config_errors() -> str:
     out = (
-        "# Refusals\n\nWhat settings may not say. Each is checked when the file is read, before anything is touched. "
-        "Words in braces are filled in with what was written.\n\n"
-        "| rule | what was written | why it cannot work | what to write | source |\n|---|---|---|---|---|\n"
+        "# Configuration errors\n\nThe program checks every rule when it reads the stack's file, before it changes any "
+        "resource. Words in braces stand for values from the file.\n\n"
+        "| rule | problem | reason | fix | source |\n|---|---|---|---|---|\n"
     )
     for rule in sorted(Rule.registry.values(), key=lambda rule: rule.id):
         cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source)]
@@ -128,20 +130,21 @@ def _refusals() -> str:
 
 def _compatibility() -> str:
     out = (
-        "# What does not work together\n\n"
-        f"For Ray {versions.RAY}, which is pinned, and down to {versions.RAY_FLOOR}, the oldest a release may have. "
-        "`make compat` prints the rows that hold and those that the pinned Ray is too new for.\n\n"
-        "## Refused when settings are read\n\n"
-        "Words in braces are filled in with what was written.\n\n"
-        "| rule | combination | what happens | what to write | source | Ray |\n|---|---|---|---|---|---|\n"
+        "# Incompatible versions and options\n\n"
+        f"The table covers Ray {versions.RAY}, the pinned version, down to {versions.RAY_FLOOR}, the oldest that a "
+        "release may use. `make compat` prints the rows for the pinned version, and the rows that it no longer needs."
+        "\n\n## Configuration errors\n\n"
+        "The program refuses these combinations when it reads the stack's file. Words in braces stand for values from "
+        "the file.\n\n"
+        "| rule | combination | effect | fix | source | Ray |\n|---|---|---|---|---|---|\n"
     )
     for row in compatibility.INCOMPATIBILITIES:
         rule = row.rule
         cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source, row.ray_versions)]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
     out += (
-        "\n## Never written by this stack\n\n"
-        "| part | combination | what happens | here | source |\n|---|---|---|---|---|\n"
+        "\n## Combinations that this stack never creates\n\n"
+        "| component | combination | effect | this stack | source |\n|---|---|---|---|---|\n"
     )
     for note in compatibility.UPSTREAM_LIMITS:
         cells = [
@@ -176,7 +179,7 @@ def _policies() -> str:
 
 
 def _first(text: str | None) -> str:
-    """The first paragraph, on one line."""
+    """Return the first paragraph on one line, as a cell of a table."""
     return " ".join((text or "").strip().split("\n\n")[0].split()).replace("|", "\\|")
 
 

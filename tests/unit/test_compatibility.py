@@ -59,13 +59,13 @@ def test_one_rank_is_no_data_parallelism() -> None:
 def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert compat(ray="2.61.0") == 0
     assert compat(ray="2.61.0", strict=True) == 1
-    assert "obsolete: compatibility.unknown-parser since Ray 2.61.0" in capsys.readouterr().out
+    assert "expired: compatibility.unknown-parser since Ray 2.61.0" in capsys.readouterr().out
 
 
 def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
     rows = [replace(row, until=versions.RAY) for row in INCOMPATIBILITIES]
     printed = "\n".join(lines(rows))
-    assert printed.count("obsolete: ") == len(INCOMPATIBILITIES)
+    assert printed.count("expired: ") == len(INCOMPATIBILITIES)
     assert "\n  direct-lora " not in printed
     assert "\n  direct-lora " in "\n".join(lines())
 

@@ -1,4 +1,4 @@
-"""Generated pages are current, and every setting and rule says what it means."""
+"""Generated pages are current, and every setting has a description."""
 
 from pathlib import Path
 
