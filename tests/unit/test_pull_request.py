@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import os
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from paths import CHECKOUT
+from tests.unit.imports import imported_files
 from tests.unit.listening import served
 from tests.unit.test_preview import RECORDS
 from tools.preview import events, pull_request, redact
@@ -205,28 +205,9 @@ def test_environments_that_a_change_can_touch(paths: list[str], environments: li
     assert pull_request.affected_stacks(paths, ["prod", "dev", "local"]) == environments
 
 
-def imported(*files: Path) -> set[Path]:
-    """Return every file of the checkout that these files import, directly or not."""
-    found: set[Path] = set()
-    todo = list(files)
-    while todo:
-        file = todo.pop()
-        if file in found:
-            continue
-        found.add(file)
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                path = CHECKOUT.joinpath(*name.split("."))
-                todo += [each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()]
-    return found
-
-
 @pytest.mark.parametrize("start", ["__main__.py", "policies/__main__.py", "tools/cli.py", "tools/preview/render.py"])
 def test_every_package_that_a_preview_imports_affects_every_environment(start: str) -> None:
-    files = imported(CHECKOUT / start)
+    files = imported_files(CHECKOUT / start)
     assert len(files) > 3
     for file in files:
         path = str(file.relative_to(CHECKOUT))

@@ -50,6 +50,27 @@ def test_other_locks_find_nothing(clones: list[Path]) -> None:
     assert not list(second.rglob("*.pyc"))
 
 
+@pytest.mark.parametrize(
+    ("installed", "asked", "groups"),
+    [
+        ("", (), ["program"]),
+        ("", ("dev", "verify"), ["program", "verify", "dev"]),
+        ("program verify 0123 3.11", (), ["program", "verify"]),
+        ("program verify 0123 3.11", ("rehearsal",), ["program", "verify", "rehearsal"]),
+    ],
+)
+def test_a_command_adds_its_groups_to_those_that_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str, asked: tuple[str, ...], groups: list[str]
+) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr(venvs, "PROGRAM", tmp_path)
+    monkeypatch.setattr(venvs, "_ensure", lambda _, names: found.append(names))
+    if installed:
+        (tmp_path / "locks.stamp").write_text(installed)
+    venvs.ensure_program(*asked)
+    assert found == [groups]
+
+
 def test_of_two_clones_that_begin_at_once_the_second_finds_the_first_one_s_uv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
