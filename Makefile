@@ -7,7 +7,7 @@ TIER ?=
 .PHONY: help up preview down verify test lint preflight compat env clean lock docs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: python ## create or update the stack: on this computer by default, else STACK=dev, staging or prod
 	@$(PYTHON) -m tools.cli up $(STACK)

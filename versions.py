@@ -15,18 +15,18 @@ RAY_FLOOR = "2.56.1"
 """Below it, direct streaming loses requests that the table in config/compatibility.py describes."""
 
 PULUMI_CLI = "3.259.0"
-"""What tools/pulumi.py builds, and the oldest CLI it accepts: the resource hooks and the state format that we use are
-older, but every test ran on this one. A newer CLI on PATH is used as it is."""
+"""The version that tools/bootstrap/pulumi_cli.py builds, and the oldest that it accepts on PATH. The resource hooks and
+the state format that we use are older, but every test ran on this version."""
 
 PYTHON_FLOOR: tuple[int, int] = (3, 11)
 PYTHON_CEILING: tuple[int, int] = (3, 14)
 """Ray and vLLM have wheels for 3.11 to 3.13."""
 
 UV = "0.13.9"
-"""The only bootstrap: makes both virtual environments from locks/."""
+"""Creates both virtual environments from locks/ (tools/bootstrap/venvs.py)."""
 
 GO_FLOOR = "1.26"
-"""What the modules in tools/bootstrap/pulumi_cli_module ask for."""
+"""The Go version that the module tools/bootstrap/pulumi_cli_module requires."""
 
 GKE_FLOOR = "1.35"
 """What new clusters ask for at least, without a patch: the release channel takes them on. A4 needs 1.32.1, the Ray

@@ -10,5 +10,5 @@ from tools.bootstrap import console
 
 
 @pytest.mark.parametrize(("statuses", "whole"), [([], 0), ([0, 0], 0), ([0, 2], 1), ([0, -signal.SIGTERM], 1)])
-def test_one_that_failed_or_was_killed_is_a_failure(statuses: list[int], whole: int) -> None:
+def test_a_failed_or_killed_process_makes_the_status_1(statuses: list[int], whole: int) -> None:
     assert console.combined_status(statuses) == whole

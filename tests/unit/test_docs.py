@@ -10,11 +10,11 @@ PAGES = pages()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_page_is_what_the_code_says(page: Path) -> None:
+def test_the_page_is_current(page: Path) -> None:
     assert page.read_text() == PAGES[page], "run `make docs`"
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     (settings,) = (content for page, content in PAGES.items() if page.name == "settings.md")
     rows = [line for line in settings.splitlines() if line.startswith("| `")]
     assert rows

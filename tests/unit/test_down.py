@@ -40,19 +40,19 @@ def answered(monkeypatch: pytest.MonkeyPatch, typed: str, name: str = "prod") ->
 
 
 @pytest.mark.parametrize("typed", ["", "yes", "staging", "PROD"])
-def test_another_word_touches_nothing(monkeypatch: pytest.MonkeyPatch, touched: list[str], typed: str) -> None:
+def test_a_wrong_name_changes_nothing(monkeypatch: pytest.MonkeyPatch, touched: list[str], typed: str) -> None:
     with pytest.raises(CliError, match="Nothing was changed"):
         answered(monkeypatch, typed)
     assert touched == []
 
 
-def test_its_name_goes_on(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+def test_the_right_name_continues(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
     with pytest.raises(InterruptedError):
         answered(monkeypatch, "prod")
     assert touched == ["prod"]
 
 
-def test_nobody_there_is_refused(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+def test_without_a_terminal_it_refuses(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("prod\n"))
     with pytest.raises(CliError, match="YES=prod"):
         cli.down("prod")
@@ -60,7 +60,7 @@ def test_nobody_there_is_refused(monkeypatch: pytest.MonkeyPatch, touched: list[
 
 
 @pytest.mark.parametrize("yes", ["1", "staging"])
-def test_the_yes_of_another_command_or_environment_is_none(
+def test_a_yes_for_another_command_or_stack_does_not_count(
     monkeypatch: pytest.MonkeyPatch, touched: list[str], yes: str
 ) -> None:
     monkeypatch.setenv("YES", yes)
@@ -70,7 +70,7 @@ def test_the_yes_of_another_command_or_environment_is_none(
     assert touched == []
 
 
-def test_a_pipeline_names_it_in_advance(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+def test_a_pipeline_confirms_with_the_name(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
     monkeypatch.setenv("YES", "prod")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(InterruptedError):
@@ -78,7 +78,7 @@ def test_a_pipeline_names_it_in_advance(monkeypatch: pytest.MonkeyPatch, touched
     assert touched == ["prod"]
 
 
-def test_this_computers_stack_is_not_asked_about(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
+def test_stack_local_needs_no_confirmation(monkeypatch: pytest.MonkeyPatch, touched: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(InterruptedError):
         cli.down("local")

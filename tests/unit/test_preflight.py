@@ -56,7 +56,7 @@ def statuses(client: httpx2.Client | None, stack: str = "prod") -> dict[str, Sta
     return {each.name: each.status for each in results if not each.name.startswith("tool ")}
 
 
-def test_everything_in_order_is_ok_throughout() -> None:
+def test_all_checks_pass() -> None:
     assert set(statuses(google()).values()) == {Status.OK}
 
 
@@ -103,11 +103,11 @@ def test_a_problem_is_named(changed: Reply, name: str) -> None:
     assert statuses(google(**changed))[name] is Status.FAILED
 
 
-def test_a_quota_that_compute_does_not_list_is_not_called_ok() -> None:
+def test_a_quota_that_compute_engine_does_not_list_is_not_run() -> None:
     assert statuses(google(region={"quotas": []}))["quota in us-east4"] is Status.NOT_RUN
 
 
-def test_the_answers_have_the_form_that_google_publishes() -> None:
+def test_the_replies_have_googles_published_form() -> None:
     def schema(document: str, name: str) -> dict[str, Any]:
         file = Path(discovery_cache.__path__[0]) / "documents" / f"{document}.json"
         return json.loads(file.read_text())["schemas"][name]["properties"]

@@ -25,13 +25,13 @@ SECRET = {secrets.SECRET_SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "value":
 
 
 def step(op: str, type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
-    """As `pulumi preview --json` has it."""
+    """Return a step in the form of `pulumi preview --json`."""
     states = {f"{side}State": {"type": type_, **more.pop(side)} for side in ("old", "new") if side in more}
     return {"op": op, "urn": f"urn:pulumi:prod::rayllm::{type_}::{name}", **states, **more}
 
 
-def told(*steps: Mapping[str, Any], **digest: Any) -> str:
-    """The text of a preview of these steps."""
+def text_of(*steps: Mapping[str, Any], **digest: Any) -> str:
+    """Return the summary of a preview with these steps."""
     return summary(events.read(json.dumps({"steps": steps, **digest})))
 
 
@@ -41,11 +41,11 @@ def node_pool(op: str = "create", name: str = "pool", **inputs: Any) -> dict[str
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
-def test_a_recorded_edit_is_told_as_its_golden_text(record: Path) -> None:
+def test_a_recorded_change_has_its_golden_text(record: Path) -> None:
     assert summary(events.read(record.read_text()), "example") == record.with_suffix(".txt").read_text()
 
 
-def test_there_are_ten_edits_and_more() -> None:
+def test_at_least_ten_changes_are_recorded() -> None:
     assert len(RECORDS) >= 10
 
 
@@ -65,20 +65,20 @@ def test_both_forms_of_a_record_are_read_alike() -> None:
     assert events.read(lines) == events.read(f"warning: a line\n{json.dumps({'steps': [digest]}, indent=2)}")
 
 
-def test_something_else_is_refused() -> None:
+def test_a_text_that_is_no_record_is_refused() -> None:
     with pytest.raises(ValueError, match="not a record of a preview"):
         events.read("none")
 
 
-def test_an_unknown_price_is_said_to_be_and_is_never_nothing() -> None:
+def test_an_unknown_price_is_named_and_never_counts_as_zero() -> None:
     assert GPU_MACHINE_TYPES["g2-standard-16"].price(CapacityKind.SPOT) is None, "pick another that has none"
-    text = told(node_pool(nodeConfig=SPOT | {"machineType": "g2-standard-16"}, autoscaling=BOUNDS))
+    text = text_of(node_pool(nodeConfig=SPOT | {"machineType": "g2-standard-16"}, autoscaling=BOUNDS))
     assert "(730 h): 0 USD -> unknown\n" in text
     assert "not included, because the price is unknown: pool (g2-standard-16, spot)" in text
 
 
-def test_what_is_unknown_stays_beside_what_is_known() -> None:
-    text = told(
+def test_a_known_cost_names_unknown_prices_beside_it() -> None:
+    text = text_of(
         node_pool(nodeConfig=SPOT, autoscaling=BOUNDS),
         node_pool(name="other", nodeConfig=SPOT | {"machineType": "x9-new-1g"}, autoscaling=BOUNDS),
     )
@@ -103,32 +103,32 @@ def test_nodes_are_counted_over_all_zones(inputs: dict[str, Any], nodes: tuple[i
     assert (found.min_nodes, found.max_nodes) == nodes
 
 
-def test_a_pool_of_unknown_size_costs_and_needs_something_unknown() -> None:
-    text = told(node_pool(nodeConfig=SPOT, nodeCount=pricing.UNKNOWN))
+def test_a_pool_of_unknown_size_has_unknown_cost_and_quota() -> None:
+    text = text_of(node_pool(nodeConfig=SPOT, nodeCount=pricing.UNKNOWN))
     assert "GPUs: 0 -> unknown" in text
     assert "for one month (730 h): 0 USD -> unknown" in text
     assert "GPU quota needed: an unknown number of nvidia-l4 in us-central1" in text
 
 
-def test_a_reservation_that_is_not_there_yet_costs_nothing() -> None:
+def test_a_reservation_that_has_not_begun_costs_nothing() -> None:
     reserved = {
         "machineType": "a4-highgpu-8g",
         "reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"},
     }
-    text = told(node_pool(nodeConfig=reserved, nodeCount=0))
+    text = text_of(node_pool(nodeConfig=reserved, nodeCount=0))
     assert "(730 h): 0 USD (unchanged)" in text
     assert "price is unknown" not in text
 
 
-def test_what_is_done_counts_and_not_what_was_looked_at() -> None:
+def test_a_step_that_changes_a_resource_counts_more_than_a_refresh() -> None:
     inputs = {"location": "us-central1", "nodeConfig": SPOT, "autoscaling": BOUNDS}
     gone = step("delete", NODE_POOL, old={"inputs": inputs})
     seen = step("refresh", NODE_POOL, old={"inputs": inputs}, new={"inputs": inputs})
-    assert told(seen, gone) == told(gone, seen)
-    assert "0 to 4 -> 0\n" in told(seen, gone)
+    assert text_of(seen, gone) == text_of(gone, seen)
+    assert "0 to 4 -> 0\n" in text_of(seen, gone)
 
 
-def test_of_an_update_its_last_pass_counts() -> None:
+def test_the_last_pass_of_an_update_counts() -> None:
     create = {**step("create", NODE_POOL, new={}), "type": NODE_POOL}
     passes = [
         {"preludeEvent": {}},
@@ -142,34 +142,34 @@ def test_of_an_update_its_last_pass_counts() -> None:
     assert plan.errors == ()
 
 
-def test_the_price_names_its_day_and_region_and_where_it_is_only_assumed() -> None:
-    text = told(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS, location="europe-west4"))
+def test_a_price_names_its_date_its_region_and_other_regions_that_use_it() -> None:
+    text = text_of(node_pool(nodeConfig=SPOT, autoscaling=BOUNDS, location="europe-west4"))
     assert "prices of us-central1 on 2026-09-01" in text
     assert "also used for europe-west4" in text
 
 
 @pytest.mark.parametrize("op", ["delete", "replace"])
 @pytest.mark.parametrize("type_", impact.LOSSES)
-def test_losing_a_protected_kind_is_said_first(type_: str, op: str) -> None:
+def test_the_loss_of_a_serious_type_comes_first(type_: str, op: str) -> None:
     sides = {"old": {"protect": True, "inputs": {}}} | ({} if op == "delete" else {"new": {"inputs": {}}})
-    text = told(node_pool("same"), step(op, type_, "precious", **sides))
+    text = text_of(node_pool("same"), step(op, type_, "precious", **sides))
     assert text.split("\n\n")[1] == "DESTRUCTIVE CHANGES:"
     assert "precious is DESTROYED" in text
     assert "so Pulumi refuses" in text
 
 
-def test_protection_that_goes_without_any_other_change_is_said() -> None:
+def test_removed_protection_without_another_change_is_reported() -> None:
     both = {"old": {"protect": True, "inputs": {"a": 1}}, "new": {"protect": False, "inputs": {"a": 1}}}
-    assert "PROTECTION IS REMOVED from bucket models" in told(step("same", BUCKET, "models", **both))
+    assert "PROTECTION IS REMOVED from bucket models" in text_of(step("same", BUCKET, "models", **both))
 
 
-def test_a_record_without_what_stays_says_so() -> None:
-    assert "record does not contain the others" in told(
+def test_a_record_without_unchanged_resources_says_so() -> None:
+    assert "record does not contain the others" in text_of(
         node_pool(nodeConfig=SPOT, autoscaling=BOUNDS), changeSummary={"same": 9}
     )
 
 
-def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
+def test_no_secret_and_no_placeholder_of_pulumi_is_shown() -> None:
     inputs = {"auth": SECRET, "password": "hunter2", "size": pricing.UNKNOWN, "list": [{"token": "hunter2"}]}
     paths = {path: {"kind": "update"} for path in ("auth", "auth.value", "password", "size", "list", "list[0].token")}
     plan = events.read(
@@ -194,7 +194,7 @@ def test_nothing_secret_and_no_mark_of_the_engine_is_told() -> None:
     assert "known after apply" in seen
 
 
-def test_a_variable_of_a_pod_is_hidden_by_its_name() -> None:
+def test_an_environment_variable_of_a_pod_is_hidden_by_its_name() -> None:
     pod = {"env": [{"name": "HF_TOKEN", "value": "hunter2"}, {"name": "LEVEL", "value": "debug"}]}
     paths = {path: {"kind": "update"} for path in ("env", "env[0].value", "env[1].value")}
     more = {"old": {"inputs": {}}, "new": {"inputs": pod}, "detailedDiff": paths}
@@ -206,39 +206,39 @@ def test_a_variable_of_a_pod_is_hidden_by_its_name() -> None:
     assert shown["env[1].value"] == "debug"
 
 
-def test_a_name_over_two_lines_stays_in_its_line() -> None:
-    assert "- created: Y a # b\n" in told(step("create", "gcp:x/y:Y", "a\n# b", new={}))
+def test_a_name_with_a_line_break_stays_on_one_line() -> None:
+    assert "- created: Y a # b\n" in text_of(step("create", "gcp:x/y:Y", "a\n# b", new={}))
 
 
 def updated(type_: str, path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The text of an update in place."""
+    """Return the summary of an update of one property."""
     more = {"old": {"inputs": old}, "new": {"inputs": new}, "detailedDiff": {path: {"kind": "update"}}}
-    return told(step("update", type_, **more))
+    return text_of(step("update", type_, **more))
 
 
-def test_a_zone_that_a_pool_leaves_ends_its_replicas_there() -> None:
+def test_leaving_a_zone_ends_the_replicas_there() -> None:
     two = {"nodeLocations": ["us-central1-a", "us-central1-b"], "nodeCount": 1}
     text = updated(NODE_POOL, "nodeLocations[1]", two, two | {"nodeLocations": ["us-central1-a"]})
     assert "GKE removes its nodes in us-central1-b, and the replicas on them end" in text
 
 
 @pytest.mark.parametrize(("tier", "words"), [("BASIC", "loses its data"), ("STANDARD_HA", "are still answered")])
-def test_redis_that_is_scaled_is_emptied_without_a_replica(tier: str, words: str) -> None:
+def test_scaling_redis_without_a_replica_loses_its_data(tier: str, words: str) -> None:
     old = {"tier": tier, "memorySizeGb": 1}
     assert words in updated(REDIS, "memorySizeGb", old, old | {"memorySizeGb": 5})
 
 
 @pytest.mark.parametrize("path", ["minMasterVersion", "releaseChannel.channel"])
-def test_an_upgrade_of_the_control_plane_is_told_with_what_follows_it(path: str) -> None:
+def test_an_upgrade_of_the_control_plane_names_the_upgrade_of_the_nodes(path: str) -> None:
     assert "GKE upgrades the control plane" in updated(CLUSTER, path, {}, {})
 
 
 @pytest.mark.parametrize("type_", [GATEWAY, HTTP_ROUTE])
-def test_an_entrance_that_goes_is_said_first(type_: str) -> None:
-    assert told(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "DESTRUCTIVE CHANGES:"
+def test_the_loss_of_gateway_or_route_comes_first(type_: str) -> None:
+    assert text_of(step("delete", type_, "llm", old={"inputs": {}})).split("\n\n")[1] == "DESTRUCTIVE CHANGES:"
 
 
-def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
+def test_policies_without_resources_do_not_count_as_passed() -> None:
     asked = {"policyAnalyzeSummaryEvent": {"passed": ["a", "b"]}}
     assert "olicies" not in summary(events.read(json.dumps(asked)))
     pool = {"resourcePreEvent": {"metadata": {**step("same", NODE_POOL), "old": {}, "new": {}}}}
@@ -246,9 +246,9 @@ def test_policies_that_had_nothing_to_look_at_are_not_said_to_agree() -> None:
 
 
 def ray_service(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The text of an update of a RayService's spec."""
+    """Return the summary of an update of a RayService's spec."""
     sides = {"old": {"inputs": {"spec": old}}, "new": {"inputs": {"spec": new}}}
-    return told(step("update", RAY_SERVICE, "us-central1-llm", **sides))
+    return text_of(step("update", RAY_SERVICE, "us-central1-llm", **sides))
 
 
 def cluster(*groups: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def test_a_second_ray_cluster_starts_with_the_new_serve_configuration() -> None:
     assert "every replica" not in ray_service(cluster(group()), new)
 
 
-def test_new_pods_need_a_second_set_of_gpus_and_it_is_counted() -> None:
+def test_changed_pods_need_gpus_for_a_second_ray_cluster() -> None:
     text = ray_service(cluster(group()), cluster(group(most=2), rayVersion="2.60"))
     assert "NEEDS 8 TO 16 MORE GPUs" in text
     assert "a second RayCluster (NewCluster)" in text
@@ -285,5 +285,5 @@ def test_new_pods_need_a_second_set_of_gpus_and_it_is_counted() -> None:
         (cluster(), cluster(group(gpus=pricing.UNKNOWN), rayVersion="2"), "AN UNKNOWN NUMBER OF MORE GPUs"),
     ],
 )
-def test_what_kuberay_and_serve_make_of_an_edit(old: dict[str, Any], new: dict[str, Any], words: str) -> None:
+def test_the_effect_of_a_change_of_a_ray_service(old: dict[str, Any], new: dict[str, Any], words: str) -> None:
     assert words in ray_service(old, new)

@@ -1,4 +1,4 @@
-"""The comment on a pull request: what is in it, what must not be, and where it goes."""
+"""The comment on a pull request: its contents, its redaction, and its place."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PRIVATE = (
 
 
 def record(**inputs: Any) -> str:
-    """Of an update that shows `inputs`, with an error and a policy that repeat them."""
+    """Return a record of an update with these `inputs`, an error and a policy violation that repeat them."""
     said = " ".join(value for key, value in inputs.items() if key not in ("password", "kubeconfig"))
     metadata = {
         "op": "update",
@@ -133,7 +133,7 @@ def test_policies_come_before_the_changes_and_the_diff_is_folded() -> None:
 HOSTILE = "x```\n</details>\n# @everyone <script> \\`y` ![z](http://example.com) #12 | **a**"
 
 
-def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> None:
+def test_no_name_or_value_breaks_the_fold_mentions_a_person_or_creates_markup() -> None:
     inputs = {"a": HOSTILE, "b": HOSTILE[:30]}
     text = comment(record(**inputs).replace(f"of-{NUMBER}", json.dumps(HOSTILE)[1:-1]))
     assert text.count("```") == 2
@@ -149,7 +149,7 @@ def test_no_name_or_value_ends_the_fold_mentions_anybody_or_makes_markup() -> No
     ]
 
 
-def test_the_name_of_an_environment_makes_no_markup_either() -> None:
+def test_an_environment_name_creates_no_markup() -> None:
     name = "a<b>_c_"
     text = pull_request.render({name: events.read(record(size="4"))})
     assert "### a&lt;b\\>\\_c\\_" in text
@@ -157,11 +157,11 @@ def test_the_name_of_an_environment_makes_no_markup_either() -> None:
 
 
 def named(step: int, **inputs: Any) -> str:
-    """A record of a resource of its own."""
+    """Return a record of another resource."""
     return record(**inputs).replace(f"of-{NUMBER}", f"of-{step}")
 
 
-def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
+def test_a_long_comment_loses_its_longest_fold_first() -> None:
     long = "".join(named(i, **{f"a{j}": "x y " * 9 for j in range(20)}) for i in range(90))
     previews = {"dev": events.read(record(size="4")), "prod": events.read(long)}
     text = pull_request.render(previews)
@@ -172,14 +172,14 @@ def test_of_a_long_comment_the_longest_fold_goes_first() -> None:
     assert "### prod" in text
 
 
-def test_a_comment_that_is_long_without_its_folds_is_cut_and_says_so() -> None:
+def test_a_comment_that_is_long_without_folds_is_cut_and_says_so() -> None:
     text = comment("".join(named(i, a=f"{i} " + "x y " * 100) for i in range(400)))
     assert len(text) <= pull_request.MAX_COMMENT
     assert text.endswith("The job's log and `make preview` show the rest.\n")
     assert text.startswith(MARKER)
 
 
-def test_all_environments_are_seen_at_a_glance() -> None:
+def test_the_table_has_a_row_for_each_environment() -> None:
     at = {path.stem: events.read(path.read_text()) for path in RECORDS}
     text = pull_request.render({"prod": at["protection-off"], "dev": at["more-spot-nodes"], "staging": "it ended."})
     rows = [line for line in text.splitlines() if line.startswith("| **")]
@@ -201,7 +201,7 @@ def test_all_environments_are_seen_at_a_glance() -> None:
         (["Pulumi.yaml", "docs/x.md"], ["dev", "prod"]),
     ],
 )
-def test_environments_that_a_change_can_touch(paths: list[str], environments: list[str]) -> None:
+def test_affected_environments(paths: list[str], environments: list[str]) -> None:
     assert pull_request.affected_stacks(paths, ["prod", "dev", "local"]) == environments
 
 
@@ -216,7 +216,7 @@ def test_every_package_that_a_preview_imports_affects_every_environment(start: s
 
 @dataclass
 class GitHub:
-    """A stand-in for GitHub's REST API: comments of one pull request."""
+    """A replacement of GitHub's REST API: comments of one pull request."""
 
     comments: list[dict[str, Any]] = field(default_factory=list)
     refuses: int | None = None
@@ -225,7 +225,7 @@ class GitHub:
 
 @pytest.fixture
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    """On loopback, with the environment of a job on pull request 7, and one recorded preview."""
+    """Serve it on loopback, with the variables of a job on pull request 7 and one recorded preview."""
     state = GitHub()
 
     class Handler(BaseHTTPRequestHandler):
@@ -270,14 +270,14 @@ def own(number: int, body: str, kind: str = "Bot") -> dict[str, Any]:
     return {"id": number, "body": body, "user": {"type": kind}}
 
 
-def test_the_first_comment_is_made_and_the_next_takes_its_place(github: GitHub, tmp_path: Path) -> None:
+def test_a_later_run_updates_the_first_comment(github: GitHub, tmp_path: Path) -> None:
     assert pull_request.post(str(tmp_path)) == 0
     assert pull_request.post(str(tmp_path)) == 0
     assert [c["body"].startswith(MARKER) for c in github.comments] == [True]
     assert github.asked[-1] == "PATCH /repos/o/r/issues/comments/1"
 
 
-def test_a_persons_comment_is_never_written_over(github: GitHub, tmp_path: Path) -> None:
+def test_a_persons_comment_is_never_overwritten(github: GitHub, tmp_path: Path) -> None:
     github.comments = [own(1, f"{MARKER} mine", "User"), own(2, f"> {MARKER} quoted")]
     pull_request.post(str(tmp_path))
     assert [c["body"] for c in github.comments[:2]] == [f"{MARKER} mine", f"> {MARKER} quoted"]
@@ -292,7 +292,7 @@ def test_the_comment_is_found_on_a_later_page(github: GitHub, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("broken", ["no token", "403", "nobody answers"])
-def test_where_it_may_not_comment_the_text_is_in_the_jobs_summary(
+def test_without_the_right_to_comment_the_text_goes_to_the_job_summary(
     github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     if broken == "no token":
@@ -306,21 +306,19 @@ def test_where_it_may_not_comment_the_text_is_in_the_jobs_summary(
     assert github.comments == []
 
 
-def test_a_preview_without_a_record_is_said(tmp_path: Path) -> None:
+def test_a_missing_preview_is_reported(tmp_path: Path) -> None:
     (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text("none")
     assert "No preview" in pull_request.render(pull_request.read_previews(tmp_path))
 
 
-def test_what_a_preview_says_is_redacted_in_the_jobs_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_of_a_preview_is_redacted_in_the_job_log(capsys: pytest.CaptureFixture[str]) -> None:
     said = f"print('a {ACCOUNT}'); import sys; print('b {NUMBER}', file=sys.stderr); sys.exit(3)"
     assert pull_request._run_redacted([sys.executable, "-c", said], dict(os.environ)) == 3
     shown = capsys.readouterr().out
     assert sorted(shown.splitlines()) == ["a [account], [account]", "b [number]"]
 
 
-def test_a_file_that_moves_or_has_a_name_that_git_quotes_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_moved_files_and_names_that_git_quotes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*words: str) -> None:
         identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
         subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
@@ -346,7 +344,7 @@ def test_a_file_that_moves_or_has_a_name_that_git_quotes_counts(
 WORKFLOW = CHECKOUT / ".github" / "workflows" / "preview.yml"
 
 
-def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs() -> None:
+def test_the_workflow_pins_its_actions_and_has_minimal_permissions() -> None:
     text = WORKFLOW.read_text()
     uses = re.findall(r"uses: (.*)", text)
     assert uses
@@ -360,7 +358,7 @@ def test_the_workflow_pins_what_it_uses_and_takes_no_more_rights_than_it_needs()
     assert "secrets." not in text
 
 
-def test_the_workflow_calls_what_exists() -> None:
+def test_the_workflow_calls_existing_functions() -> None:
     text = WORKFLOW.read_text()
     modules = re.findall(r"python -m (\S+)", text)
     functions = re.findall(r"from (\S+) import (\w+); \2\.(\w+)\(\)", text)
@@ -372,7 +370,7 @@ def test_the_workflow_calls_what_exists() -> None:
         assert callable(getattr(importlib.import_module(f"{package}.{module}"), function))
 
 
-def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_of_an_earlier_run_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / f"prod{pull_request.RECORD_SUFFIX}").write_text(record(size="4"))
     monkeypatch.setattr(pull_request, "_affected", lambda _: ["prod"])
     monkeypatch.setattr(pull_request, "_run_redacted", lambda *_: 1)
@@ -380,7 +378,7 @@ def test_a_record_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, m
     assert isinstance(pull_request.read_previews(tmp_path)["prod"], str)
 
 
-def test_without_credentials_it_says_what_that_means() -> None:
+def test_the_comment_of_a_preview_without_credentials_says_so() -> None:
     assert "ran without credentials" in pull_request.render({}, offline=True)
 
 

@@ -39,7 +39,7 @@ def test_a_complete_installation_on_path_is_used_as_it_is(put: Put) -> None:
 
 
 @pytest.mark.parametrize(("version", "host"), [("v3.100.0", True), (f"v{PULUMI_CLI}", False)], ids=["old", "no host"])
-def test_an_incomplete_one_is_not_used_and_without_go_a_sentence_says_what_to_install(
+def test_an_incomplete_installation_is_not_used_and_the_error_names_the_remedy(
     put: Put, version: str, host: bool
 ) -> None:
     put("pulumi", version)

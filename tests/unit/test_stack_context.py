@@ -28,7 +28,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_context.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
 
 
-def test_with_credentials_everything_is_yours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_select_your_own_state_and_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/key.json")
     found = stack_context.resolve("prod", OFFICIAL, changes=True)
     assert found.env_vars == {}
@@ -44,9 +44,7 @@ def test_credentials_of_the_google_cloud_cli_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cli", [OFFICIAL, BUILT], ids=["official", "built"])
-def test_a_preview_without_credentials_touches_neither_state_nor_file_of_the_team(
-    cli: PulumiCli, tmp_path: Path
-) -> None:
+def test_a_preview_without_credentials_leaves_the_teams_state_and_file_alone(cli: PulumiCli, tmp_path: Path) -> None:
     before = (tmp_path / "Pulumi.prod.yaml").read_text()
     found = stack_context.resolve("prod", cli, changes=False)
     assert found.env_vars["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/.state/offline/backend"
@@ -56,7 +54,7 @@ def test_a_preview_without_credentials_touches_neither_state_nor_file_of_the_tea
     assert ("rehearsal" in found.label) is not cli.official
 
 
-def test_the_salt_that_pulumi_wrote_into_the_copy_survives_the_next_copy() -> None:
+def test_the_salt_that_pulumi_wrote_stays_in_the_next_copy() -> None:
     first = stack_context.resolve("prod", BUILT, changes=False).config_file
     assert first is not None
     first.write_text(first.read_text() + "encryptionsalt: v1:abc\n")
@@ -76,7 +74,7 @@ def test_an_up_without_the_real_plugin_says_where_to_get_it_and_how_to_rehearse(
 
 
 @pytest.mark.parametrize("cli", [OFFICIAL, BUILT], ids=["official", "built"])
-def test_a_rehearsal_is_asked_for_by_name(cli: PulumiCli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cloud_rehearsal_selects_the_rehearsal(cli: PulumiCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUD", "rehearsal")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/key.json")
     found = stack_context.resolve("prod", cli, changes=True)
@@ -84,7 +82,7 @@ def test_a_rehearsal_is_asked_for_by_name(cli: PulumiCli, monkeypatch: pytest.Mo
     assert found.env_vars["GOOGLE_OAUTH_ACCESS_TOKEN"] == "offline"
 
 
-def test_a_rehearsed_command_runs_where_its_clusters_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rehearsed_command_enters_its_network_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the network namespace of the control planes, once they run. A preview does not start them."""
     monkeypatch.setenv("CLOUD", "rehearsal")
     assert stack_context.resolve("prod", BUILT, changes=False).command_prefix == ()

@@ -14,7 +14,7 @@ from tools.bootstrap import venvs
 
 @pytest.fixture
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Site-packages of two clones with the same locks; the first is the one that the tools work in."""
+    """Site-packages of two clones with the same locks. The tools work in the first."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     found = [tmp_path / name / "lib" / "python3.11" / "site-packages" for name in ("first", "second")]
     for site in found:
@@ -27,7 +27,7 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
-def test_what_one_clone_has_compiled_the_next_finds(clones: list[Path]) -> None:
+def test_the_next_clone_finds_compiled_files(clones: list[Path]) -> None:
     first, second = clones
     for package in ("locked", "workloads"):
         py_compile.compile(str(first / package / "code.py"))
@@ -42,7 +42,7 @@ def test_what_one_clone_has_compiled_the_next_finds(clones: list[Path]) -> None:
     assert (second.parents[2] / known).samefile(first.parents[2] / known)
 
 
-def test_other_locks_find_nothing(clones: list[Path]) -> None:
+def test_other_locks_share_no_files(clones: list[Path]) -> None:
     first, second = clones
     py_compile.compile(str(first / "locked" / "code.py"))
     venvs.cache_bytecode()
@@ -71,16 +71,14 @@ def test_a_command_adds_its_groups_to_those_that_are_installed(
     assert found == [groups]
 
 
-def test_of_two_clones_that_begin_at_once_the_second_finds_the_first_one_s_uv(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_clones_install_uv_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(venvs.shutil, "which", lambda _: None)
     installed: list[Path] = []
 
     def install(home: Path) -> None:
         installed.append(home)
-        time.sleep(0.2)  # the second is at the door by now
+        time.sleep(0.2)  # the second clone waits for the lock by now
         home.mkdir()
         (home / "complete").touch()
 

@@ -63,7 +63,7 @@ def write(folder: Path, found: list[dict[str, Any]]) -> Path:
     return file
 
 
-def test_a_region_that_takes_requests_is_asked_with_its_own_kubeconfig_and_policies(state: Path) -> None:
+def test_an_active_region_is_checked_with_its_own_kubeconfig_and_policies(state: Path) -> None:
     found = declared.read(state)
     assert isinstance(found, list)
     (service,) = found
@@ -110,7 +110,7 @@ def test_a_stack_on_this_computer_has_its_own_checks_and_no_others(
     assert "test_regions.py" not in done.stdout
 
 
-def test_a_cluster_is_not_asked_without_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cloud_stack_needs_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CliError, match="Install kubectl"):
         cli.verify("prod")

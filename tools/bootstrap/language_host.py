@@ -140,7 +140,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         }
         program = os.path.normpath(Path(info.program_directory) / info.entry_point)
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-        env = _environment(python)
+        env = _env_vars(python)
         env["PULUMI_CONFIG"] = json.dumps(dict(request.config))
         env["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(list(request.configSecretKeys))
         # The program inherits this process's standard output: the engine reads and shows it.
@@ -163,7 +163,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         process = subprocess.Popen(
             [python, "-u", *arguments],
             cwd=request.pwd or None,
-            env=_environment(python, given or None),
+            env=_env_vars(python, given or None),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -184,7 +184,7 @@ def _interpreter(info: Any, context: Any) -> str:
     return str(python)
 
 
-def _environment(python: str, given: dict[str, str] | None = None) -> dict[str, str]:
+def _env_vars(python: str, given: dict[str, str] | None = None) -> dict[str, str]:
     env = dict(os.environ if given is None else given)
     folder = Path(python).parent
     env["VIRTUAL_ENV"] = env["PULUMI_RUNTIME_VIRTUALENV"] = str(folder.parent)  # dynamic providers read the second

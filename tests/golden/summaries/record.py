@@ -1,9 +1,11 @@
-"""Makes this folder's files: `<edit>.events`, what the engine said of an edit, and `<edit>.txt`, what a person is told.
+"""Write this folder's files: `<edit>.events`, the record of a preview, and `<edit>.txt`, its summary.
 
-`python -m tests.golden.summaries.record` in the environment of `make test` runs the real engine on the stand-in for
-Google and with the policies; with `texts` as its argument it leaves those recordings as they are. Infrastructure alone
-is recorded: what happens to a RayService is put together from the specs that this checkout writes and the node pools of
-a recording, in the shape that the engine has, because a region's cluster is needed to get the engine that far.
+    python -m tests.golden.summaries.record           in the environment of `make test`
+    python -m tests.golden.summaries.record texts     without new recordings of the infrastructure
+
+The recordings of the infrastructure come from the real engine with the rehearsal's `gcp` plugin and the policies. The
+records of a RayService are composed from the specs that this checkout creates and the node pools of a recording, in
+Pulumi's form: the engine previews a RayService only if it reaches the region's cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from policies.resource_types import NODE_POOL, RAY_SERVICE, SERVICE_EXPORT
 from tests.engine.google_stacks import stack, write
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
-from tools import cli as front_door
+from tools import cli
 from tools.preview.events import read
 from tools.preview.render import summary
 from workloads.kubernetes.ray_service import spec
@@ -64,7 +66,7 @@ EDITS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
         "other-range-for-pods": {"infra.regions.0.ranges": {"pods": "10.210.0.0/15"}},
     },
 }
-"""(stack, what is written differently in it to begin with) -> edits."""
+"""(stack, changes of its file before the edits) -> edits."""
 
 IMAGE = "rayproject/ray-llm@sha256:" + "1" * 64
 SCALING = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 2}
@@ -86,11 +88,11 @@ RAY_SERVICES: Mapping[str, tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
     ),
     "release-in-a-drained-region": ("prod", "replace", {}, {"serving.kubernetes.releases.r1.image": IMAGE}),
 }
-"""Edit -> stack, what the engine does, settings before, settings after."""
+"""Edit -> stack, operation of the engine, settings before, settings after."""
 
 
 def main() -> None:
-    """Write both kinds of file."""
+    """Write the records and their summaries."""
     if sys.argv[1:] != ["texts"]:
         for (name, base), edits in EDITS.items():
             _record(name, json.loads(base), edits)
@@ -105,34 +107,34 @@ def _record(name: str, base: Mapping[str, Any], edits: Mapping[str, Mapping[str,
     with tempfile.TemporaryDirectory() as work:
         engine, _ = stack(Path(work), name, ALONE | dict(base))
         engine.up("--skip-preview").ok()
-        asked = ("preview", "--stack", name, *front_door.policy_pack_options(name))
+        options = ("preview", "--stack", name, *cli.policy_pack_options(name))
         for edit, change in edits.items():
             write(engine, edited(blocks(name), {**ALONE, **base, **change}))
             events = Path(work) / f"{edit}.events"
-            engine.run(*asked, "--event-log", str(events))
+            engine.run(*options, "--event-log", str(events))
             (FOLDER / events.name).write_text(_lines(_trimmed(events.read_text())))
 
 
 def _trimmed(record: str) -> Iterator[dict[str, Any]]:
-    """Without what no text is made from."""
+    """Yield the events without the fields that no summary uses."""
     events = [json.loads(line) for line in record.splitlines()]
     done = {
         step["urn"] for event in events if (step := _step(event)).get("op") not in (None, "refresh")
-    }  # what is only looked at counts where nothing else is said of it
+    }  # a refresh counts only for a resource without another step
     for event in events:
         step = _step(event)
         if step and (step["op"] != "refresh" or step["urn"] not in done) and "$" in step["urn"]:
             yield {"resourcePreEvent": {"metadata": _small(step)}}
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
-            told = event["diagnosticEvent"]
-            yield {"diagnosticEvent": {key: told[key] for key in ("severity", "message")}}
-        elif said := event.get("policyEvent"):
+            diagnostic = event["diagnosticEvent"]
+            yield {"diagnosticEvent": {key: diagnostic[key] for key in ("severity", "message")}}
+        elif violation := event.get("policyEvent"):
             kept = ("policyName", "enforcementLevel", "message", "resourceUrn")
-            yield {"policyEvent": {key: said[key] for key in kept}}
-    asked = [event["policyAnalyzeSummaryEvent"] for event in events if "policyAnalyzeSummaryEvent" in event]
-    rules = {rule for each in asked for key in ("passed", "failed") for rule in each.get(key) or ()}
-    if rules:
-        yield {"policyAnalyzeSummaryEvent": {"passed": sorted(rules)}}
+            yield {"policyEvent": {key: violation[key] for key in kept}}
+    summaries = [event["policyAnalyzeSummaryEvent"] for event in events if "policyAnalyzeSummaryEvent" in event]
+    policies = {name for each in summaries for key in ("passed", "failed") for name in each.get(key) or ()}
+    if policies:
+        yield {"policyAnalyzeSummaryEvent": {"passed": sorted(policies)}}
 
 
 def _small(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,14 +176,14 @@ def _of_ray_service(
 
 
 def _pools(name: str) -> Iterator[dict[str, Any]]:
-    """The node pools of a stack as they are."""
+    """Yield the unchanged node pools of a recorded stack."""
     recording = FOLDER / {"prod": "nothing.events", "dev": "redis-tier.events"}[name]
     events = [json.loads(line) for line in recording.read_text().splitlines()]
     yield from (event for event in events if _step(event).get("old", {}).get("type") == NODE_POOL)
 
 
 def _drained() -> Iterator[dict[str, Any]]:
-    """A region's export goes; its RayService stays, and nothing protects it any more."""
+    """Yield the steps that drain a region: its ServiceExport is deleted, its RayService stays without protection."""
     urn = "urn:pulumi:prod::rayllm::rayllm:workloads:{}${}::{}"
     export = {"inputs": {"metadata": {"name": "llm-serve-svc", "namespace": "serving"}}}
     name = "us-east4-exports-serviceexport-llm-serve-svc"
