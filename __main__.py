@@ -1,9 +1,9 @@
-"""Ray Serve LLM's fast data path as one stack: read the environment, stand up the platform, put the workloads on it."""
+"""Ray Serve LLM's fast data path as one stack: load the settings, provision the platform, deploy the workloads."""
 
 # ruff: noqa: E402
 import gc
 
-gc.disable()  # what is made from here on lasts to the end: to look for what does not takes a quarter of the time
+gc.disable()  # almost every object lives until the end, and collection takes a quarter of the running time
 
 import sys
 
@@ -18,10 +18,10 @@ ALREADY_SHOWN = 32
 """Exit status that tells Pulumi's Python host not to add a message of its own."""
 
 try:
-    settings = loader.read()
-    platform = provision(settings.infra, settings.name, settings.demand)
-except ConfigError as refused:
-    pulumi.log.error("\n".join(["Nothing was touched, because this cannot work as written:", *refused.sentences]))
+    config, hugging_face_token = loader.read()
+    outputs = deploy(config, provision(config), hugging_face_token)
+except ConfigError as error:
+    pulumi.log.error("\n".join(["Pulumi changed nothing, because these settings cannot work:", *error.sentences]))
     sys.exit(ALREADY_SHOWN)
-for name, value in deploy(settings.serving, platform, settings.hugging_face_token).items():
+for name, value in outputs.items():
     pulumi.export(name, value)

@@ -1,7 +1,6 @@
-"""Reads an environment's two settings blocks and checks them (cross_validation.py), on plain data, before any resource.
+"""Read the settings of the stack that Pulumi runs. The only module of config/ that reads Pulumi's configuration.
 
-The blocks come from `Pulumi.<environment>.yaml` (`rayllm:infra`, `rayllm:serving`). This is the only module that reads
-Pulumi's configuration. Raises `schema.Refused` with one sentence for each thing to change.
+The blocks come from `Pulumi.<stack>.yaml` (`rayllm:infra`, `rayllm:serving`).
 """
 
 from __future__ import annotations
@@ -15,14 +14,18 @@ from config.secret_scan import HUGGING_FACE_TOKEN_KEY
 from config.stack import StackConfig, check
 
 
-def read() -> StackConfig:
-    """The environment of the stack that Pulumi is running."""
+def read() -> tuple[StackConfig, pulumi.Output[str] | None]:
+    """Return the checked settings and the Hugging Face token, a Pulumi secret (None if the stack has none).
+
+    Raises `ConfigError` with every issue of the file.
+    """
     config = pulumi.Config()
     names = {key.removeprefix(f"{config.name}:") for key in _keys() if key.startswith(f"{config.name}:")}
     if _is_secret(f"{config.name}:{HUGGING_FACE_TOKEN_KEY}"):
         names.discard(HUGGING_FACE_TOKEN_KEY)
     blocks = {name: _plain(config.get(name)) for name in names | {"infra", "serving"}}
-    return check(pulumi.get_stack(), blocks, config.get_secret(HUGGING_FACE_TOKEN_KEY))
+    token = config.get_secret(HUGGING_FACE_TOKEN_KEY)
+    return check(pulumi.get_stack(), blocks, has_hugging_face_token=token is not None), token
 
 
 def _keys() -> set[str]:

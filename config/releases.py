@@ -168,9 +168,13 @@ class KubernetesServing(Settings):
     additional_models: tuple[AdditionalModel, ...] = ()
     """Further models, each a RayService of its own behind the same entrance."""
 
+    def release_name(self, name: str) -> str:
+        """Return the release that a region's `release` names: the only one if `name` is empty."""
+        return next(iter(self.releases)) if not name and len(self.releases) == 1 else name
+
     def release(self, name: str) -> Release | None:
-        """The one that a region means by `name`."""
-        return next(iter(self.releases.values())) if not name and len(self.releases) == 1 else self.releases.get(name)
+        """Return the release that a region's `release` names, or None if there is no such release."""
+        return self.releases.get(self.release_name(name))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from config.issues import ConfigError, Rule
-from config.model_service import ModelService
+from config.model_service import PRIMARY_SERVICE_NAME, ModelService
 from config.releases import RELEASE_OVERRIDES, KubernetesServing, Release
 
 ONE_MODEL = Rule(
@@ -25,10 +25,15 @@ class ServingSettings(ModelService):
     """Required with infra.kind google, and only there."""
 
     def services(self, release: Release | None = None) -> tuple[ModelService, ...]:
-        """All models of a region at `release`, the first one first."""
-        instead = {} if release is None else {name: getattr(release, name) for name in RELEASE_OVERRIDES}
-        first = self.model_copy(update={name: value for name, value in instead.items() if value is not None})
-        return (first, *(self.kubernetes.additional_models if self.kubernetes else ()))
+        """Return every model service at `release`, the primary model first."""
+        return tuple(service for _, service in self.named_services(release))
+
+    def named_services(self, release: Release | None = None) -> tuple[tuple[str, ModelService], ...]:
+        """Return every model service at `release` with the name of its RayService, the primary model first."""
+        overrides = {} if release is None else {name: getattr(release, name) for name in RELEASE_OVERRIDES}
+        primary = self.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+        additional = self.kubernetes.additional_models if self.kubernetes else ()
+        return (PRIMARY_SERVICE_NAME, primary), *((each.name, each) for each in additional)
 
 
 def reject_model_list(serving: object) -> ConfigError | None:

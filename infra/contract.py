@@ -20,7 +20,6 @@ from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo
 class LocalHost:
     """This computer."""
 
-    name: str
     process_tag: str
     """What the stack's processes carry, so that they are told from any others: one for a checkout and stack."""
     data_dir: Path
@@ -29,9 +28,7 @@ class LocalHost:
     """The virtual environment that holds Ray and vLLM."""
     ports: Ports
     logical_gpus: int
-    """What Ray is told there is; tokens are computed by the CPU."""
-    traffic: Traffic = Traffic.ACTIVE
-    release: str = ""
+    """Number of GPUs that Ray is configured with; the CPU computes the tokens."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,10 @@ class ServingCluster:
     image_repository: pulumi.Output[str] | None
     """Artifact Registry path that image references start with."""
     traffic: Traffic = Traffic.ACTIVE
-    release: str = ""
     cluster: pulumi.Resource | None = None
     """In-cluster resources are `deleted_with` this."""
     depends_on: tuple[pulumi.Resource, ...] = field(default=())
     """Wait for these before anything is put into the cluster (node pools, IAM)."""
-
-
-Site = LocalHost | ServingCluster
 
 
 @dataclass(frozen=True)
@@ -119,12 +112,25 @@ class GatewayFrontend:
 
 
 @dataclass(frozen=True)
-class Platform:
-    """Everything that workloads may know of where they run."""
+class LocalPlatform:
+    """The platform of `infra.kind: local`."""
+
+    host: LocalHost
+
+
+@dataclass(frozen=True)
+class GooglePlatform:
+    """The platform of `infra.kind: google`."""
 
     environment: str
-    sites: tuple[Site, ...]
-    gateway_frontend: GatewayFrontend | None
+    """Name of the Pulumi stack, with which every resource name begins."""
+    clusters: tuple[ServingCluster, ...]
+    """One for each region, in the order of `infra.regions`."""
+    gateway_frontend: GatewayFrontend
     labels: dict[str, str] = field(default_factory=dict)
+    """Labels of every resource."""
     protect: bool = False
-    """What serves or holds data refuses to be deleted or replaced."""
+    """True if resources that serve or hold data must not be deleted or replaced."""
+
+
+Platform = LocalPlatform | GooglePlatform

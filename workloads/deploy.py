@@ -1,4 +1,4 @@
-"""Puts the serving stack onto every site of a platform: the one place that asks what kind of site it is."""
+"""Deploy the workloads on a platform. The only module that distinguishes the kinds of platform."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import Any
 
 import pulumi
 
-from config.serving import ServingSettings
-from infra.contract import LocalHost, Platform, ServingCluster
+from config.stack import StackConfig
+from infra.contract import GooglePlatform, LocalPlatform, Platform
 
 
 def deploy(
-    serving: ServingSettings | None, platform: Platform, hugging_face_token: pulumi.Output[str] | None = None
+    config: StackConfig, platform: Platform, hugging_face_token: pulumi.Output[str] | None = None
 ) -> dict[str, Any]:
-    """Declare the workloads; returns the stack's outputs. `serving` None: infrastructure only."""
-    match (serving, platform.sites[0]):
-        case None, _:
-            return {}
-        case ServingSettings(), LocalHost() as site:
-            from workloads.local.deploy import deploy as deploy_here
+    """Declare the workloads and return the stack's outputs: none if `serving` is null.
 
-            return deploy_here(serving, site)
-        case ServingSettings(), ServingCluster():
-            from workloads.kubernetes.deploy import deploy as deploy_there
+    Raises `ConfigError`, before it declares a resource, if the local host cannot run the workloads.
+    """
+    if config.serving is None:
+        return {}
+    match platform:
+        case LocalPlatform():
+            from workloads.local.deploy import deploy as deploy_local
 
-            return deploy_there(serving, platform, hugging_face_token)
+            return deploy_local(config.serving, platform.host)
+        case GooglePlatform():
+            from workloads.kubernetes.deploy import deploy as deploy_kubernetes
+
+            return deploy_kubernetes(config.serving, platform, config.region_plans, hugging_face_token)

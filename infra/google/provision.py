@@ -35,7 +35,7 @@ from infra.google.service_accounts import SERVICE_ACCOUNTS, NodeServiceAccount, 
 from infra.google.shared_vpc import SharedVpcGrants, SharedVpcGrantsArgs
 
 
-def provision(settings: GoogleInfra, environment: str) -> contract.Platform:
+def provision(settings: GoogleInfra, environment: str) -> contract.GooglePlatform:
     """Declare everything. The names were checked on plain data before (`naming.refusals`)."""
     labels = resource_labels(environment, settings.owner, versions.STACK)
     for warning in settings.warnings():
@@ -44,9 +44,9 @@ def provision(settings: GoogleInfra, environment: str) -> contract.Platform:
     sites = {region.name: RegionResources(ground, region) for region in settings.regions}
     made = [site.cluster.resource for site in sites.values() if site.cluster.resource is not None]
     weights = _model_store(ground, made)
-    return contract.Platform(
+    return contract.GooglePlatform(
         environment=environment,
-        sites=tuple(site.contract(weights) for site in sites.values()),
+        clusters=tuple(site.contract(weights) for site in sites.values()),
         gateway_frontend=_entrance(ground, sites[settings.config_cluster_region].cluster, made),
         labels=labels,
         protect=settings.protect,
@@ -154,7 +154,6 @@ class RegionResources:
             redis=self.head_state,
             image_repository=images.repositories[region] if images else None,
             traffic=self.region.traffic,
-            release=self.region.release,
             cluster=self.cluster.resource,
             depends_on=(*self.pools.pools, *readers, *([weights.reader_grant] if weights else [])),
         )

@@ -1,30 +1,35 @@
-"""This computer as a platform: nothing to create, only a folder and ports to hand out."""
+"""Provision the local host as a platform. It creates no resource: it chooses a directory, a process tag and ports."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from config.local import ports
 from config.local.infra import LocalInfra
-from infra.contract import LocalHost, Platform
-from workloads.local import host_checks
+from infra.contract import LocalHost, LocalPlatform
+
+VENV_NAME = ".venv-ray"
+"""Virtual environment of the checkout that holds Ray and vLLM; `make up` installs it from locks/ray.txt."""
+
+
+def process_tag(stack: str, checkout: Path) -> str:
+    """Return `rayllm-` and eight hexadecimal digits that are unique to the checkout and stack."""
+    return "rayllm-" + hashlib.sha256(f"{checkout.resolve()} {stack}".encode()).hexdigest()[:8]
 
 
 def local_host(settings: LocalInfra, stack: str, checkout: Path) -> LocalHost:
-    """The one site of a machine stack."""
-    mark = host_checks.process_tag(stack, checkout)
+    """Return the host of `stack` in `checkout`. `data_dir` defaults to a directory below /tmp, named by the tag."""
+    tag = process_tag(stack, checkout)
     return LocalHost(
-        name="machine",
-        process_tag=mark,
-        data_dir=settings.data_dir or Path("/tmp") / mark,
-        venv=checkout / host_checks.VENV_NAME,
+        process_tag=tag,
+        data_dir=settings.data_dir or Path("/tmp") / tag,
+        venv=checkout / VENV_NAME,
         ports=ports.plan_ports(settings.port_offset),
         logical_gpus=settings.logical_gpus,
     )
 
 
-def provision(settings: LocalInfra, environment: str, checkout: Path) -> Platform:
-    """The contract for `workloads`."""
-    return Platform(
-        environment=environment, sites=(local_host(settings, environment, checkout),), gateway_frontend=None
-    )
+def provision(settings: LocalInfra, environment: str, checkout: Path) -> LocalPlatform:
+    """Return the contract for `workloads`."""
+    return LocalPlatform(local_host(settings, environment, checkout))

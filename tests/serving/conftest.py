@@ -16,9 +16,10 @@ import psutil
 import pytest
 import yaml
 
+from infra.local import provision
 from paths import CHECKOUT
 from tests.unit.case import edited
-from workloads.local import host_checks, processes
+from workloads.local import processes
 
 PORT_OFFSET = 400
 """Beside a stack `local` that may be up on this computer."""
@@ -32,7 +33,7 @@ class Clone:
 
     @property
     def mark(self) -> str:
-        return host_checks.process_tag("local", self.folder)
+        return provision.process_tag("local", self.folder)
 
     def make(self, target: str, *, ok: bool = True, **variables: str) -> str:
         """Run `make TARGET`; returns what it printed."""

@@ -24,7 +24,7 @@ from workloads.kubernetes.secrets import HUGGING_FACE, SecretKeyRef
 
 def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:
     """What the first model of `Pulumi.<stack>.yaml`, with `edit` on top, asks for in one region."""
-    found = check(stack, edited(blocks(stack), edit or {}), None)
+    found = check(stack, edited(blocks(stack), edit or {}))
     infra, serving = found.infra, found.serving
     assert isinstance(infra, GoogleInfra)
     assert serving is not None
@@ -44,7 +44,6 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
         redis=None,
         image_repository=None,
         traffic=Traffic(here.traffic),
-        release=here.release,
     )
     release = serving.kubernetes.release(here.release)
     assert release is not None

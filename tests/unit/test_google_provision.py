@@ -11,7 +11,7 @@ import yaml
 from config.google.infra import GoogleInfra
 from config.node_pool_info import Toleration
 from config.stack import check
-from infra.contract import Platform, ServingCluster
+from infra.contract import GooglePlatform, ServingCluster
 from infra.google.provision import provision
 from tests.unit.case import blocks, edited
 
@@ -38,7 +38,7 @@ class Cloud(pulumi.runtime.Mocks):
         raise AssertionError(f"{args.token} is a data source: take it from the settings")
 
 
-def on(stack: str, look: Callable[[Platform], pulumi.Output[Any] | None], **edit: Any) -> Any:
+def on(stack: str, look: Callable[[GooglePlatform], pulumi.Output[Any] | None], **edit: Any) -> Any:
     """What `look` sees of the platform of `stack`, its output resolved."""
     raw = edited(blocks(stack), {path.replace("__", "."): value for path, value in edit.items()})
     settings = check(stack, raw).infra
@@ -55,10 +55,8 @@ def on(stack: str, look: Callable[[Platform], pulumi.Output[Any] | None], **edit
     return seen[0]
 
 
-def site(platform: Platform, index: int = 0) -> ServingCluster:
-    found = platform.sites[index]
-    assert isinstance(found, ServingCluster)
-    return found
+def site(platform: GooglePlatform, index: int = 0) -> ServingCluster:
+    return platform.clusters[index]
 
 
 def test_a_kubeconfig_reaches_the_dns_endpoint_and_holds_no_credential() -> None:
@@ -69,14 +67,14 @@ def test_a_kubeconfig_reaches_the_dns_endpoint_and_holds_no_credential() -> None
     assert config["current-context"] == config["contexts"][0]["name"] == "prod-us-central1-serving"
 
 
-def test_a_site_is_a_region_with_its_traffic_and_release() -> None:
-    edit = {"infra__regions__1__traffic": "drained", "infra__regions__1__release": "r1"}
-    seen = on("prod", lambda p: pulumi.Output.from_input([(s.name, s.traffic, s.release) for s in p.sites]), **edit)
-    assert seen == [("us-central1", "active", ""), ("us-east4", "drained", "r1")]
+def test_a_cluster_has_the_name_and_the_traffic_of_its_region() -> None:
+    edit = {"infra__regions__1__traffic": "drained"}
+    seen = on("prod", lambda p: pulumi.Output.from_input([(each.name, each.traffic) for each in p.clusters]), **edit)
+    assert seen == [("us-central1", "active"), ("us-east4", "drained")]
 
 
 def test_gpu_nodes_of_a_reservation_are_fixed_and_say_what_a_pod_needs() -> None:
-    def look(platform: Platform) -> None:
+    def look(platform: GooglePlatform) -> None:
         (group,) = site(platform).gpu_pools
         assert (group.ray_accelerator_type, group.gpus_per_node, group.min_nodes, group.max_nodes) == ("B200", 8, 2, 2)
         assert group.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-b200", "rayllm/pool": "a4"}
@@ -89,7 +87,7 @@ def test_gpu_nodes_of_a_reservation_are_fixed_and_say_what_a_pod_needs() -> None
 
 
 def test_flex_start_nodes_may_wait_and_begin_at_none() -> None:
-    def look(platform: Platform) -> None:
+    def look(platform: GooglePlatform) -> None:
         (group,) = site(platform).gpu_pools
         assert (group.reservation_bound, group.waits_for_capacity, group.min_nodes, group.max_nodes) == (
             False,
@@ -107,7 +105,7 @@ def test_head_and_workers_have_accounts_of_their_own() -> None:
 
 
 def test_the_state_of_heads_has_an_address_and_a_secret_password() -> None:
-    def look(platform: Platform) -> pulumi.Output[Any]:
+    def look(platform: GooglePlatform) -> pulumi.Output[Any]:
         state = site(platform).redis
         assert state is not None
         assert state.password is not None
@@ -119,7 +117,7 @@ def test_the_state_of_heads_has_an_address_and_a_secret_password() -> None:
 
 
 def test_weights_and_images_come_from_where_the_settings_say() -> None:
-    def look(platform: Platform) -> pulumi.Output[Any]:
+    def look(platform: GooglePlatform) -> pulumi.Output[Any]:
         return pulumi.Output.all(site(platform).model_bucket_url, site(platform, 1).image_repository)
 
     assert on("prod", look) == [
@@ -129,7 +127,7 @@ def test_weights_and_images_come_from_where_the_settings_say() -> None:
 
 
 def test_a_private_entrance_of_two_regions_crosses_regions() -> None:
-    def look(platform: Platform) -> pulumi.Output[Any]:
+    def look(platform: GooglePlatform) -> pulumi.Output[Any]:
         entrance = platform.gateway_frontend
         assert entrance is not None
         assert entrance.gateway_class == "gke-l7-cross-regional-internal-managed-mc"
@@ -143,7 +141,7 @@ def test_a_private_entrance_of_two_regions_crosses_regions() -> None:
 
 
 def test_workloads_wait_for_pools_fleet_and_the_right_to_read_weights() -> None:
-    def look(platform: Platform) -> None:
+    def look(platform: GooglePlatform) -> None:
         assert platform.gateway_frontend is not None
         waits = {type(r).__name__ for r in (*site(platform).depends_on, *platform.gateway_frontend.depends_on)}
         assert waits == {

@@ -136,9 +136,9 @@ def test_a_folder_of_somebody_else_is_not_emptied(site: LocalHost, tmp_path: Pat
 
 
 def test_the_mark_tells_checkouts_and_stacks_apart() -> None:
-    marks = {host_checks.process_tag(stack, Path(folder)) for stack in ("local", "second") for folder in ("/a", "/b")}
+    marks = {provision.process_tag(stack, Path(folder)) for stack in ("local", "second") for folder in ("/a", "/b")}
     assert len(marks) == 4
-    assert host_checks.process_tag("local", Path("/a")) in marks
+    assert provision.process_tag("local", Path("/a")) in marks
 
 
 def test_a_child_that_outlived_its_parent_is_still_known() -> None:

@@ -94,7 +94,7 @@ def record(stack: str, edit: Mapping[str, Any]) -> Sequence[Resource]:
     def program() -> None:
         platform = provision(settings.infra, stack)  # type: ignore[arg-type]
         if settings.serving is not None:
-            deploy(settings.serving, platform, None)
+            deploy(settings.serving, platform, settings.region_plans, None)
 
     pulumi.runtime.test(program)()
     return sorted(recorder.recorded, key=lambda resource: (resource.type, resource.name))

@@ -17,11 +17,11 @@ from pulumi import Input, Output, ResourceOptions
 
 from config.google.regions import Traffic
 from config.model_service import PRIMARY_SERVICE_NAME, ModelService
-from config.releases import AdditionalModel, KubernetesServing, RayAuthMode, Release, WaitFor
+from config.region_plan import RegionPlan, ServicePlan
+from config.releases import KubernetesServing, RayAuthMode, Release, WaitFor
 from config.serving import ServingSettings
-from config.sizing import worker_groups
 from config.timeouts import Timeouts
-from infra.contract import GatewayFrontend, Platform, ServingCluster
+from infra.contract import GatewayFrontend, GooglePlatform, ServingCluster
 from workloads.kubernetes.disruption_budgets import pod_disruption_budgets
 from workloads.kubernetes.gateway import (
     Backend,
@@ -43,14 +43,16 @@ from workloads.kubernetes.secrets import HUGGING_FACE, REDIS, SecretKeyRef, kube
 
 
 def deploy(
-    serving: ServingSettings, platform: Platform, hugging_face_token: Output[str] | None
+    serving: ServingSettings,
+    platform: GooglePlatform,
+    region_plans: Mapping[str, RegionPlan],
+    hugging_face_token: Output[str] | None,
 ) -> dict[str, Input[Any]]:
-    """Declare everything; returns the stack's outputs."""
-    clusters, entrance = serving.kubernetes, platform.gateway_frontend
+    """Declare everything; returns the stack's outputs. `region_plans`: name of a cluster's region -> its plan."""
+    clusters = serving.kubernetes
     assert clusters is not None, "config/cross_validation.py refuses clusters without this block"
-    assert entrance is not None, "infra makes an entrance wherever it makes clusters"
-    stack = StackContext(serving, clusters, platform, entrance, hugging_face_token)
-    sites = [ClusterWorkloads(stack, site) for site in platform.sites if isinstance(site, ServingCluster)]
+    stack = StackContext(serving, clusters, platform, platform.gateway_frontend, hugging_face_token)
+    sites = [ClusterWorkloads(stack, site, region_plans[site.name]) for site in platform.clusters]
     front = _entrance(stack, {site.cluster.name: site for site in sites})
     return {
         **front,
@@ -63,7 +65,7 @@ def deploy(
 class StackContext:
     serving: ServingSettings
     kubernetes: KubernetesServing
-    platform: Platform
+    platform: GooglePlatform
     gateway_frontend: GatewayFrontend
     hugging_face_token: Output[str] | None
 
@@ -87,17 +89,13 @@ class StackContext:
 class ClusterWorkloads:
     """One region's cluster."""
 
-    def __init__(self, stack: StackContext, site: ServingCluster) -> None:
-        release = stack.kubernetes.release(site.release)
-        assert release is not None, "config/cross_validation.py refuses a region without a release"
+    def __init__(self, stack: StackContext, site: ServingCluster, plan: RegionPlan) -> None:
         self.stack = stack
         self.cluster = site
-        self.release = release
-        self.timeouts = stack.timeouts([release])
-        self.services: Mapping[str, ModelService] = {
-            each.name if isinstance(each, AdditionalModel) else PRIMARY_SERVICE_NAME: each
-            for each in stack.serving.services(release)
-        }
+        self.plan = plan
+        self.release = plan.release
+        self.timeouts = stack.timeouts([plan.release])
+        self.services: Mapping[str, ModelService] = {each.name: each.service for each in plan.services}
         self.namespace = site.service_accounts.namespace
         self.crds = CrdsEstablished(
             f"{site.name}-kinds",
@@ -116,7 +114,7 @@ class ClusterWorkloads:
         gated = any(service.model.gated for service in self.services.values())
         self.token = self._secret(HUGGING_FACE, stack.hugging_face_token if gated else None)
         self.drained = self._drained()
-        self.ray_services = [self._service(name, service) for name, service in self.services.items()]
+        self.ray_services = [self._service(each) for each in plan.services]
 
     def _inside(self, *after: pulumi.Resource) -> ResourceOptions:
         """Of what is gone when its cluster is gone."""
@@ -151,9 +149,9 @@ class ClusterWorkloads:
         )
         return [drained]
 
-    def _service(self, name: str, service: ModelService) -> RayService:
+    def _service(self, plan: ServicePlan) -> RayService:
+        name, service, workers = plan.name, plan.service, plan.worker_groups
         stack, site, resource = self.stack, self.cluster, f"{self.cluster.name}-{name}"
-        workers = worker_groups(service, site.gpu_pools)
         network = RayServiceNetworkPolicies(
             resource,
             RayServiceNetworkPoliciesArgs(
@@ -216,7 +214,7 @@ class ClusterWorkloads:
         return {
             "traffic": self.cluster.traffic.value,
             "models": {name: service.model.id for name, service in self.services.items()},
-            "release": self.cluster.release or next(iter(self.stack.kubernetes.releases)),
+            "release": self.plan.release_name,
         }
 
 

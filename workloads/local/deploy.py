@@ -6,11 +6,12 @@ from typing import Any
 
 import pulumi
 
+from config.issues import ConfigError
 from config.model_service import TINY_RANDOM
 from config.serving import ServingSettings
 from infra.contract import LocalHost
 from workloads import serve_config
-from workloads.local import tiny_model
+from workloads.local import host_checks, tiny_model
 from workloads.local.ray_head import RayHead
 from workloads.local.serve_application import ServeApplication
 
@@ -19,7 +20,10 @@ ENGINE_DEFAULTS = {"enforce_eager": True, "dtype": "bfloat16", "max_num_seqs": 6
 
 
 def deploy(serving: ServingSettings, site: LocalHost) -> dict[str, pulumi.Input[Any]]:
-    """Declare everything; returns the stack's outputs."""
+    """Declare everything; returns the stack's outputs. Raises `ConfigError`, before any resource, when this computer
+    cannot run `serving`."""
+    if found := list(host_checks.check_host(site, host_checks.demand(serving))):
+        raise ConfigError(found)
     on_the_spot = serving.model.source == TINY_RANDOM
     source = str(tiny_model.folder_of(site)) if on_the_spot else serving.model.source
     head = RayHead("ray-head", site, serving.data_path)

@@ -5,7 +5,6 @@ These are checks of the computer, not of the settings: the same settings pass on
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import shutil
 import sys
@@ -17,19 +16,14 @@ import psutil
 
 from config.local import ports as port_plan
 from config.local.ports import Ports
+from config.model_service import TINY_RANDOM
+from config.serving import ServingSettings
 from infra.contract import LocalHost
 from workloads.local import processes
 
 REPLICA_GIB = 4.2
 """Memory of one replica of the tiny model with its share of Ray (proportional set size, measured; most is PyTorch and
 vLLM themselves, so a larger model adds its weights to it)."""
-VENV_NAME = ".venv-ray"
-"""The virtual environment beside the program that holds Ray and vLLM; `make up` makes it from locks/ray.txt."""
-
-
-def process_tag(stack: str, checkout: Path) -> str:
-    """`rayllm-1a2b3c4d`: the same for one checkout and stack, different for any other."""
-    return "rayllm-" + hashlib.sha256(f"{checkout.resolve()} {stack}".encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,12 @@ class Demand:
 
     replicas: int
     weights_gib: float = 0.0
+
+
+def demand(serving: ServingSettings) -> Demand:
+    """Return the replicas and the weights of `serving`."""
+    source = serving.model.source
+    return Demand(serving.replicas.max_replicas, 0.0 if source == TINY_RANDOM else weights_gib(Path(source)))
 
 
 def check_host(site: LocalHost, demand: Demand) -> Iterator[str]:
@@ -51,7 +51,7 @@ def check_host(site: LocalHost, demand: Demand) -> Iterator[str]:
         )
         return
     if not (site.venv / "bin" / "ray").exists():
-        yield f"{VENV_NAME} does not hold Ray yet: run `make up`, which installs it from locks/ray.txt."
+        yield f"{site.venv.name} does not hold Ray yet: run `make up`, which installs it from locks/ray.txt."
         return
     if _is_anothers(folder, site.process_tag):
         yield (

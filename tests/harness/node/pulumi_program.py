@@ -17,8 +17,9 @@ from config.google.regions import Traffic
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
 from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo
 from config.parsing import parse
+from config.region_plan import plan_region
 from config.serving import ServingSettings
-from infra.contract import GatewayFrontend, Platform, RedisEndpoint, RegionalAddress, ServingCluster
+from infra.contract import GatewayFrontend, GooglePlatform, RedisEndpoint, RegionalAddress, ServingCluster
 from infra.google.service_accounts import SERVICE_ACCOUNTS
 from tests.harness.node import host, node
 from workloads.kubernetes.deploy import deploy
@@ -27,7 +28,7 @@ FOLDER = Path(os.environ["RAYLLM_NODE_FOLDER"])
 SELECTOR = {POOL_LABEL: node.POOL}
 
 
-def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
+def platform(traffic: Traffic, *, fixed: bool) -> GooglePlatform:
     """One cluster of one node, which stands for several of a size that pods take whole. `fixed`: as many as replicas
     need, and none beyond."""
     gpus = GpuNodePoolInfo(
@@ -64,7 +65,6 @@ def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
         redis=RedisEndpoint(Output.from_input(f"{host.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
         image_repository=None,
         traffic=traffic,
-        release=release,
     )
     entrance = GatewayFrontend(
         config_cluster="rig",
@@ -76,13 +76,14 @@ def platform(traffic: Traffic, release: str, *, fixed: bool) -> Platform:
         security_policy=None,
         dns_zone=None,
     )
-    return Platform("rig", (site,), entrance)
+    return GooglePlatform("rig", (site,), entrance)
 
 
 if __name__ == "__main__":
     config = pulumi.Config("rayllm")
     serving = parse(ServingSettings, "serving", json.loads(config.require("serving")))
     traffic = Traffic(config.get("traffic") or "active")
-    made = platform(traffic, config.get("release") or "", fixed=config.get_bool("fixed") or False)
-    for name, value in deploy(serving, made, None).items():
+    made = platform(traffic, fixed=config.get_bool("fixed") or False)
+    plans = {each.name: plan_region(serving, config.get("release") or "", each.gpu_pools) for each in made.clusters}
+    for name, value in deploy(serving, made, plans, None).items():
         pulumi.export(name, value)

@@ -1,0 +1,71 @@
+"""Derive, once for each region, its release, its model services and the worker groups that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.google.infra import GoogleInfra
+from config.google.scheduling import gpu_pool_info
+from config.model_service import ModelService
+from config.node_pool_info import GpuNodePoolInfo
+from config.releases import Release
+from config.serving import ServingSettings
+from config.sizing import WorkerGroup, second_ray_cluster_fits, worker_groups
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """One model service of a region: one RayService."""
+
+    name: str
+    """Name of the RayService."""
+    service: ModelService
+    """Settings of the model, with the overrides of the region's release."""
+    worker_groups: tuple[WorkerGroup, ...]
+    """Worker pods for each node pool, in the order in which the pools are written."""
+    second_ray_cluster_fits: bool
+    """True if the node pools can hold two RayClusters at once."""
+
+
+@dataclass(frozen=True)
+class RegionPlan:
+    """What runs in one region."""
+
+    release_name: str
+    """Key of `serving.kubernetes.releases`."""
+    release: Release
+    """The release of that name."""
+    services: tuple[ServicePlan, ...]
+    """The primary model first, then the additional models in the order in which they are written."""
+
+
+def plan_region(serving: ServingSettings, release: str, node_pools: Sequence[GpuNodePoolInfo]) -> RegionPlan:
+    """Return the plan of a region that names `release` and has `node_pools`.
+
+    `release` may be empty if there is one release only. Raises `KeyError` for an unknown release, and needs
+    `serving.kubernetes`; config/cross_validation.py reports both.
+    """
+    assert serving.kubernetes is not None, "config/cross_validation.py reports a missing serving.kubernetes"
+    release_name = serving.kubernetes.release_name(release)
+    chosen = serving.kubernetes.releases[release_name]
+    return RegionPlan(release_name, chosen, plan_services(serving, chosen, node_pools))
+
+
+def plan_services(
+    serving: ServingSettings, release: Release, node_pools: Sequence[GpuNodePoolInfo]
+) -> tuple[ServicePlan, ...]:
+    """Return every model service at `release`, with its worker groups on `node_pools`."""
+    plans: list[ServicePlan] = []
+    for name, service in serving.named_services(release):
+        groups = worker_groups(service, node_pools)
+        plans.append(ServicePlan(name, service, groups, second_ray_cluster_fits(groups)))
+    return tuple(plans)
+
+
+def plan_regions(serving: ServingSettings, infra: GoogleInfra) -> dict[str, RegionPlan]:
+    """Return the plan of every region of `infra`, by the region's name."""
+    return {
+        region.name: plan_region(serving, region.release, [gpu_pool_info(pool) for pool in region.node_pools])
+        for region in infra.regions
+    }
