@@ -1,68 +1,78 @@
-"""What every settings block shares: frozen models, no unknown keys, and refusals that say what to write instead.
-
-A `Rule` is one thing that settings refuse. Rules are plain data:
-docs/reference/config-errors.md is generated from them, and
-tests/unit/test_config_issues.py fails when one has no case.
-"""
+"""Base class and field types of every settings block: frozen models that reject unknown keys."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from ipaddress import IPv4Network
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, WrapValidator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from config.issues import ConfigIssue, issue_error
 
 
 class Settings(BaseModel):
-    """Base of every settings model. A field's docstring is its line in the generated settings table."""
+    """Base of every settings model. A field's docstring is its line in docs/reference/settings.md."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, protected_namespaces=()
     )
 
 
-def matches(pattern: str, instead: str) -> AfterValidator:
-    """For text that must match `pattern` whole; whoever writes another is told `write {instead}`."""
+M = TypeVar("M", bound=Settings)
+
+
+def raise_issues(model: M, issues: Iterator[ConfigIssue]) -> M:
+    """Return `model`, or raise every issue at once. Paths are relative to the block. For model validators."""
+    if errors := [InitErrorDetails(type=issue_error(issue), loc=(), input=None) for issue in issues]:
+        raise ValidationError.from_exception_data(type(model).__name__, errors)
+    return model
+
+
+def matches(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of text that must match `pattern` as a whole. The error tells the user: Write `expected`."""
     whole = re.compile(pattern)
 
-    def fits(text: str) -> str:
+    def check(text: str) -> str:
         if not whole.fullmatch(text):
-            raise format_error(instead)
+            raise format_error(expected)
         return text
 
-    return AfterValidator(fits)
+    return AfterValidator(check)
 
 
 HOSTNAME = r"(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])"
-HOSTNAME_WORDS = "a host name such as llm.example.com: small letters, no scheme, no port, no * and no dot at the end"
+HOSTNAME_WORDS = (
+    "a host name in lowercase letters such as llm.example.com, without scheme, port or *, and without a dot at the end"
+)
 
 
-def format_error(instead: str) -> PydanticCustomError:
-    """The error to raise for a value whose place says what is wrong with it."""
-    return PydanticCustomError("form", "{instead}", {"instead": instead})
+def format_error(expected: str) -> PydanticCustomError:
+    """Return the error for a value of the wrong form. config/parsing.py adds path and value."""
+    return PydanticCustomError("form", "{expected}", {"expected": expected})
 
 
 def _day(value: object, _: object) -> date:
-    """Pulumi hands on a day that is written without quotes as a time at midnight."""
+    """Accept a date, and the time at midnight that Pulumi makes of a date without quotes."""
     if isinstance(value, date):
         return value
     try:
         return date.fromisoformat(str(value).removesuffix("T00:00:00Z"))
     except ValueError:
-        raise format_error('a day, such as "2027-06-30"') from None
+        raise format_error('a date such as "2027-06-30"') from None
 
 
-def _range(value: object, _: object) -> IPv4Network:
+def _cidr(value: object, _: object) -> IPv4Network:
     try:
         if isinstance(value, str | IPv4Network):
             return IPv4Network(value)
     except ValueError:
         pass
-    raise format_error("an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix")
+    raise format_error("an IPv4 range such as 10.0.0.0/16, with no bit set after the prefix")
 
 
 Day = Annotated[date, WrapValidator(_day)]
-Cidr = Annotated[IPv4Network, WrapValidator(_range)]
+Cidr = Annotated[IPv4Network, WrapValidator(_cidr)]

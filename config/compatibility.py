@@ -1,9 +1,8 @@
-"""Which options and versions do not work together, and how we know. Checked on plain data, before any resource exists.
+"""Options and versions that do not work together, with sources. Checked on plain data, before any resource exists.
 
-A `Row` is a `Rule` (what a person reads), a predicate and the Ray versions that it holds for. A `Note` is a combination
-that settings cannot express, because the stack never writes it.
-docs/reference/compatibility.md is both, generated; `make compat`
-says which rows hold for the Ray that is pinned.
+An `Incompatibility` is a `Rule`, a predicate and the Ray versions that it applies to. An `UpstreamLimit` is a
+combination that settings cannot express, because the stack never writes it. docs/reference/compatibility.md is
+generated from both; `make compat` prints the incompatibilities of the pinned Ray.
 """
 
 from __future__ import annotations
@@ -16,9 +15,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from packaging.version import Version
+
 import versions
 from config.data_path import DATA_PATHS
-from config.issues import Rule
+from config.issues import ConfigIssue, Rule
 from config.model_service import ModelService, RequestRouter
 from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
 
@@ -44,9 +45,9 @@ PARSERS: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
     }
 )
-"""Engine argument -> the names that vLLM 0.29 registers, the one in Ray 2.60's images."""
+"""Engine argument -> the names that vLLM 0.29, the version in Ray 2.60's images, registers."""
 PLUGINS = {"reasoning_parser": "reasoning_parser_plugin", "tool_call_parser": "tool_parser_plugin"}
-"""Engine arguments by which a file adds names of its own."""
+"""Engine argument -> the argument whose plugin file registers further names."""
 
 BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
@@ -55,38 +56,43 @@ BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "max_num_seqs": (1, math.inf),
     }
 )
-"""Engine argument -> its lowest and highest value: those that people turn."""
+"""Engine argument -> its lowest and highest value, for the arguments that users change most."""
 
 Facts = dict[str, object]
+ENGINE_KWARGS = "engine.engine_kwargs"
 
 
 @dataclass(frozen=True)
 class Incompatibility:
-    """`facts` gives what the rule's sentence needs, once for each time that it is broken. It holds from Ray `since` on,
-    and no longer in `until`; empty: no such end is known."""
+    """A combination of options that Ray or vLLM rejects or ignores."""
 
     rule: Rule
+    path: str
+    """Path below the model service; a template that is filled with the same facts as the rule."""
     facts: Callable[[ModelService], Iterator[Facts]] = field(repr=False)
+    """Yields the facts of each occurrence in a model service."""
     since: str = ""
+    """First Ray version that it applies to; empty if it applies to every older one."""
     until: str = ""
+    """First Ray version that it no longer applies to; empty if none is known."""
 
     def applies_to(self, ray: str) -> bool:
-        """Whether Ray `ray` has it."""
-        return not (self.since and older(ray, self.since)) and not self.is_fixed(ray)
+        """Return True if it applies to Ray version `ray`."""
+        return not (self.since and Version(ray) < Version(self.since)) and not self.is_fixed(ray)
 
     def is_fixed(self, ray: str) -> bool:
-        """Whether Ray `ray` is too new to have it."""
-        return bool(self.until) and not older(ray, self.until)
+        """Return True if Ray version `ray` no longer has it."""
+        return bool(self.until) and Version(ray) >= Version(self.until)
 
     @property
     def ray_versions(self) -> str:
-        """The versions, for a person."""
+        """The Ray versions, for the generated page."""
         bounds = [f"from {self.since}" if self.since else "", f"before {self.until}" if self.until else ""]
-        return " and ".join(filter(None, bounds)) or "every one"
+        return " and ".join(filter(None, bounds)) or "all"
 
 
 class Component(StrEnum):
-    """What a note is about."""
+    """The component that an upstream limit belongs to."""
 
     RAY = "Ray"
     HAPROXY = "HAProxy under Ray"
@@ -95,7 +101,7 @@ class Component(StrEnum):
 
 @dataclass(frozen=True)
 class UpstreamLimit:
-    """Something that does not work, and what the stack does so that nobody meets it."""
+    """Something that does not work upstream and that the stack avoids."""
 
     component: Component
     behaviour: str
@@ -105,14 +111,8 @@ class UpstreamLimit:
     source: str
 
 
-def older(version: str, than: str) -> bool:
-    """Whether dotted `version` comes before `than`."""
-    one, other = ([int(number) for number in each.split(".")] for each in (version, than))
-    return one < other
-
-
 def _if(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Iterator[Facts]]:
-    """As a row's `facts`, where only the data path is to be told."""
+    """Return `facts` of an incompatibility whose only fact is the data path."""
 
     def facts(service: ModelService) -> Iterator[Facts]:
         if applies(service):
@@ -135,24 +135,25 @@ def _more_than_one(argument: str) -> Callable[[ModelService], Iterator[Facts]]:
 
 
 def _unknown_arguments(service: ModelService) -> Iterator[Facts]:
-    for name in service.engine.engine_kwargs.keys() - ENGINE_ARGUMENT_NAMES:
+    for name in sorted(service.engine.engine_kwargs.keys() - ENGINE_ARGUMENT_NAMES):
         close = difflib.get_close_matches(name.strip("- ").replace("-", "_").lower(), ENGINE_ARGUMENT_NAMES, n=1)
-        yield {"name": name, "instead": close[0] if close else "one of its names (vllm/engine/arg_utils.py) instead"}
+        yield {"name": name, "known": f"`{close[0]}`" if close else "an argument of vllm/engine/arg_utils.py"}
 
 
-def _impossible_values(service: ModelService) -> Iterator[Facts]:
+def _values_out_of_range(service: ModelService) -> Iterator[Facts]:
     for name, (low, high) in BOUNDS.items():
         value = service.engine.engine_kwargs.get(name)
         if value is not None and (isinstance(value, bool | str) or not low <= value <= high):
-            yield {"name": name, "value": value, "low": low, "high": "any number" if high == math.inf else high}
+            bounds = f"{low} or more" if high == math.inf else f"from {low} to {high}"
+            yield {"name": name, "value": repr(value), "bounds": bounds}
 
 
-def _half_of_tools(service: ModelService) -> Iterator[Facts]:
+def _incomplete_tool_calls(service: ModelService) -> Iterator[Facts]:
     arguments = service.engine.engine_kwargs
     choice, parser = (bool(arguments.get(name)) for name in ("enable_auto_tool_choice", "tool_call_parser"))
     if choice != parser:
-        there, missing = "enable_auto_tool_choice", "tool_call_parser"
-        yield {"there": there if choice else missing, "missing": missing if choice else there}
+        present, missing = "enable_auto_tool_choice", "tool_call_parser"
+        yield {"present": present if choice else missing, "missing": missing if choice else present}
 
 
 def _unknown_parsers(service: ModelService) -> Iterator[Facts]:
@@ -166,124 +167,133 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
     Incompatibility(
         Rule(
             "compatibility.direct-lora",
-            problem="serving.model.lora is set on data path {data_path}",
-            reason="Ray 2.60 refuses the application unless the router is given a copy of every request body, and "
-            "older "
-            "ones ignore the adapter that a request names",
-            fix="write data_path: python_proxy, or merge the adapter into the weights",
+            problem="LoRA adapters do not work on data path {data_path}",
+            reason="Ray 2.60 rejects the application unless the router receives a copy of every request body, and "
+            "older versions ignore the adapter that a request names",
+            fix="Write `data_path: python_proxy`, or merge the adapter into the weights",
             source="ray/llm/_internal/serve/core/ingress/builder.py, ray-project/ray#65976",
         ),
+        "model.lora",
         _if(lambda s: _direct(s) and s.model.lora is not None),
     ),
     Incompatibility(
         Rule(
             "compatibility.direct-ingress",
-            problem="serving.ingress is set on data path {data_path}",
-            reason="there the replica is its own ingress and Ray refuses options for another one",
-            fix="take `ingress` out, or write data_path: python_proxy",
+            problem="data path {data_path} has no ingress deployment",
+            reason="the replica is its own ingress, and Ray rejects options for another one",
+            fix="Remove `ingress`, or write `data_path: python_proxy`",
             source="ray/llm/_internal/serve/core/ingress/builder.py",
         ),
+        "ingress",
         _if(lambda s: _direct(s) and s.ingress is not None),
     ),
     Incompatibility(
         Rule(
             "compatibility.direct-prefix-cache",
-            problem="request_router prefix_cache_affinity is set on data path {data_path}",
-            reason="there the router is not shown the prompt, so it spreads requests as if nothing were cached, and "
-            "says "
-            "so once in a log (in Ray 2.56.0 requests hang)",
-            fix="write request_router: default, or data_path: python_proxy",
+            problem="prefix_cache_affinity does not work on data path {data_path}",
+            reason="the router does not see the prompt and spreads requests as if no cache existed; it logs this once "
+            "(in Ray 2.56.0 requests hang)",
+            fix="Write `request_router: default`, or `data_path: python_proxy`",
             source="ray-project/ray#64326, ray-project/ray#64328",
         ),
+        "request_router",
         _if(lambda s: _direct(s) and s.request_router is RequestRouter.PREFIX_CACHE_AFFINITY),
     ),
     Incompatibility(
         Rule(
             "compatibility.data-parallel",
-            problem="engine.engine_kwargs has data_parallel_size {value}",
-            reason="the ranks need Ray's own builder for them, and the one used here gives a replica "
-            "the GPUs of one rank",
-            fix="take it out; for more copies of the model write more replicas",
+            problem="{value} data-parallel ranks do not work",
+            reason="the ranks need another builder of Ray, and the builder of this stack gives a replica the GPUs of "
+            "one rank",
+            fix="Remove the argument; for more copies of the model write more replicas",
             source="ray-project/ray#58301",
         ),
+        f"{ENGINE_KWARGS}.data_parallel_size",
         _more_than_one("data_parallel_size"),
     ),
     Incompatibility(
         Rule(
             "compatibility.pipeline-parallel",
-            problem="engine.engine_kwargs has pipeline_parallel_size {value}",
-            reason="Ray would ask for that many times the GPUs that pods, pools and quota are counted with",
-            fix="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
+            problem="{value} pipeline stages do not work",
+            reason="Ray would request that many times the GPUs that pods, node pools and quota are sized for",
+            fix="Remove the argument; to use more GPUs of a node write engine.tensor_parallel_size",
             source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
+        f"{ENGINE_KWARGS}.pipeline_parallel_size",
         _more_than_one("pipeline_parallel_size"),
     ),
     Incompatibility(
         Rule(
             "compatibility.context-parallel",
-            problem="engine.engine_kwargs has prefill_context_parallel_size {value}",
+            problem="{value} context-parallel ranks do not work",
             reason="vLLM would start that many times the workers that Ray reserves GPUs for",
-            fix="take it out; to spread a model over more GPUs of a node write engine.tensor_parallel_size",
+            fix="Remove the argument; to use more GPUs of a node write engine.tensor_parallel_size",
             source="vllm/config/parallel.py, ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
+        f"{ENGINE_KWARGS}.prefill_context_parallel_size",
         _more_than_one("prefill_context_parallel_size"),
     ),
     Incompatibility(
         Rule(
-            "compatibility.unknown-argument",
-            problem="engine.engine_kwargs has {name}",
-            reason="the vLLM of this Ray has no argument of that name, and Ray would refuse the model when the "
-            "GPUs are "
-            "up and paid for",
-            fix="write {instead}",
+            "compatibility.unknown-engine-arg",
+            problem="unknown vLLM argument",
+            reason="the vLLM of this Ray version does not have it, and Ray would reject the model only when the GPUs "
+            "run and cost money",
+            fix="Write {known} instead",
             source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
+        ENGINE_KWARGS + ".{name}",
         _unknown_arguments,
         since="2.60.0",
-        until="2.61.0",  # another Ray has another vLLM: read its names again
+        until="2.61.0",  # another Ray version has another vLLM: read its argument names again
     ),
     Incompatibility(
         Rule(
-            "compatibility.impossible-value",
-            problem="engine.engine_kwargs has {name}: {value}",
-            reason="vLLM would refuse it when the GPUs are up and paid for",
-            fix="write a number from {low} to {high}",
+            "compatibility.engine-arg-out-of-range",
+            problem="{value} is out of range",
+            reason="vLLM would reject it only when the GPUs run and cost money",
+            fix="Write a number, {bounds}",
             source="vllm/config/cache.py, vllm/config/scheduler.py",
         ),
-        _impossible_values,
+        ENGINE_KWARGS + ".{name}",
+        _values_out_of_range,
     ),
     Incompatibility(
         Rule(
-            "compatibility.log-stats",
-            problem="engine.engine_kwargs has disable_log_stats: true",
-            reason="Ray takes the engine's metrics from these statistics and refuses the model without them",
-            fix="take it out",
+            "compatibility.log-stats-disabled",
+            problem="true does not work",
+            reason="Ray computes the engine's metrics from these statistics and rejects the model without them",
+            fix="Remove the argument",
             source="ray/llm/_internal/serve/core/configs/llm_config.py",
         ),
+        f"{ENGINE_KWARGS}.disable_log_stats",
         _if(lambda s: bool(s.engine.engine_kwargs.get("disable_log_stats"))),
     ),
     Incompatibility(
         Rule(
-            "compatibility.half-of-tool-calls",
-            problem="engine.engine_kwargs has {there} and not {missing}",
-            reason="vLLM ignores one without the other, so that no automatic tool call is recognised; its own check is "
-            "on a command line that Ray does not use",
-            fix="write both, or neither",
+            "compatibility.tool-calls-incomplete",
+            problem="{present} is set without {missing}",
+            reason="vLLM ignores one without the other and recognises no automatic tool call; vLLM's own check is in a "
+            "command line that Ray does not use",
+            fix="Write both, or neither",
             source="vllm/parser/parser_manager.py, vllm/entrypoints/launchers/cli_args.py",
         ),
-        _half_of_tools,
+        ENGINE_KWARGS,
+        _incomplete_tool_calls,
     ),
     Incompatibility(
         Rule(
             "compatibility.unknown-parser",
-            problem="engine.engine_kwargs has {name} {value}",
-            reason="the vLLM of this Ray has none of that name, and would say so when the GPUs are up and paid for",
-            fix="write one of {known}; or {plugin} for one of your own",
+            problem="unknown parser {value}",
+            reason="the vLLM of this Ray version does not have it, and would reject it only when the GPUs run and cost "
+            "money",
+            fix="Write one of {known}; or write {plugin} for a parser of your own",
             source="vllm/parser/parser_manager.py",
         ),
+        ENGINE_KWARGS + ".{name}",
         _unknown_parsers,
         since="2.60.0",
-        until="2.61.0",  # another Ray has another vLLM: read its names again
+        until="2.61.0",  # another Ray version has another vLLM: read its parser names again
     ),
 )
 
@@ -291,98 +301,103 @@ UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (
     UpstreamLimit(
         Component.RAY,
         "direct streaming without HAProxy",
-        "Ray refuses the application, as only HAProxy can ask the router for a replica",
+        "Ray rejects the application, because only HAProxy can ask the router for a replica",
         "a data path is one set of variables, the same on head and workers",
         "ray/serve/_private/build_app.py",
     ),
     UpstreamLimit(
         Component.RAY,
-        "a request router of one's own behind HAProxy, without direct streaming",
-        "ignored in silence at first, later refused",
-        "there is no such data path",
+        "a custom request router behind HAProxy, without direct streaming",
+        "older versions ignore it without a message, newer versions reject it",
+        "no data path has this combination",
         "ray-project/ray#64211",
     ),
     UpstreamLimit(
         Component.RAY,
         "Ray 2.56.0 with direct streaming",
         "body-aware routers hang; one router replica takes all requests of a cluster",
-        f"refused: Ray is {versions.RAY_FLOOR} or later",
+        f"rejected: Ray is {versions.RAY_FLOOR} or later",
         "ray-project/ray#64326, ray-project/ray#64724",
     ),
     UpstreamLimit(
         Component.RAY,
         "http_options.num_cpus other than 0",
-        "the Serve configuration is refused",
-        "not written",
+        "Ray rejects the Serve configuration",
+        "never set",
         "ray/serve/config.py",
     ),
     UpstreamLimit(
         Component.RAY,
         "an executor other than Ray's under vLLM on GPUs",
-        "the model is refused",
+        "Ray rejects the model",
         "distributed_executor_backend is not a setting",
         "ray/llm/_internal/serve/engines/vllm/vllm_models.py",
     ),
     UpstreamLimit(
         Component.HAPROXY,
-        "answers longer than hard-stop-after, while replicas come and go",
-        "every such change reloads HAProxy; the old process cuts what is left after 120 s",
-        "on clusters the limit follows from request_timeout_s",
+        "responses longer than hard-stop-after while Ray Serve adds or removes replicas",
+        "every such change reloads HAProxy; the old process closes its connections after 120 s",
+        "on Kubernetes the limit is derived from request_timeout_s",
         "ray-project/ray#66056",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "upgradeStrategy NewClusterWithIncrementalUpgrade",
         "needs an alpha feature gate, off by default up to 1.6.1",
-        "NewCluster where a second RayCluster fits, else None",
+        "NewCluster if a second RayCluster fits, else None",
         "ray-operator/pkg/features/features.go",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "gcsFaultToleranceOptions.externalStorageNamespace on a RayService",
         "the new RayCluster of an upgrade loads the state of the old one",
-        "not written: it is then the RayCluster's own id",
+        "never set: the namespace is then the RayCluster's own id",
         "ray-project/kuberay#1296, ray-project/kuberay#5052",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "authOptions.mode token with Ray before 2.52.0, or without rayVersion",
-        "the RayService is refused by the operator, after the API server took it",
-        "rayVersion is always written, and is later than that",
+        "the operator rejects the RayService after the API server accepted it",
+        "rayVersion is always set, and is later than that",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "authOptions.enableK8sTokenAuth on a RayService",
-        "refused by the operator in 1.6.1",
-        "not written; `ray_auth_mode: token` is a token in a Secret",
+        "the operator of 1.6.1 rejects it",
+        "never set; `ray_auth_mode: token` is a token in a Secret",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "autoscaler v2 with a pod's restartPolicy other than Never",
-        "refused by the operator",
-        "restartPolicy is not written",
+        "the operator rejects it",
+        "restartPolicy is never set",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
     UpstreamLimit(
         Component.KUBERAY,
         "GCS fault tolerance twice: gcsFaultToleranceOptions beside its annotations or RAY_REDIS_ADDRESS",
-        "refused by the operator",
-        "only gcsFaultToleranceOptions is written",
+        "the operator rejects it",
+        "only gcsFaultToleranceOptions is set",
         "ray-operator/controllers/ray/utils/validation.go",
     ),
 )
 
 
-def find_issues(service: ModelService, ray: str = versions.RAY) -> Iterator[tuple[str, str]]:
-    """(rule id, sentence) of every row that `service` runs into on Ray `ray`."""
+def find_issues(
+    service: ModelService, ray: str = versions.RAY, locate: Callable[[str], str] = str
+) -> Iterator[ConfigIssue]:
+    """Yield an issue for each incompatibility of `service` with Ray version `ray`.
+
+    `locate` turns a path below the model service into a settings path.
+    """
     for row in INCOMPATIBILITIES:
         if row.applies_to(ray):
             for facts in row.facts(service):
-                yield row.rule.id, row.rule.format(**facts)
+                yield row.rule.issue(locate(row.path.format(**facts)), **facts)
 
 
 def expired(rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versions.RAY) -> list[Incompatibility]:
-    """Rows that Ray `ray` is too new for: to be taken out, or read again."""
+    """Return the rows that Ray version `ray` no longer has: delete them, or verify them again."""
     return [row for row in rows if row.is_fixed(ray)]

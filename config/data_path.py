@@ -1,8 +1,8 @@
-"""The data paths: how a request reaches a replica and how tokens come back, and the environment that each needs.
+"""Data paths: how a request reaches a replica, how tokens return, and the environment variables of each path.
 
-Ray reads these variables when a process starts, on every node: the controller builds the application by them, each
-node's proxy runs or does not run HAProxy by them, each replica serves directly or not by them. They are therefore one
-mapping, used unchanged for the head and for every worker; nothing else in this project sets any of its keys.
+Ray reads these variables when a process starts, on every node: the controller builds the application from them, the
+proxy of each node runs HAProxy or does not, each replica serves requests directly or does not. They are one mapping,
+the same for the head and every worker; no other module sets one of its keys.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 
 class DataPath(StrEnum):
-    """`python_proxy`: Serve's default proxy, the "before" of every comparison. `direct_streaming`: HAProxy asks Ray's
-    ingress request router for a replica, tokens come straight from it; what Google and Anyscale measured."""
+    """`direct_streaming`: HAProxy asks Ray's ingress request router for a replica, and tokens come straight from the
+    replica; Google and Anyscale measured this path. `python_proxy`: Serve's default proxy, the baseline of every
+    comparison."""
 
     PYTHON_PROXY = "python_proxy"
     DIRECT_STREAMING = "direct_streaming"
@@ -23,21 +24,22 @@ class DataPath(StrEnum):
 
 @dataclass(frozen=True)
 class DataPathSpec:
-    """What a data path asks of every Ray process, and what shows from outside that it is in use."""
+    """Properties of a data path, the same for every Ray process."""
 
     haproxy: bool
+    """True if HAProxy is the proxy of every node."""
     direct: bool
-    """The replica is its own ingress: no OpenAiIngress deployment between it and the proxy."""
+    """True if the replica is its own ingress: no OpenAiIngress deployment between it and the proxy."""
 
     @property
     def env_vars(self) -> Mapping[str, str]:
-        """The variables of this path, all of them in both directions: an inherited value can never decide."""
+        """Environment variables. Sets every flag to 0 or 1, so inherited values cannot change the data path."""
         return MappingProxyType(
             {
                 "RAY_SERVE_ENABLE_HA_PROXY": _flag(self.haproxy),
                 "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": _flag(self.direct),
                 "RAY_SERVE_THROUGHPUT_OPTIMIZED": _flag(self.haproxy),
-                # On by default since vLLM 0.29; the vLLM of earlier Ray images needs it (vllm/v1/executor/abstract.py).
+                # Default since vLLM 0.29; the vLLM of earlier Ray images needs it (vllm/v1/executor/abstract.py).
                 "VLLM_USE_RAY_V2_EXECUTOR_BACKEND": "1",
             }
         )

@@ -1,4 +1,4 @@
-"""What the `infra` block of an environment may say: where the stack runs."""
+"""The `infra` block of a stack: where the stack runs."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from config.google.infra import GoogleInfra
 from config.local.infra import LocalInfra
 
 InfraSettings = Annotated[LocalInfra | GoogleInfra, Field(discriminator="kind")]
-"""`kind: local` for this computer, `kind: google` for GKE."""
+"""`kind: local` for the local host, `kind: google` for GKE."""

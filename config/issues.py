@@ -1,19 +1,56 @@
-"""The one shape of "this configuration is wrong"."""
+"""The one shape of "this configuration is wrong": `ConfigIssue`, made by a `Rule`, collected in a `ConfigError`.
+
+docs/reference/config-errors.md is generated from `Rule.registry`, and tests/unit/test_config_issues.py fails when a
+rule has no case.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Something settings may not say. `wrong`, `why` and `instead` are templates filled with the facts of the case.
+class ConfigIssue:
+    """One thing to change in the settings."""
 
-    `id` is stable and dotted (`capacity.a4-on-demand`); `source` names the upstream issue or page it rests on.
+    rule: str
+    """Id of the `Rule`."""
+    path: str
+    """Settings path (`infra.regions[0].node_pools[1].zones`); relative to its block until the block is known."""
+    problem: str
+    reason: str
+    """May be empty if the problem explains itself."""
+    fix: str
+    """One instruction, without a period at its end."""
+    source: str = ""
+    """Upstream issue or document that the rule is known from; may be empty."""
+
+    def format(self) -> str:
+        """Return `PATH: PROBLEM, because REASON. FIX (SOURCE).` Path, reason and source are left out if empty."""
+        path = f"{self.path}: " if self.path else ""
+        reason = f", because {self.reason}" if self.reason else ""
+        source = f" ({self.source})" if self.source else ""
+        return f"{path}{self.problem}{reason}. {self.fix}{source}."
+
+    def below(self, block: str) -> ConfigIssue:
+        """Return the same issue with its path moved below `block`."""
+        return replace(self, path=join_path(block, self.path))
+
+
+def join_path(block: str, path: str) -> str:
+    """Return the settings path `path` below `block`; either may be empty."""
+    return f"{block}.{path}" if block and path and not path.startswith("[") else block + path
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that settings must not say. `problem`, `reason` and `fix` are templates for `str.format`.
+
+    `id` is stable: the settings block, then what is wrong (`infra.regions.all-drained`).
     """
 
     id: str
@@ -26,23 +63,37 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.id in Rule.registry:
-            raise ValueError(f"two rules are called {self.id}")
+            raise ValueError(f"two rules have the id {self.id}")
         Rule.registry[self.id] = self
 
-    def format(self, **facts: object) -> str:
-        """What a person reads: wrong, why, what to write instead, and where that is known from."""
-        source = f" ({self.source})" if self.source else ""
-        return f"{self.problem}: {self.reason}; {self.fix}{source}.".format(**facts)
+    def issue(self, path: str, /, **facts: object) -> ConfigIssue:
+        """Return the issue at `path`, with `facts` filled into the templates."""
+        problem, reason, fix = (text.format(**facts) for text in (self.problem, self.reason, self.fix))
+        return ConfigIssue(self.id, path, problem, reason, fix, self.source)
 
     def error(self, **facts: object) -> PydanticCustomError:
-        """The error to raise from a validator, with this rule's id as its type."""
-        return PydanticCustomError(self.id, "{sentence}", {"sentence": self.format(**facts)})  # type: ignore[arg-type]
+        """Return the error to raise in a pydantic validator; config/parsing.py adds the path that pydantic knows."""
+        return issue_error(self.issue("", **facts))
+
+
+def issue_error(issue: ConfigIssue) -> PydanticCustomError:
+    """Return a pydantic error that carries `issue`, whose path is relative to the block that pydantic validates."""
+    return PydanticCustomError("config_issue", "{text}", {"text": issue.format(), "issue": issue})
 
 
 class ConfigError(Exception):
-    """Settings that cannot work. `sentences` has one line for each thing to change, `rules` the ids behind them."""
+    """Settings that cannot work, with every issue that was found."""
 
-    def __init__(self, sentences: Sequence[str], rules: Sequence[str] = ()) -> None:
-        super().__init__("\n".join(sentences))
-        self.sentences = tuple(sentences)
-        self.rules = tuple(rules)
+    def __init__(self, issues: Sequence[ConfigIssue]) -> None:
+        self.issues = tuple(dict.fromkeys(issues))
+        super().__init__("\n".join(self.sentences))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One line for each issue."""
+        return tuple(issue.format() for issue in self.issues)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rule id of each issue."""
+        return tuple(issue.rule for issue in self.issues)

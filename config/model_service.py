@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from config.base import Settings, format_error, matches
+from config.base import Settings, format_error, matches, raise_issues
 from config.data_path import DataPath
-from config.issues import Rule
+from config.issues import ConfigIssue, Rule
 
 TINY_RANDOM = "tiny-random"
-"""Model source: a tiny model with random weights, made on the spot."""
+"""Model source: a tiny model with random weights, generated on the local host."""
 MODEL_BUCKET_SCHEME = "bucket:"
-"""How a model source begins that is a folder of infra.model_bucket's bucket."""
+"""Prefix of a model source that is a folder of the bucket of infra.model_bucket."""
 PRIMARY_SERVICE_NAME = "llm"
-"""What the first model's RayService is called."""
+"""Name of the primary model's RayService."""
 
 _ONE_NODE = "a replica stays on one node, and Ray places it"
-_RAY_LISTENS = "Ray Serve listens for requests, and vLLM's own server, which would heed it, is not started"
-_LORA = "adapters have settings of their own, model.lora"
+_RAY_LISTENS = "Ray Serve accepts the requests, and vLLM's own server, which would read this argument, does not run"
+_LORA = "LoRA adapters have their own settings, model.lora"
 
 MANAGED_ENGINE_ARGS = {
     **dict.fromkeys(("nnodes", "node_rank", "master_addr", "master_port", "headless"), _ONE_NODE),
     **dict.fromkeys(("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "middleware"), _RAY_LISTENS),
     **dict.fromkeys(("enable_lora", "max_loras", "lora_modules"), _LORA),
-    "api_key": "Ray Serve listens for requests, and nobody would ask for the key",
+    "api_key": "Ray Serve accepts the requests, and it does not check the key",
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
-    "hf_token": "it is a secret, which `pulumi config set --secret rayllm:huggingFaceToken` keeps out of the file",
-    "max_model_len": "it has a setting of its own, engine.max_model_len",
+    "hf_token": "it is a secret; `pulumi config set --secret rayllm:huggingFaceToken` keeps it out of the file",
+    "max_model_len": "it has its own setting, engine.max_model_len",
     "model": "the model is model.source",
-    "served_model_name": "the model is served as model.id",
-    "tensor_parallel_size": "it has a setting of its own, engine.tensor_parallel_size",
+    "served_model_name": "the name of the served model is model.id",
+    "tensor_parallel_size": "it has its own setting, engine.tensor_parallel_size",
 }
-"""vLLM engine arguments that engine.engine_kwargs may not carry, with the reason."""
+"""vLLM engine arguments that engine.engine_kwargs must not have -> the reason."""
 
-ENGINE_ARGUMENT = Rule(
-    "engine.argument-decided-here",
-    problem="engine.engine_kwargs has `{name}`",
-    reason="{why}",
-    fix="take it out of engine.engine_kwargs",
+MANAGED_ENGINE_ARG = Rule(
+    "serving.engine.managed-engine-arg",
+    problem="not allowed in engine_kwargs",
+    reason="{reason}",
+    fix="Remove it",
 )
-AUTOSCALING_BOUNDS = Rule(
-    "serving.autoscaling-bounds",
-    problem="min_replicas {low} is above max_replicas {high}",
-    reason="Serve could never satisfy both",
-    fix="write a min_replicas of at most {high}",
+REPLICA_BOUNDS = Rule(
+    "serving.replicas.bounds",
+    problem="min_replicas {min_replicas} is greater than max_replicas {max_replicas}",
+    reason="Ray Serve cannot satisfy both",
+    fix="Write a min_replicas of at most {max_replicas}",
 )
-NO_REPLICA = Rule(
-    "serving.scaled-to-nothing",
-    problem="min_replicas is {low}",
-    reason="without a replica nothing answers until a node and the weights are there, and the load balancer takes the "
-    "region for dead",
-    fix="write 1 or more; a region rests with traffic: drained",
+MIN_REPLICAS_ZERO = Rule(
+    "serving.replicas.min-replicas-zero",
+    problem="{min_replicas} replicas",
+    reason="without a replica no request succeeds until a node and the weights have arrived, and the load balancer "
+    "marks the region as unhealthy",
+    fix="Write 1 or more. To stop the traffic of a region, set `traffic: drained`",
     source="ray-project/ray#61271",
+)
+OLD_BUCKET_SCHEME = Rule(
+    "serving.model.old-bucket-scheme",
+    problem="{source} has an old scheme",
+    reason="the scheme is now `bucket:`",
+    fix="Write `{new}`",
 )
 
 
 class RequestRouter(StrEnum):
-    """How Ray picks the replica. `default` is the data path's own: round robin on `direct_streaming`, power of two
+    """How Ray selects the replica. `default` is the data path's own: round robin on `direct_streaming`, power of two
     choices on `python_proxy`."""
 
     DEFAULT = "default"
@@ -67,127 +74,141 @@ class RequestRouter(StrEnum):
 
 
 class LoraSettings(Settings):
-    """Adapters beside the base model, loaded on demand."""
+    """LoRA adapters of the base model, loaded on demand."""
 
     dynamic_lora_loading_path: Annotated[
         str, matches(r"gs://[a-z0-9][^/]+(/.*[^/])?", "gs://BUCKET/FOLDER, without a slash at the end")
     ]
-    """`gs://…` under which adapters lie, one folder each (Ray's dynamic_lora_loading_path: it reads buckets only)."""
+    """`gs://BUCKET/FOLDER` with one folder for each adapter (Ray's `dynamic_lora_loading_path`: Ray reads buckets
+    only)."""
     max_num_adapters_per_replica: int = Field(default=16, ge=1)
-    """Adapters that a replica holds at once."""
+    """Adapters that one replica keeps loaded at once."""
 
 
 class Model(Settings):
-    """The model and the name that clients ask for."""
+    """The model, and the name that clients use."""
 
     id: Annotated[
         str,
         matches(
             r"[A-Za-z0-9][A-Za-z0-9._/-]{0,95}",
-            "up to 96 letters, digits, dots, hyphens, underscores and slashes, a letter or digit first",
+            "up to 96 letters, digits, dots, hyphens, underscores and slashes, beginning with a letter or digit",
         ),
     ]
-    """What clients write in `model`."""
+    """Name that clients write in the `model` field."""
     source: str = TINY_RANDOM
-    """On a computer `tiny-random` (made on the spot, its answers are noise) or a local folder in Hugging Face format;
-    on clusters `bucket:<folder>` of infra.model_bucket's bucket, `gs://…`, a Hugging Face id, or a folder of the image.
-    """
+    """Where the weights are. Stack local: `tiny-random` (random weights, generated on the host) or the absolute path of
+    a directory in Hugging Face format. Google Cloud: `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a
+    Hugging Face id, or an absolute path in the image."""
     gated: bool = False
-    """Whether Hugging Face gives the weights to a token only: `pulumi config set --secret rayllm:huggingFaceToken`."""
+    """True if Hugging Face requires a token for the weights: `pulumi config set --secret rayllm:huggingFaceToken`."""
     lora: LoraSettings | None = None
-    """Adapters, if any."""
+    """LoRA adapters; null for none."""
+
+    @field_validator("source")
+    @classmethod
+    def _check_scheme(cls, source: str) -> str:
+        if source.startswith("store:"):
+            raise OLD_BUCKET_SCHEME.error(source=source, new=MODEL_BUCKET_SCHEME + source.removeprefix("store:"))
+        return source
 
 
-def _plain(value: object) -> object:
+def _scalar(value: object) -> object:
     if not isinstance(value, bool | int | float | str):
         raise format_error("a number, text, or true or false")
     return value
 
 
-Argument = Annotated[bool | int | float | str, BeforeValidator(_plain)]
+EngineArgument = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 
 
 class Engine(Settings):
-    """vLLM's part."""
+    """vLLM engine settings."""
 
     max_model_len: int = Field(default=4096, ge=64)
     """Longest context, prompt and answer together, in tokens."""
     tensor_parallel_size: int = Field(default=1, ge=1)
-    """GPUs that one replica uses."""
-    engine_kwargs: dict[str, Argument] = Field(default_factory=dict)
-    """Further vLLM engine arguments under vLLM's own names."""
+    """GPUs of one replica."""
+    engine_kwargs: dict[str, EngineArgument] = Field(default_factory=dict)
+    """Further vLLM engine arguments, by vLLM's own names."""
 
     @model_validator(mode="after")
-    def _nothing_that_the_stack_decides(self) -> Engine:
+    def _check(self) -> Engine:
+        return raise_issues(self, self._managed_arguments())
+
+    def _managed_arguments(self) -> Iterator[ConfigIssue]:
         for name in self.engine_kwargs:
             if name in MANAGED_ENGINE_ARGS:
-                raise ENGINE_ARGUMENT.error(name=name, why=MANAGED_ENGINE_ARGS[name])
-        return self
+                yield MANAGED_ENGINE_ARG.issue(f"engine_kwargs.{name}", reason=MANAGED_ENGINE_ARGS[name])
 
 
 class FixedReplicas(Settings):
-    """Always the same number."""
+    """A fixed number of replicas."""
 
     kind: Literal["fixed"] = "fixed"
-    """A number."""
+    """A fixed number."""
     num_replicas: int = Field(default=1, ge=1)
     """Replicas of the model."""
 
     @property
     def max_replicas(self) -> int:
+        """Greatest number of replicas."""
         return self.num_replicas
 
 
 class Autoscaling(Settings):
-    """Serve follows the load. Changing only these bounds still replaces every replica in turn: they are an argument of
-    the deployment, not a knob on it."""
+    """Ray Serve scales the replicas with the load. A change of these values replaces every replica, one at a time: they
+    are arguments of the deployment."""
 
     kind: Literal["autoscaling"]
-    """Bounds."""
+    """Autoscaling."""
     min_replicas: int
-    """Never fewer; 1 or more."""
+    """Fewest replicas; 1 or more."""
     max_replicas: int = Field(ge=1)
-    """Never more."""
+    """Most replicas."""
     target_ongoing_requests: int = Field(default=32, ge=1)
-    """Requests in flight that Serve aims at for each replica."""
+    """Requests in progress that Ray Serve aims at for each replica."""
     downscale_delay_s: int = Field(default=600, ge=1)
-    """Seconds of less load after which Serve takes a replica away. A new one has to load the model again."""
+    """Seconds of lower load before Ray Serve removes a replica. A new replica has to load the model again."""
     idle_timeout_s: int = Field(default=300, ge=1)
-    """Seconds without a replica after which a worker pod gives its node back; on clusters."""
+    """Seconds without a replica before the autoscaler removes a worker pod and its node; on Kubernetes only."""
 
     @model_validator(mode="after")
-    def _bounds(self) -> Autoscaling:
-        if self.min_replicas < 1:
-            raise NO_REPLICA.error(low=self.min_replicas)
-        if self.min_replicas > self.max_replicas:
-            raise AUTOSCALING_BOUNDS.error(low=self.min_replicas, high=self.max_replicas)
-        return self
+    def _check(self) -> Autoscaling:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        low, high = self.min_replicas, self.max_replicas
+        if low < 1:
+            yield MIN_REPLICAS_ZERO.issue("min_replicas", min_replicas=low)
+        if low > high:
+            yield REPLICA_BOUNDS.issue("", min_replicas=low, max_replicas=high)
 
 
 class Ingress(Settings):
-    """Options of the OpenAI ingress deployment, where the data path has one."""
+    """The OpenAI ingress deployment, which only `python_proxy` has."""
 
     num_replicas: int = Field(default=1, ge=1)
-    """Ingress replicas; Serve's HTTP work is done here on `python_proxy`."""
+    """Ingress replicas; on `python_proxy` they do Serve's HTTP work."""
 
 
 class ModelService(Settings):
-    """One model behind one Serve application: a RayService on clusters."""
+    """One model in one Serve application; on Kubernetes one RayService."""
 
     data_path: DataPath = DataPath.DIRECT_STREAMING
-    """How requests reach a replica: `direct_streaming` or the baseline `python_proxy`."""
+    """How requests reach a replica: `direct_streaming`, or the baseline `python_proxy`."""
     model: Model
-    """What is served."""
+    """The model to serve."""
     replicas: Annotated[FixedReplicas | Autoscaling, Field(discriminator="kind")] = FixedReplicas()
-    """How many, in each region: `{kind: fixed, num_replicas}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
+    """Replicas in each region: `{kind: fixed, num_replicas}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
     engine: Engine = Engine()
-    """vLLM's settings."""
+    """vLLM engine settings."""
     request_router: RequestRouter = RequestRouter.DEFAULT
-    """How Ray picks the replica."""
+    """How Ray selects the replica."""
     ingress: Ingress | None = None
-    """Options of the ingress deployment; the direct path has none."""
+    """The OpenAI ingress deployment; `direct_streaming` has none."""
     node_pool: str | None = None
-    """The one GPU pool that it runs on, in every region; null: all of them."""
+    """The one GPU node pool, in every region, that the model runs on; null for all GPU node pools."""
 
     @property
     def max_gpus(self) -> int:

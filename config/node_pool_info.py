@@ -1,4 +1,4 @@
-"""What workloads may know of a node pool: sizes, bounds, and how a pod lands on it."""
+"""Node pools as workloads see them: size, limits, and how to schedule a pod on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Toleration:
-    """One taint that pods must tolerate (Kubernetes' own words: key, value, NoSchedule)."""
+    """Toleration of one taint, in Kubernetes' own fields."""
 
     key: str
     value: str
@@ -16,7 +16,7 @@ class Toleration:
 
 @dataclass(frozen=True)
 class NodePoolInfo:
-    """A set of equal nodes, and what a pod must say to land on one."""
+    """A pool of equal nodes, and what a pod must set to be scheduled on them."""
 
     name: str
     node_selector: dict[str, str]
@@ -25,18 +25,23 @@ class NodePoolInfo:
     vcpus: int
     memory_gib: float
     min_nodes: int
+    """Over all zones."""
     max_nodes: int
+    """Over all zones."""
 
 
 @dataclass(frozen=True)
 class GpuNodePoolInfo(NodePoolInfo):
-    """Nodes with GPUs. `fixed`: no node beyond `max_nodes` can be had, so two RayClusters never fit side by side."""
+    """A pool of nodes with GPUs."""
 
     ray_accelerator_type: str | None = None
-    """Ray's name for it (`B200`), as in LLMConfig's accelerator_type; None where Ray knows none."""
+    """Ray's name of the GPU model (`B200`), as in `LLMConfig.accelerator_type`; None if Ray has none."""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
+    """Of one GPU."""
     local_ssd_gib: int = 0
+    """Of one node."""
     reservation_bound: bool = True
+    """True if a reservation limits the pool: no node beyond `max_nodes` is available."""
     waits_for_capacity: bool = False
-    """Nodes can take hours to days to come (flex-start): nothing waits for Ready."""
+    """True if nodes can take hours to days to arrive (flex-start): no resource waits until pods are ready."""

@@ -1,4 +1,4 @@
-"""Read a settings block strictly and turn pydantic's errors into sentences with settings paths."""
+"""Parse a settings block strictly and turn pydantic's errors into `ConfigIssue`s with settings paths."""
 
 from __future__ import annotations
 
@@ -14,119 +14,231 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.base import Settings
-from config.issues import ConfigError, Rule
+from config.issues import ConfigError, ConfigIssue, Rule, join_path
+from config.renamed_keys import REMOVED, RENAMED_KEYS, RENAMED_VALUES, path_pattern
+
+UNKNOWN_KEY = Rule(
+    "settings.unknown-key", problem="unknown setting", reason="{block} has no such key", fix="Write {known}"
+)
+RENAMED_KEY = Rule(
+    "settings.renamed-key",
+    problem="old name of a setting",
+    reason="the setting has a new name",
+    fix="Write `{new}` instead",
+)
+REMOVED_KEY = Rule(
+    "settings.removed-key", problem="no longer a setting", reason="it had one possible value", fix="Remove it"
+)
+RENAMED_VALUE = Rule(
+    "settings.renamed-value",
+    problem="{value} is an old value",
+    reason="its name is now `{new}`",
+    fix="Write `{new}`",
+)
+MISSING = Rule(
+    "settings.missing",
+    problem="missing",
+    reason="the setting has no default",
+    fix="Add it; docs/reference/settings.md describes it",
+)
+WRONG_TYPE = Rule(
+    "settings.wrong-type", problem="{value} is not valid", reason="the setting is {expected}", fix="Write {fix}"
+)
+WRONG_FORMAT = Rule(
+    "settings.wrong-format", problem="{value} is not valid", reason="it has the wrong form", fix="Write {expected}"
+)
+UNKNOWN_VALUE = Rule(
+    "settings.unknown-value",
+    problem="{value} is not valid",
+    reason="the setting has a fixed list of values",
+    fix="Write {values}",
+)
+UNKNOWN_KIND = Rule(
+    "settings.unknown-kind",
+    problem="{value} has no known `{key}`",
+    reason="`{key}` selects which settings the block has",
+    fix="Write `{key}` with one of {values}",
+)
+OUT_OF_RANGE = Rule(
+    "settings.out-of-range", problem="{value} is not valid", reason="the setting has limits", fix="Write {bound}"
+)
+LIST_LENGTH = Rule(
+    "settings.list-length",
+    problem="the list has {length} entries",
+    reason="its length has a limit",
+    fix="Write {bound} entries",
+)
+
+TYPES: Mapping[str, tuple[str, str]] = types.MappingProxyType(
+    {
+        "bool_type": ("a boolean", "true or false, without quotes"),
+        "dict_type": ("a block", "a mapping of settings"),
+        "int_from_float": ("an integer", "a whole number, without quotes"),
+        "int_type": ("an integer", "a whole number, without quotes"),
+        "model_attributes_type": ("a block", "a mapping of settings"),
+        "model_type": ("a block", "a mapping of settings"),
+        "path_type": ("a path", "text, in quotes where YAML would read something else"),
+        "string_type": ("text", "text, in quotes where YAML would read something else"),
+        "tuple_type": ("a list", "a list"),
+    }
+)
+"""Pydantic's error type -> what the setting is, and what to write."""
 
 M = TypeVar("M", bound=Settings)
 
 
 def parse(model: type[M], block: str, raw: object) -> M:
-    """Read `raw` (plain data from YAML) as `model`, or raise `Refused` with paths that start at `block`."""
+    """Parse `raw` (plain data of a YAML file) as `model`.
+
+    Raises `ConfigError` with every issue; their paths start at `block`.
+    """
     if not isinstance(raw, Mapping):
-        raise ConfigError(
-            [
-                f"{block or 'the configuration'} must be a mapping of settings, not {raw!r}. See"
-                " docs/reference/settings.md."
-            ],
-            ["type"],
-        )
+        raise ConfigError([_type_issue(block or "the file", "dict_type", raw)])
     try:
-        # Strictly, as JSON (Pulumi hands the blocks on as JSON): 8 is not "8", and neither is true.
+        # Strict JSON, as Pulumi passes the blocks on as JSON: 8 is not "8", and neither is true.
         return model.model_validate_json(json.dumps(dict(raw), default=str), strict=True)
     except ValidationError as error:
-        details = _told_once(error.errors(include_url=False))
-        raise ConfigError([_sentence(model, block, d) for d in details], [d["type"] for d in details]) from None
+        details = _without_consequences(error.errors(include_url=False))
+        issues = [_issue(model, block, detail) for detail in details]
+        raise ConfigError(list(_without_renamed(issues))) from None
 
 
-def _told_once(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """`details` without `too_short` for lists that are too short only because pydantic left refused members out."""
-    places = [d["loc"] for d in details]
+def _without_consequences(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Drop `too_short` of a list from which pydantic dropped invalid members: their own errors are enough."""
+    places = [detail["loc"] for detail in details]
     return [
-        d
-        for d in details
-        if d["type"] != "too_short" or not any(p != d["loc"] and p[: len(d["loc"])] == d["loc"] for p in places)
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places)
     ]
 
 
-def _sentence(model: type[BaseModel], block: str, detail: ErrorDetails) -> str:
-    at = _path(block, detail["loc"], model)
-    given = "null" if detail["input"] is None else repr(detail["input"])
-    given = given.lower() if isinstance(detail["input"], bool) else given
-    given = given if len(given) <= 60 else given[:57] + "..."
-    context = detail.get("ctx", {})
-    match detail["type"]:
+def _without_renamed(issues: Sequence[ConfigIssue]) -> Iterator[ConfigIssue]:
+    """Drop `missing` of a setting that the file has under its old name."""
+    renamed = {issue.fix for issue in issues if issue.rule == RENAMED_KEY.id}
+    for issue in issues:
+        if issue.rule != MISSING.id or f"Write `{issue.path.rpartition('.')[2]}` instead" not in renamed:
+            yield issue
+
+
+def _issue(model: type[BaseModel], block: str, detail: ErrorDetails) -> ConfigIssue:
+    steps = (*block.split("."), *_steps(model, detail["loc"])) if block else _steps(model, detail["loc"])
+    path, context, kind = format_path(steps), detail.get("ctx", {}), detail["type"]
+    value = display(detail["input"])
+    if kind == "config_issue":
+        issue: ConfigIssue = context["issue"]
+        return issue.below(path)
+    if kind in TYPES:
+        return _type_issue(path, kind, detail["input"])
+    match kind:
         case "extra_forbidden":
-            name = str(detail["loc"][-1])
-            known = sorted({n for m in _models_at(model, detail["loc"][:-1]) for n in m.model_fields})
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}."
-            return f"{at} is not a setting; {hint}"
+            return _unknown_key(model, detail["loc"], steps)
         case "missing":
-            return f"{at} is required and missing; add it (docs/reference/settings.md says what it means)."
+            return MISSING.issue(path)
         case "union_tag_invalid" | "union_tag_not_found":
             key = str(context.get("discriminator", "kind")).strip("'")
-            tags = ", ".join(repr(tag) for m in _models_at(model, detail["loc"]) for tag in _tags(m))
-            return f"{at} needs `{key}`, one of {tags}; got {given}."
+            if renamed := _renamed_value((*steps, key), context.get("tag")):
+                return renamed
+            values = ", ".join(f"`{tag}`" for m in _models_at(model, detail["loc"]) for tag in _tags(m))
+            return UNKNOWN_KIND.issue(path, value=value, key=key, values=values)
         case "literal_error" | "enum":
-            return f"{at} is {given}; write one of {context.get('expected', '')}."
+            values = str(context.get("expected", "")).replace("'", "`")
+            return _renamed_value(steps, detail["input"]) or UNKNOWN_VALUE.issue(path, value=value, values=values)
         case "too_short":
-            return f"{at} has {context.get('actual_length')} entries and needs at least {context.get('min_length')}."
+            return LIST_LENGTH.issue(
+                path, length=context.get("actual_length"), bound=f"at least {context.get('min_length')}"
+            )
         case "too_long":
-            return f"{at} has {context.get('actual_length')} entries and takes at most {context.get('max_length')}."
-        case "tuple_type":
-            return f"{at} is {given}; write a list."
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"{at} is {given}; write a mapping of settings."
+            return LIST_LENGTH.issue(
+                path, length=context.get("actual_length"), bound=f"at most {context.get('max_length')}"
+            )
         case "form":
-            return f"{at} is {given}; write {context.get('instead')}."
-        case "int_type" | "int_from_float":
-            return f"{at} is {given}; write a whole number."
-        case "bool_type":
-            return f"{at} is {given}; write true or false."
-        case "string_type":
-            return f"{at} is {given}; write text, in quotes where YAML would read something else."
-        case "greater_than_equal" | "less_than_equal":
-            bound = f"{context['ge']} or more" if "ge" in context else f"{context.get('le')} or less"
-            return f"{at} is {given}; write {bound}."
-        case "multiple_of":
-            return f"{at} is {given}; write a multiple of {context.get('multiple_of')}."
-        case "string_too_long":
-            return f"{at} has {len(str(detail['input']))} characters and takes at most {context.get('max_length')}."
-        case kind if kind in Rule.registry:
-            return f"{at}: {detail['msg']}"
+            return WRONG_FORMAT.issue(path, value=value, expected=context.get("expected"))
+        case "greater_than" | "greater_than_equal" | "less_than_equal" | "multiple_of":
+            return OUT_OF_RANGE.issue(path, value=value, bound=_bound(context))
         case _:
-            return f"{at} is {given}: {detail['msg'][0].lower() + detail['msg'][1:]}."
+            return WRONG_FORMAT.issue(path, value=value, expected=f"another value ({detail['msg']})")
 
 
-def _path(block: str, loc: Sequence[int | str], model: type[BaseModel]) -> str:
-    """`infra.regions[0].node_pools[1].capacity`: a discriminator's value in pydantic's location is left out."""
-    out, here = block, [model]
+def _type_issue(path: str, kind: str, value: object) -> ConfigIssue:
+    expected, fix = TYPES[kind]
+    return WRONG_TYPE.issue(path, value=display(value), expected=expected, fix=fix)
+
+
+def _bound(context: Mapping[str, object]) -> str:
+    match context:
+        case {"gt": bound}:
+            return f"a number above {bound}"
+        case {"ge": bound}:
+            return f"{bound} or more"
+        case {"le": bound}:
+            return f"{bound} or less"
+        case _:
+            return f"a multiple of {context.get('multiple_of')}"
+
+
+def _unknown_key(model: type[BaseModel], loc: Sequence[int | str], steps: tuple[str | int, ...]) -> ConfigIssue:
+    path, name = format_path(steps), str(steps[-1])
+    if old := path_pattern(steps, RENAMED_KEYS):
+        new = RENAMED_KEYS[old]
+        return REMOVED_KEY.issue(path) if new == REMOVED else RENAMED_KEY.issue(path, new=new)
+    known = sorted({field for m in _models_at(model, loc[:-1]) for field in m.model_fields})
+    close = difflib.get_close_matches(name, known, n=1)
+    words = f"`{close[0]}` instead" if close else f"one of {', '.join(f'`{each}`' for each in known)}"
+    block = f"`{format_path(steps[:-1])}`" if len(steps) > 1 else "the file"
+    return UNKNOWN_KEY.issue(path, block=block, known=words)
+
+
+def _renamed_value(steps: tuple[str | int, ...], value: object) -> ConfigIssue | None:
+    at = path_pattern(steps, RENAMED_VALUES)
+    new = RENAMED_VALUES[at].get(str(value).strip("'")) if at else None
+    return RENAMED_VALUE.issue(format_path(steps), value=display(value), new=new) if new else None
+
+
+def display(value: object) -> str:
+    """Return `value` as a user wrote it in YAML, in at most 60 characters."""
+    text = json.dumps(value, default=str) if isinstance(value, bool | dict | list) or value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def format_path(steps: Sequence[int | str]) -> str:
+    """Return the settings path of keys and indices: `infra.regions[0].node_pools[1]`."""
+    path = ""
+    for step in steps:
+        path = join_path(path, f"[{step}]" if isinstance(step, int) else step)
+    return path
+
+
+def _steps(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[str | int, ...]:
+    """Return pydantic's location without the discriminators' values that it has between the keys."""
+    steps: list[str | int] = []
+    here = [model]
     for step in loc:
-        if isinstance(step, int):
-            out += f"[{step}]"
-            continue
-        fields = {n for m in here for n in m.model_fields}
-        inner = [t for m in here if (f := m.model_fields.get(step)) for t in models_in(f.annotation)]
+        fields = {name for m in here for name in m.model_fields}
         tagged = [m for m in here if step in _tags(m)]
         if tagged and step not in fields:
             here = tagged
             continue
-        out += f".{step}" if out else str(step)
-        here = inner or here
-    return out
+        steps.append(step)
+        here = _models_below(here, step) or here
+    return tuple(steps)
 
 
 def _models_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[type[BaseModel]]:
     here = [model]
     for step in loc:
-        if isinstance(step, int):
-            continue
-        inner = [t for m in here if (f := m.model_fields.get(step)) for t in models_in(f.annotation)]
-        here = [m for m in here if step in _tags(m)] or inner or here
+        here = [m for m in here if step in _tags(m)] or _models_below(here, step) or here
     return here
 
 
+def _models_below(models: Sequence[type[BaseModel]], step: int | str) -> list[type[BaseModel]]:
+    fields = [m.model_fields.get(step) for m in models if isinstance(step, str)]
+    return [inner for field in fields if field for inner in models_in(field.annotation)]
+
+
 def _tags(model: type[BaseModel]) -> set[str]:
-    """The literal values by which a discriminated union picks `model`."""
+    """Return the literal values by which a discriminated union selects `model`."""
     return {
         str(value)
         for field in model.model_fields.values()
@@ -136,7 +248,7 @@ def _tags(model: type[BaseModel]) -> set[str]:
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The settings models that a field's annotation names, through unions, lists and `Annotated`."""
+    """Yield the settings models that a field's annotation names, through unions, lists and `Annotated`."""
     if inspect.isclass(annotation) and not isinstance(annotation, types.GenericAlias):
         if issubclass(annotation, BaseModel):
             yield annotation

@@ -38,34 +38,28 @@ class RegionPlan:
     """The release of that name."""
     services: tuple[ServicePlan, ...]
     """The primary model first, then the additional models in the order in which they are written."""
+    node_pools: tuple[GpuNodePoolInfo, ...]
+    """GPU node pools of the region."""
 
 
-def plan_region(serving: ServingSettings, release: str, node_pools: Sequence[GpuNodePoolInfo]) -> RegionPlan:
-    """Return the plan of a region that names `release` and has `node_pools`.
+def plan_region(serving: ServingSettings, release: str, node_pools: Sequence[GpuNodePoolInfo]) -> RegionPlan | None:
+    """Return the plan of a region with `node_pools` whose settings name `release`, or None for an unknown release.
 
-    `release` may be empty if there is one release only. Raises `KeyError` for an unknown release, and needs
-    `serving.kubernetes`; config/cross_validation.py reports both.
+    `release` may be empty if there is one release only.
     """
-    assert serving.kubernetes is not None, "config/cross_validation.py reports a missing serving.kubernetes"
-    release_name = serving.kubernetes.release_name(release)
-    chosen = serving.kubernetes.releases[release_name]
-    return RegionPlan(release_name, chosen, plan_services(serving, chosen, node_pools))
-
-
-def plan_services(
-    serving: ServingSettings, release: Release, node_pools: Sequence[GpuNodePoolInfo]
-) -> tuple[ServicePlan, ...]:
-    """Return every model service at `release`, with its worker groups on `node_pools`."""
-    plans: list[ServicePlan] = []
-    for name, service in serving.named_services(release):
+    if serving.kubernetes is None or (chosen := serving.kubernetes.release(release)) is None:
+        return None
+    services: list[ServicePlan] = []
+    for name, service in serving.named_services(chosen):
         groups = worker_groups(service, node_pools)
-        plans.append(ServicePlan(name, service, groups, second_ray_cluster_fits(groups)))
-    return tuple(plans)
+        services.append(ServicePlan(name, service, groups, second_ray_cluster_fits(groups)))
+    return RegionPlan(serving.kubernetes.release_name(release), chosen, tuple(services), tuple(node_pools))
 
 
 def plan_regions(serving: ServingSettings, infra: GoogleInfra) -> dict[str, RegionPlan]:
-    """Return the plan of every region of `infra`, by the region's name."""
-    return {
+    """Return the plan of every region of `infra` whose release exists, by the region's name."""
+    plans = {
         region.name: plan_region(serving, region.release, [gpu_pool_info(pool) for pool in region.node_pools])
         for region in infra.regions
     }
+    return {name: plan for name, plan in plans.items() if plan is not None}

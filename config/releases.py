@@ -3,70 +3,72 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
+from packaging.version import Version
 from pydantic import Field, field_validator, model_validator
 
 import versions
-from config.base import Settings, matches
+from config.base import Settings, matches, raise_issues
 from config.data_path import DataPath
-from config.issues import Rule
+from config.issues import ConfigIssue, Rule
+from config.kuberay import MAX_CONNECTION_DRAINING_S
 from config.model_service import Autoscaling, Engine, FixedReplicas, Model, ModelService
 from config.routes import Route
-from config.timeouts import MAX_CONNECTION_DRAINING_S
 
-MAX_REQUEST_TIMEOUT_S = 3400
+MIN_REQUEST_TIMEOUT_S, MAX_REQUEST_TIMEOUT_S = 30, 3400
 
 IMAGE_PATTERN = (
     r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w.-]+)?@sha256:[0-9a-f]{64}"
 )
-IMAGE_FORMAT = "REPOSITORY@sha256:DIGEST in small letters, without a scheme"
+IMAGE_FORMAT = "REPOSITORY@sha256:DIGEST in lowercase letters, without a scheme"
 
 
 NO_DIGEST = Rule(
-    "serving.image-without-digest",
-    problem="image {image} has no digest",
-    reason="a tag can come to mean another image, and two nodes would run two programs under one name",
-    fix="write REPOSITORY@sha256:DIGEST (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
+    "serving.releases.image-without-digest",
+    problem="{image} has no digest",
+    reason="a tag can move to another image, and two nodes would then run different programs",
+    fix="Write REPOSITORY@sha256:DIGEST (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
 )
 OTHER_RAY = Rule(
-    "serving.image-of-another-ray",
-    problem="the image's tag says Ray {tag} and ray_version is {version}",
-    reason="KubeRay and this stack's checks go by ray_version",
-    fix="write ray_version: {tag}, or the image of Ray {version}",
+    "serving.releases.ray-version-of-another-image",
+    problem="{version}, and the image's tag says Ray {tag}",
+    reason="KubeRay and this stack's checks use ray_version",
+    fix="Write `ray_version: {tag}`, or the image of Ray {version}",
 )
-LONGEST_ANSWER = Rule(
-    "serving.longest-answer",
-    problem="request_timeout_s is {seconds}",
-    reason="Google's load balancer drains a back end for {limit} s at most, and what is behind it gives up sooner",
-    fix="write 30 to {most}",
+REQUEST_TIMEOUT = Rule(
+    "serving.releases.request-timeout-out-of-range",
+    problem="{seconds} is {wrong}",
+    reason="GCPBackendPolicy drains an endpoint for at most {limit} s, and each timeout behind it must be shorter",
+    fix="Write {least} to {most}",
     source="gke-gateway-api, GCPBackendPolicy",
 )
 RAY_TOO_OLD = Rule(
-    "serving.ray-too-old",
-    problem="ray_version is {version}",
-    reason="direct streaming came with 2.56.0, whose router hangs and does not grow with the proxies",
-    fix="use an image with Ray {floor} or later",
+    "serving.releases.ray-version-too-old",
+    problem="{version} is too old",
+    reason="Ray 2.56.0 introduced direct streaming with a router that hangs and does not scale with the proxies",
+    fix="Use an image with Ray {floor} or later",
     source="ray-project/ray#64488, ray-project/ray#64724",
 )
 
 
 class AdditionalModel(ModelService):
-    """A model beside the first one, as a RayService of its own: Ray's direct path has one model an application."""
+    """A model beside the primary one, in its own RayService: the direct data path serves one model an application."""
 
     name: Annotated[
         str,
         matches(
             r"[a-z]([a-z0-9-]{0,45}[a-z0-9])?",
-            "up to 47 lowercase letters, digits and hyphens, a letter first and no hyphen last",
+            "up to 47 lowercase letters, digits and hyphens, beginning with a letter and ending without a hyphen",
         ),
     ]
-    """Its RayService. Changing it makes another."""
+    """Name of its RayService. A new name creates another RayService."""
     route: Route
-    """Which requests are its own; all others go to the first model."""
+    """Requests that this model receives; the primary model receives all others."""
     max_rate_per_endpoint: int = Field(ge=1, le=100_000)
-    """As in `clusters`."""
+    """As `serving.kubernetes.max_rate_per_endpoint`, for the pods of this model."""
 
 
 class RayAuthMode(StrEnum):
@@ -77,67 +79,74 @@ class RayAuthMode(StrEnum):
 
 
 class Release(Settings):
-    """What a region's `release` chooses: what pods are made from, and what else is raised region by region."""
+    """What a region's `release` selects: the image of the pods, and other settings to roll out region by region."""
 
     image: Annotated[str, matches(IMAGE_PATTERN, IMAGE_FORMAT)]
-    """Of Ray's LLM image or one made from it, by digest; without a registry where infra.image_registry has one."""
-    ray_version: Annotated[str, matches(r"\d+\.\d+\.\d+", f'a whole version, such as "{versions.RAY}"')] = versions.RAY
-    """The Ray in that image."""
+    """Ray's LLM image, or one built from it, by digest. Without a registry host unless infra.image_registry is
+    direct."""
+    ray_version: Annotated[str, matches(r"\d+\.\d+\.\d+", f'a complete version such as "{versions.RAY}"')] = (
+        versions.RAY
+    )
+    """Ray's version in that image."""
     request_timeout_s: int = 600
-    """Seconds from a request to the last token of its answer; every time-out follows from it
-    (config/timeouts.py)."""
+    """Seconds from a request to the last token of its answer. Every timeout is derived from it (config/timeouts.py)."""
     ray_auth_mode: RayAuthMode = RayAuthMode.DISABLED
-    """`token`: Ray's dashboard, jobs and client ask for a token, which KubeRay 1.5.1 and later create."""
+    """`token`: Ray's dashboard, jobs and client require a token, which KubeRay 1.5.1 and later create."""
     data_path: DataPath | None = None
-    """Instead of serving.data_path, as all that follow: for the first model; null for what `serving` says."""
+    """Overrides serving.data_path for the primary model; null to keep it."""
     model: Model | None = None
-    """Instead of serving.model."""
+    """Overrides serving.model."""
     replicas: Annotated[FixedReplicas | Autoscaling, Field(discriminator="kind")] | None = None
-    """Instead of serving.replicas."""
+    """Overrides serving.replicas."""
     engine: Engine | None = None
-    """Instead of serving.engine."""
+    """Overrides serving.engine."""
 
     @field_validator("image", mode="before")
     @classmethod
-    def _by_digest(cls, image: object) -> object:
+    def _check_digest(cls, image: object) -> object:
         if isinstance(image, str) and image and "@" not in image:
             raise NO_DIGEST.error(image=image)
         return image
 
     @field_validator("ray_version")
     @classmethod
-    def _new_enough(cls, version: str) -> str:
-        if _numbers(version) < _numbers(versions.RAY_FLOOR):
+    def _check_ray_version(cls, version: str) -> str:
+        if Version(version) < Version(versions.RAY_FLOOR):
             raise RAY_TOO_OLD.error(version=version, floor=versions.RAY_FLOOR)
         return version
 
     @field_validator("request_timeout_s")
     @classmethod
-    def _within_googles(cls, seconds: int) -> int:
-        if not 30 <= seconds <= MAX_REQUEST_TIMEOUT_S:
-            raise LONGEST_ANSWER.error(seconds=seconds, limit=MAX_CONNECTION_DRAINING_S, most=MAX_REQUEST_TIMEOUT_S)
+    def _check_request_timeout(cls, seconds: int) -> int:
+        least, most = MIN_REQUEST_TIMEOUT_S, MAX_REQUEST_TIMEOUT_S
+        if not least <= seconds <= most:
+            wrong = "too short" if seconds < least else "too long"
+            raise REQUEST_TIMEOUT.error(
+                seconds=seconds, wrong=wrong, limit=MAX_CONNECTION_DRAINING_S, least=least, most=most
+            )
         return seconds
 
     @model_validator(mode="after")
-    def _ray_of_the_image(self) -> Release:
+    def _check_tag(self) -> Release:
+        return raise_issues(self, self._tag_issues())
+
+    def _tag_issues(self) -> Iterator[ConfigIssue]:
         tagged = re.search(r":(\d+\.\d+\.\d+)\b", self.image)
         if tagged and tagged[1] != self.ray_version:
-            raise OTHER_RAY.error(tag=tagged[1], version=self.ray_version)
-        return self
+            yield OTHER_RAY.issue("ray_version", tag=tagged[1], version=self.ray_version)
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether the digest is one that no image has."""
+        """True if the digest is all zeros, which no image has."""
         return self.image.endswith("@sha256:" + 64 * "0")
 
 
 RELEASE_OVERRIDES = ("data_path", "model", "replicas", "engine")
-"""What a release may say in place of `serving`."""
+"""Fields of `serving` that a release may override."""
 
 
 class WaitFor(StrEnum):
-    """What `up` waits for. Infrastructure that is up and a model that is ready are two things, hours apart where nodes
-    are yet to come."""
+    """What `pulumi up` waits for. A model can be ready hours after the infrastructure, if nodes have to arrive."""
 
     INFRASTRUCTURE = "infrastructure"
     READY = "ready"
@@ -145,28 +154,31 @@ class WaitFor(StrEnum):
 
 ReleaseName = Annotated[
     str,
-    matches(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of small letters, digits, dots and hyphens, such as r2"),
+    matches(
+        r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of lowercase letters, digits, dots and hyphens, such as r2"
+    ),
 ]
 
 
 class KubernetesServing(Settings):
-    """What only clusters need."""
+    """Settings that only Kubernetes needs."""
 
     releases: dict[ReleaseName, Release] = Field(min_length=1)
-    """Name -> release. With several, every region says which one is its own (infra.regions[].release)."""
+    """Releases by name. With several releases, every region names its own (infra.regions[].release)."""
     max_rate_per_endpoint: int = Field(ge=1, le=100_000)
-    """What one worker pod was measured to bear; beyond it the load balancer sends requests to other regions. Google's
-    default is a hundred million, so that a full region never gives any away."""
+    """Requests a second that one worker pod can serve, as you measured it (GCPBackendPolicy `maxRatePerEndpoint`).
+    Above it the load balancer sends requests to other regions. With Google's default of 100,000,000 a full region
+    never does."""
     load_balancer_propagation_s: int = Field(default=120, ge=0, le=1800)
-    """Seconds in which the load balancer may still send requests to a region that was taken out of the entrance, or to
-    a worker that leaves."""
+    """Seconds during which the load balancer can still send requests to a region that the gateway no longer has, or
+    to a worker that stops."""
     wait_for: WaitFor = WaitFor.READY
-    """`ready`: until the model answers. `infrastructure`: until everything is declared. Where nodes may take days to
-    come (flex-start) nothing waits for a model."""
+    """`ready`: `pulumi up` waits until the model answers. `infrastructure`: it waits until every resource exists. If
+    nodes can take days to arrive (flex-start), it never waits for a model."""
     ready_timeout_s: int = Field(default=3600, ge=60, le=86_400)
-    """Seconds after which an `up` that waits for a model gives up. What it made is kept."""
+    """Seconds that `pulumi up` waits for a model before it fails. It keeps the resources that it created."""
     additional_models: tuple[AdditionalModel, ...] = ()
-    """Further models, each a RayService of its own behind the same entrance."""
+    """Further models, each in its own RayService behind the same gateway."""
 
     def release_name(self, name: str) -> str:
         """Return the release that a region's `release` names: the only one if `name` is empty."""
@@ -175,7 +187,3 @@ class KubernetesServing(Settings):
     def release(self, name: str) -> Release | None:
         """Return the release that a region's `release` names, or None if there is no such release."""
         return self.releases.get(self.release_name(name))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in version.split("."))

@@ -1,7 +1,7 @@
-"""Which requests are a further model's: told by path, host or a header that the client sends.
+"""Routes of additional models: the gateway matches a request by path, host name or header.
 
-Telling by the `model` in the body needs an extension of the load balancer, which the multi-cluster classes do not take
-(docs/decisions).
+A match by the `model` field of the body needs an extension of the load balancer, which the multi-cluster
+GatewayClasses do not support (docs/decisions).
 """
 
 from __future__ import annotations
@@ -13,56 +13,56 @@ from pydantic import Field
 from config.base import HOSTNAME, HOSTNAME_WORDS, Settings, matches
 
 PRIMARY_PATH_PREFIXES = ("v1", "-")
-"""How the paths begin that the first model answers: its API, and the health check."""
+"""First path segments that the primary model answers: its API, and the health check."""
 
 
 class PathRoute(Settings):
-    """By the beginning of the path, which is taken off before the model sees the request."""
+    """Match by path prefix. The gateway removes the prefix before it forwards the request."""
 
     kind: Literal["path"]
-    """A path."""
+    """Match by path prefix."""
     prefix: Annotated[
         str, matches(r"(?=.{2,256}$)(/[A-Za-z0-9._-]+)+", "a path such as /qwen, without a slash at the end")
     ]
-    """Such as /qwen: clients use https://…/qwen/v1 as their base URL."""
+    """Path prefix, such as /qwen: the base URL of clients is then https://HOST/qwen/v1."""
 
     @property
     def match_key(self) -> str:
-        """What requests are told by; two services cannot share it."""
+        """What the route matches. Two models must not share it."""
         return f"path {self.prefix}"
 
 
 class HostRoute(Settings):
-    """By the name that the client calls."""
+    """Match by host name."""
 
     kind: Literal["host"]
-    """A name."""
+    """Match by host name."""
     hostname: Annotated[str, matches(HOSTNAME, HOSTNAME_WORDS)]
-    """The certificate and DNS must know it, too."""
+    """Host name. Certificate and DNS must cover it too."""
 
     @property
     def match_key(self) -> str:
-        """As of a path."""
+        """What the route matches. Two models must not share it."""
         return f"host {self.hostname}"
 
 
 class HeaderRoute(Settings):
-    """By a header that the client sends."""
+    """Match by a request header."""
 
     kind: Literal["header"]
-    """A header."""
-    name: Annotated[str, matches(r"[A-Za-z0-9-]{1,64}", "the header's name: up to 64 letters, digits and hyphens")] = (
+    """Match by header."""
+    name: Annotated[str, matches(r"[A-Za-z0-9-]{1,64}", "a header name of up to 64 letters, digits and hyphens")] = (
         "x-model"
     )
-    """Of the header."""
+    """Name of the header."""
     value: Annotated[
         str, matches(r"[A-Za-z0-9._/-]{1,128}", "up to 128 letters, digits, dots, hyphens, underscores and slashes")
     ]
-    """Exactly."""
+    """Value of the header; the match is exact."""
 
     @property
     def match_key(self) -> str:
-        """As of a path; a header's name means the same in any case."""
+        """What the route matches. Two models must not share it. Header names are case-insensitive."""
         return f"header {self.name.lower()}: {self.value}"
 
 

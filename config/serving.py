@@ -1,19 +1,18 @@
-"""What the `serving` block of an environment may say: which model runs, how many times, on which data path, and what
-clusters need to know besides."""
+"""The `serving` block of a stack: which model runs, how many replicas, on which data path, and how on Kubernetes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from config.issues import ConfigError, Rule
+from config.issues import ConfigIssue, Rule
 from config.model_service import PRIMARY_SERVICE_NAME, ModelService
 from config.releases import RELEASE_OVERRIDES, KubernetesServing, Release
 
-ONE_MODEL = Rule(
-    "serving.one-model",
-    problem="`serving` lists {count} models",
-    reason="the direct data path serves one model an application, and Ray refuses more",
-    fix="write one `model`; on clusters each further model goes into serving.kubernetes.additional_models",
+SEVERAL_MODELS = Rule(
+    "serving.several-models",
+    problem="a list of {count} models",
+    reason="the direct data path serves one model an application, and Ray rejects more",
+    fix="Write one `serving.model`; on Google Cloud write each further model in serving.kubernetes.additional_models",
     source="ray/llm/_internal/serve/core/ingress/builder.py",
 )
 
@@ -22,7 +21,7 @@ class ServingSettings(ModelService):
     """The `serving` block."""
 
     kubernetes: KubernetesServing | None = None
-    """Required with infra.kind google, and only there."""
+    """Settings for Kubernetes. Required with `infra.kind: google`, and allowed only there."""
 
     def services(self, release: Release | None = None) -> tuple[ModelService, ...]:
         """Return every model service at `release`, the primary model first."""
@@ -36,8 +35,14 @@ class ServingSettings(ModelService):
         return (PRIMARY_SERVICE_NAME, primary), *((each.name, each) for each in additional)
 
 
-def reject_model_list(serving: object) -> ConfigError | None:
-    """What to tell whoever writes a list of models. Looked for in what was written: a validator that saw it first would
-    make pydantic take the rest of the block for Python's own data, which it reads less strictly."""
-    found = (serving.get("models") or serving.get("model")) if isinstance(serving, Mapping) else None
-    return ConfigError([ONE_MODEL.format(count=len(found))], [ONE_MODEL.id]) if isinstance(found, list) else None
+def find_model_lists(serving: object) -> Iterator[ConfigIssue]:
+    """Yield an issue for a list of models in the raw `serving` block.
+
+    This is no validator: one that runs before pydantic's own would make pydantic validate the rest of the block as
+    Python data, which is less strict.
+    """
+    if not isinstance(serving, Mapping):
+        return
+    for key in ("models", "model"):
+        if isinstance(models := serving.get(key), list):
+            yield SEVERAL_MODELS.issue(f"serving.{key}", count=len(models))

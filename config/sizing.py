@@ -1,7 +1,7 @@
-"""How many worker pods a model needs on which nodes, and what each pod asks for. Arithmetic on plain data.
+"""Size worker groups: how many worker pods a model needs on which node pools, and the resources of each pod.
 
-A worker pod takes a node's GPUs whole: one HAProxy and one raylet for all replicas on the node, and no GPU left that
-belongs to nobody.
+A worker pod requests all GPUs of its node: one HAProxy and one raylet serve every replica of the node, and no GPU is
+left unused.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from config.model_service import Autoscaling, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 
 SYSTEM_PODS_VCPUS = 1.0
-"""GKE's own pods on every node: metrics, logs, device plugin, image streaming, network."""
+"""vCPUs of GKE's own pods on every node: metrics, logs, device plugin, image streaming, network."""
 SYSTEM_PODS_GIB = 2.0
-PROPORTIONAL_SHARE = 0.95
-"""Of what is left. A request that only just fits would keep a pod pending when Google adds a DaemonSet."""
-SHARED_MEMORY = 0.25
-"""Of the pod's memory that /dev/shm may take: Ray's object store and what vLLM's processes share. Counts as memory."""
+"""GiB of memory of the same pods."""
+REQUESTED_SHARE = 0.95
+"""Share of the remaining resources that a pod requests. With an exact fit the pod stays pending when Google adds a
+DaemonSet."""
+SHARED_MEMORY_SHARE = 0.25
+"""Share of a pod's memory that /dev/shm may use: Ray's object store, and what vLLM's processes share. Kubernetes counts
+it as memory of the pod."""
 HEAD_CPUS, HEAD_MEMORY_GIB, HEAD_DISK_GIB = 4, 16, 32
-"""As KubeRay's sample has it."""
+"""Resources of a Ray head, as in KubeRay's sample."""
 
 
 @dataclass(frozen=True)
 class WorkerPodResources:
-    """What a worker pod asks for."""
+    """Resources that a worker pod requests."""
 
     cpus: int
     memory_gib: int
@@ -39,66 +42,69 @@ class WorkerPodResources:
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """Worker pods of one model on one pool: from `low` to `high`, one on a node."""
+    """Worker pods of one model on one node pool, one pod a node."""
 
     node_pool: GpuNodePoolInfo
     min_replicas: int
+    """Fewest pods (KubeRay's field)."""
     max_replicas: int
+    """Most pods (KubeRay's field)."""
 
     @property
     def pod_resources(self) -> WorkerPodResources:
-        """What each asks for."""
+        """Resources of each pod."""
         return worker_pod_resources(self.node_pool)
 
 
 def schedulable_resources(vcpus: int, memory_gib: float) -> tuple[int, int]:
-    """vCPUs and GiB of a node that are left for this stack's pods: GKE keeps some, and its own pods ask for some."""
+    """Return the vCPUs and GiB of a node that remain for this stack's pods after GKE's reservation and GKE's pods."""
     cpus, memory = allocatable(vcpus, memory_gib)
-    return math.floor((cpus - SYSTEM_PODS_VCPUS) * PROPORTIONAL_SHARE), math.floor(
-        (memory - SYSTEM_PODS_GIB) * PROPORTIONAL_SHARE
+    return math.floor((cpus - SYSTEM_PODS_VCPUS) * REQUESTED_SHARE), math.floor(
+        (memory - SYSTEM_PODS_GIB) * REQUESTED_SHARE
     )
 
 
-def worker_pod_resources(group: GpuNodePoolInfo) -> WorkerPodResources:
-    """A whole node."""
-    cpus, memory_gib = schedulable_resources(group.vcpus, group.memory_gib)
+def worker_pod_resources(node_pool: GpuNodePoolInfo) -> WorkerPodResources:
+    """Return the resources of a worker pod, which fills one node of `node_pool`."""
+    cpus, memory_gib = schedulable_resources(node_pool.vcpus, node_pool.memory_gib)
     return WorkerPodResources(
         cpus=cpus,
         memory_gib=memory_gib,
-        gpus=group.gpus_per_node,
-        disk_gib=256 if group.local_ssd_gib else 24,
-        shared_memory_gib=max(1, math.floor(memory_gib * SHARED_MEMORY)),
+        gpus=node_pool.gpus_per_node,
+        disk_gib=256 if node_pool.local_ssd_gib else 24,
+        shared_memory_gib=max(1, math.floor(memory_gib * SHARED_MEMORY_SHARE)),
     )
 
 
-def eligible_node_pools(service: ModelService, groups: Sequence[GpuNodePoolInfo]) -> tuple[GpuNodePoolInfo, ...]:
-    """Those that a model may use."""
-    return tuple(group for group in groups if service.node_pool in (None, group.name))
+def eligible_node_pools(service: ModelService, node_pools: Sequence[GpuNodePoolInfo]) -> tuple[GpuNodePoolInfo, ...]:
+    """Return the node pools that `service` may use."""
+    return tuple(pool for pool in node_pools if service.node_pool in (None, pool.name))
 
 
-def worker_groups(service: ModelService, groups: Sequence[GpuNodePoolInfo]) -> tuple[WorkerGroup, ...]:
-    """The worker pods of a model: pools are filled in the order in which they are written.
+def worker_groups(service: ModelService, node_pools: Sequence[GpuNodePoolInfo]) -> tuple[WorkerGroup, ...]:
+    """Return the worker groups of `service`. They fill the node pools in the order in which these are written.
 
-    A replica stays on one node. What there is no room for is left out; config/cross_validation.py refuses that before.
+    A replica stays on one node. Replicas that do not fit are left out; config/cross_validation.py reports them.
     """
-    replicas, each = service.replicas, service.engine.tensor_parallel_size
+    replicas, gpus = service.replicas, service.engine.tensor_parallel_size
     least = replicas.min_replicas if isinstance(replicas, Autoscaling) else replicas.num_replicas
     most = replicas.max_replicas
-    found: list[WorkerGroup] = []
-    for group in eligible_node_pools(service, groups):
-        on_a_node = group.gpus_per_node // each
-        if on_a_node == 0 or most <= 0:
+    groups: list[WorkerGroup] = []
+    for pool in eligible_node_pools(service, node_pools):
+        replicas_per_node = pool.gpus_per_node // gpus
+        if replicas_per_node == 0 or most <= 0:
             continue
-        high = min(math.ceil(most / on_a_node), group.max_nodes)
-        low = min(math.ceil(max(least, 0) / on_a_node), high)
-        found.append(WorkerGroup(group, low, high))
-        most -= high * on_a_node
-        least -= low * on_a_node
-    return tuple(found)
+        max_pods = min(math.ceil(most / replicas_per_node), pool.max_nodes)
+        min_pods = min(math.ceil(max(least, 0) / replicas_per_node), max_pods)
+        groups.append(WorkerGroup(pool, min_pods, max_pods))
+        most -= max_pods * replicas_per_node
+        least -= min_pods * replicas_per_node
+    return tuple(groups)
 
 
-def second_ray_cluster_fits(found: Sequence[WorkerGroup]) -> bool:
-    """Whether a second RayCluster finds nodes beside the first for sure: a change of pods then loses no request."""
+def second_ray_cluster_fits(groups: Sequence[WorkerGroup]) -> bool:
+    """Return True if the node pools can hold two RayClusters at once. KubeRay can then replace pods without losing a
+    request."""
     return all(
-        not each.node_pool.reservation_bound or each.node_pool.max_nodes >= 2 * each.max_replicas for each in found
+        not group.node_pool.reservation_bound or group.node_pool.max_nodes >= 2 * group.max_replicas for group in groups
     )

@@ -1,35 +1,42 @@
-"""One stack's settings, checked: the `infra` and `serving` blocks as plain data."""
+"""Settings of one stack, validated: the `infra` and `serving` blocks as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from config import cross_validation
 from config.base import Settings
 from config.google.infra import GoogleInfra
 from config.infra import InfraSettings
-from config.issues import ConfigError
+from config.issues import ConfigError, ConfigIssue
 from config.parsing import parse
 from config.region_plan import RegionPlan, plan_regions
-from config.secret_scan import SECRET_IN_CLEAR, find_secrets
-from config.serving import ServingSettings, reject_model_list
+from config.secret_scan import find_secrets, redact
+from config.serving import ServingSettings, find_model_lists
 
 
 class Blocks(Settings):
-    """Both blocks of a file."""
+    """Both blocks of a stack file."""
 
     infra: InfraSettings
-    """Where it runs."""
+    """Where the stack runs."""
     serving: ServingSettings | None
-    """What runs; null for infrastructure only."""
+    """What the stack runs; null for infrastructure only."""
+
+
+class ServingBlock(Settings):
+    """The `serving` block alone, to report its issues beside those of an `infra` block that is wrong."""
+
+    serving: ServingSettings | None
 
 
 @dataclass(frozen=True)
 class StackConfig:
-    """One environment, checked."""
+    """Validated settings of one stack."""
 
     name: str
+    """Name of the Pulumi stack."""
     infra: InfraSettings
     serving: ServingSettings | None
     has_hugging_face_token: bool = False
@@ -39,18 +46,40 @@ class StackConfig:
 
 
 def check(name: str, raw: Mapping[str, object], *, has_hugging_face_token: bool = False) -> StackConfig:
-    """`raw` is `{infra: ..., serving: ...}` as plain data, and whatever else the file has."""
-    if leaks := list(find_secrets("", raw)):
-        raise ConfigError([SECRET_IN_CLEAR.format(at=at) for at in leaks], [SECRET_IN_CLEAR.id] * len(leaks))
-    if several := reject_model_list(raw.get("serving")):
-        raise several
-    blocks = parse(Blocks, "", raw)
-    found = list(cross_validation.find_issues(name, blocks.infra, blocks.serving, token=has_hugging_face_token))
+    """Validate the settings of stack `name` and return them.
+
+    `raw` is `{infra: ..., serving: ...}` as plain data, with any other key of the file. Raises `ConfigError` with every
+    issue that can be found at once.
+    """
+    found = [*find_secrets(raw), *find_model_lists(raw.get("serving"))]
+    reported = {issue.path for issue in found}
+    redacted = redact(raw)
+    try:
+        blocks = parse(Blocks, "", redacted)
+    except ConfigError as error:
+        found += [issue for issue in error.issues if not _repeats(issue, reported)]
+        found += _serving_issues(redacted)
+        raise ConfigError(found) from None
+    infra, serving = blocks.infra, blocks.serving
+    plans = plan_regions(serving, infra) if serving is not None and isinstance(infra, GoogleInfra) else {}
+    found += cross_validation.find_issues(name, infra, serving, plans, has_token=has_hugging_face_token)
     if found:
-        raise ConfigError([sentence for _, sentence in found], [rule for rule, _ in found])
-    plans = (
-        plan_regions(blocks.serving, blocks.infra)
-        if blocks.serving is not None and isinstance(blocks.infra, GoogleInfra)
-        else {}
-    )
-    return StackConfig(name, blocks.infra, blocks.serving, has_hugging_face_token, plans)
+        raise ConfigError(found)
+    return StackConfig(name, infra, serving, has_hugging_face_token, plans)
+
+
+def _repeats(issue: ConfigIssue, reported: set[str]) -> bool:
+    """Return True if `issue` only follows from one in `reported`: the same path, or a missing `serving.model`."""
+    return issue.path in reported or (issue.path == "serving.model" and "serving.models" in reported)
+
+
+def _serving_issues(raw: object) -> Iterator[ConfigIssue]:
+    """Yield what is wrong in a `serving` block that parses, beside an `infra` block that does not."""
+    if not isinstance(raw, Mapping):
+        return
+    try:
+        serving = parse(ServingBlock, "", {"serving": raw.get("serving")}).serving
+    except ConfigError:
+        return  # parsing both blocks reports these
+    if serving is not None:
+        yield from cross_validation.find_serving_issues(serving)

@@ -1,76 +1,79 @@
-"""One chain of time-outs, from the client to a pod's end: whoever is nearer to the tokens gives up first.
+"""Derive every timeout from `request_timeout_s`. Each layer waits 10 s longer than the layer behind it (replica,
+HAProxy, load balancer, client), so the layer that knows the cause reports the error.
 
-A request that takes too long is then ended by the part that knows why, and nothing that drains is cut before the last
-answer is out. All are whole seconds and follow from one setting, the longest answer that is allowed.
+The same order holds while something drains: no layer closes a connection before the last response is complete. All
+values are whole seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from config.kuberay import MAX_CONNECTION_DRAINING_S
+
 STEP_S = 10
-"""Between one link and the next: more than a retry, a probe or a clock can be off."""
+"""Seconds between one layer and the next: longer than the error of a retry, a probe or a clock."""
 LOAD_BALANCER_PROPAGATION_S = 120
-"""Until Google's load balancer has surely taken a back end out everywhere, and no new request arrives."""
-MAX_CONNECTION_DRAINING_S = 3600
-"""GCPBackendPolicy's drainingTimeoutSec goes no higher."""
+"""Seconds until every proxy of Google's load balancer knows that a back end is removed, and sends it no request."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """`request_timeout_s`: from the request's first byte to the answer's last one."""
+    """Timeouts of one release. `request_timeout_s`: seconds from a request's first byte to the response's last byte."""
 
     request_timeout_s: int
     load_balancer_propagation_s: int = LOAD_BALANCER_PROPAGATION_S
 
     @property
     def haproxy_timeout_s(self) -> int:
-        """Silence that HAProxy bears from a replica or a client."""
+        """HAProxy's client and server timeout: the longest pause in a request or response."""
         return self.request_timeout_s + STEP_S
 
     @property
     def backend_timeout_s(self) -> int:
-        """GCPBackendPolicy.timeoutSec: the whole answer, not the gaps in it."""
+        """GCPBackendPolicy `timeoutSec`: the whole response, not the pauses in it."""
         return self.haproxy_timeout_s + STEP_S
 
     @property
     def client_timeout_s(self) -> int:
-        """What clients should allow; an output of the stack."""
+        """Timeout to set in clients; a stack output."""
         return self.backend_timeout_s + STEP_S
 
     @property
     def graceful_shutdown_timeout_s(self) -> int:
-        """Serve's graceful_shutdown_timeout_s: a replica that leaves finishes what it has."""
+        """Ray Serve `graceful_shutdown_timeout_s`: how long a replica that stops may finish its requests."""
         return self.request_timeout_s + STEP_S
 
     @property
     def haproxy_hard_stop_after_s(self) -> int:
-        """RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S: after a reload the old process finishes what it has; by default it is
-        cut after 120 s."""
+        """RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S: after a reload the old HAProxy process finishes its requests. Ray's
+        default closes them after 120 s."""
         return self.haproxy_timeout_s + STEP_S
 
     @property
     def connection_draining_s(self) -> int:
-        """GCPBackendPolicy's drainingTimeoutSec: a back end that leaves finishes what it has; by default 0."""
+        """GCPBackendPolicy `drainingTimeoutSec`: a back end that is removed finishes its requests. Google's default
+        is 0."""
         return min(self.backend_timeout_s, MAX_CONNECTION_DRAINING_S)
 
     @property
     def proxy_min_draining_period_s(self) -> int:
-        """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a proxy that leaves, with its worker or because the last replica there
-        does, still takes what the load balancer still sends, from when a probe has seen it; by default for 30 s."""
+        """RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S: a Serve proxy that drains (its worker stops, or the node's last
+        replica stops) still accepts the requests that the load balancer sends until it has seen the change. Ray's
+        default is 30 s."""
         return self.load_balancer_propagation_s + STEP_S
 
     @property
     def prestop_timeout_s(self) -> int:
-        """How long a worker that leaves has for all of it."""
+        """How long a worker's preStop hook waits for all of this."""
         return max(self.request_timeout_s, self.proxy_min_draining_period_s)
 
     @property
     def termination_grace_period_s(self) -> int:
-        """A pod's terminationGracePeriodSeconds."""
+        """A pod's `terminationGracePeriodSeconds`."""
         return max(self.prestop_timeout_s, self.graceful_shutdown_timeout_s, self.haproxy_hard_stop_after_s) + STEP_S
 
     @property
     def ray_cluster_deletion_delay_s(self) -> int:
-        """How long the old RayCluster stays after the Service has moved on to the new one."""
+        """How long KubeRay keeps the old RayCluster after the Service selects the new one."""
         return self.load_balancer_propagation_s + self.connection_draining_s + STEP_S

@@ -1,4 +1,4 @@
-"""The names of vLLM's engine arguments. Plain data, so that a misspelt one is told before a GPU is asked for."""
+"""Names of vLLM's engine arguments, as plain data: a misspelt argument is reported before a GPU is requested."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ ubatch_size uds use_fp64_gumbel use_replayssm use_tqdm_on_load uvicorn_log_level
 video_pruning_rate watermark weight_transfer_config worker_cls worker_extension_cls
 """
 ENGINE_ARGUMENT_NAMES = frozenset(_TEXT.split())
-"""Of vLLM 0.29, the one in Ray 2.60's images: the fields of AsyncEngineArgs (vllm/engine/arg_utils.py) and FrontendArgs
-(vllm/entrypoints/launchers/cli_args.py), from which Ray takes them; it refuses a model with any other."""
+"""Arguments of vLLM 0.29, the version in Ray 2.60's images: the fields of AsyncEngineArgs (vllm/engine/arg_utils.py)
+and FrontendArgs (vllm/entrypoints/launchers/cli_args.py). Ray accepts these and rejects a model with any other."""

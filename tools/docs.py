@@ -20,7 +20,9 @@ from pydantic_core import to_jsonable_python
 import versions
 from config import compatibility
 from config.issues import Rule
+from config.local import host_rules as _host_rules  # noqa: F401  # registers the rules of the local host
 from config.parsing import models_in
+from config.renamed_keys import RENAMED_KEYS, RENAMED_VALUES
 from config.stack import Blocks
 from paths import CHECKOUT
 from policies.base import StackPolicy
@@ -119,12 +121,28 @@ def _default(field: FieldInfo) -> str:
 def _config_errors() -> str:
     out = (
         "# Configuration errors\n\nThe program checks every rule when it reads the stack's file, before it changes any "
-        "resource. Words in braces stand for values from the file.\n\n"
+        "resource, and reports every issue at once, as `PATH: PROBLEM, because REASON. FIX (SOURCE).` Words in braces "
+        "stand for values from the file. The `host.*` rules are about the local host.\n\n"
         "| rule | problem | reason | fix | source |\n|---|---|---|---|---|\n"
     )
     for rule in sorted(Rule.registry.values(), key=lambda rule: rule.id):
         cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source)]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n".replace("{{", "{").replace("}}", "}")
+    return out + _renamed()
+
+
+def _renamed() -> str:
+    """The settings keys and values that have a new name."""
+    out = (
+        "\n## Old names\n\nKeys and values of earlier versions. Each is an issue that names the new one. `[]` "
+        "stands for "
+        "any index, `*` for any key.\n\n| old | write |\n|---|---|\n"
+    )
+    for path, new in RENAMED_KEYS.items():
+        out += f"| `{path}` | {f'`{new}`' if new else 'nothing: remove it'} |\n"
+    for path, values in RENAMED_VALUES.items():
+        for old, new in values.items():
+            out += f"| `{path}: {old}` | `{new}` |\n"
     return out
 
 
@@ -140,7 +158,10 @@ def _compatibility() -> str:
     )
     for row in compatibility.INCOMPATIBILITIES:
         rule = row.rule
-        cells = [_first(cell) for cell in (rule.problem, rule.reason, rule.fix, rule.source, row.ray_versions)]
+        cells = [
+            _first(cell)
+            for cell in (f"`{row.path}`: {rule.problem}", rule.reason, rule.fix, rule.source, row.ray_versions)
+        ]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
     out += (
         "\n## Combinations that this stack never creates\n\n"

@@ -22,6 +22,7 @@ from config.google.capacity import CalendarMode, Reservation
 from config.google.infra import GoogleInfra
 from config.google.node_pools import GpuNodePool
 from config.google.regions import Region
+from config.google.warnings import find_warnings
 from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
@@ -58,7 +59,7 @@ def check_results(stack: str, google: httpx2.Client | None) -> Iterator[CheckRes
     if not isinstance(checked.infra, GoogleInfra):
         yield CheckResult("Google", f"stack {stack} runs on this computer; `make preview` checks it", Status.NOT_RUN)
         return
-    yield from (CheckResult("settings", warning, Status.WARNING) for warning in checked.infra.warnings())
+    yield from (CheckResult("settings", warning, Status.WARNING) for warning in find_warnings(checked.infra))
     for tool, purpose in {"gcloud": "credentials", "gke-gcloud-auth-plugin": "the kubeconfig"}.items():
         found = shutil.which(tool)
         missing = f"not on PATH, and {purpose} needs it. Install the Google Cloud CLI"

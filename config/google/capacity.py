@@ -1,192 +1,211 @@
-"""How a node pool gets its GPUs, and what the pool must then say to GKE.
+"""`infra.regions[].node_pools[].capacity` and `nodes`: how a node pool gets its nodes, and how many.
 
-Five kinds; which of them exist is a fact of the machine type. `pulumi up` never waits for a GPU that was not promised:
-a pool is born empty, or, on an active reservation, at the size it was promised. The invariants are those that
-GoogleCloudPlatform/cluster-toolkit (modules/compute/gke-node-pool) checks, refused here before anything is asked of
-Google. Left out on purpose: queued provisioning, which hands out nodes to batch jobs and not to a service.
+GKE calls the five kinds consumption options; the machine type decides which of them exist. `pulumi up` never waits for
+a GPU that Google has not guaranteed: a pool starts empty or, with an active reservation, at its guaranteed size. The
+rules are those that GoogleCloudPlatform/cluster-toolkit (modules/compute/gke-node-pool) checks, applied before any
+request to Google. Queued provisioning is left out on purpose: it gives nodes to batch jobs, not to a service.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from config.base import Day, Settings, matches
+from config.base import Day, Settings, matches, raise_issues
 from config.google.base import PROJECT_ID_FORMAT, PROJECT_ID_PATTERN, ResourceName
-from config.issues import Rule
+from config.issues import ConfigIssue, Rule
 
 MAX_NODES_PER_POOL = 1000
-"""GKE's limit of a node pool, in each zone; here in all of them."""
+"""GKE's limit for a node pool in one zone; here for all zones together."""
 MAX_CALENDAR_DAYS = 90
 MAX_CALENDAR_VMS = 80
 MAX_FLEX_START_HOURS = 7 * 24
-BOUNDS = Rule(
-    "capacity.bounds",
-    problem="total_min_nodes {low} is above total_max_nodes {high}",
-    reason="the autoscaler could keep neither",
-    fix="write a total_min_nodes of at most {high}",
+NODE_COUNT_BOUNDS = Rule(
+    "infra.node-count-bounds",
+    problem="total_min_nodes {low} is greater than total_max_nodes {high}",
+    reason="the autoscaler cannot satisfy both",
+    fix="Write a total_min_nodes of at most {high}",
 )
-NAME_IS_PATH = Rule(
-    "capacity.reservation-name",
-    problem="capacity.name is the path {path}",
+RESERVATION_PATH = Rule(
+    "infra.node_pools.reservation-name-is-path",
+    problem="{path} is a path",
     reason="project, block and sub_block are settings of their own",
-    fix="write {parts}",
+    fix="Write {parts}",
 )
-SUB_BLOCK = Rule(
-    "capacity.sub-block-without-block",
-    problem="sub_block is {sub_block} and there is no block",
-    reason="a sub-block is a part of a block",
-    fix="write the `block` that it is in",
+SUB_BLOCK_WITHOUT_BLOCK = Rule(
+    "infra.node_pools.sub-block-without-block",
+    problem="{sub_block} has no `block`",
+    reason="a sub-block is part of a block",
+    fix="Write the `block` that contains it",
 )
-CALENDAR_PERIOD = Rule(
-    "capacity.calendar-period",
-    problem="the calendar reservation lasts {days} days",
-    reason="Google takes 1 to {most}",
-    fix="write an end_date from {earliest} to {latest}, or kind: reservation for one that your account team made",
+CALENDAR_DURATION = Rule(
+    "infra.node_pools.calendar-mode-duration",
+    problem="the reservation lasts {days} days",
+    reason="Google accepts 1 to {most} days in calendar mode",
+    fix="Write a date from {earliest} to {latest}, or `kind: reservation` if your account team made it",
     source="Compute Engine, Create a future reservation request in calendar mode",
 )
 CALENDAR_COUNT = Rule(
-    "capacity.calendar-count",
-    problem="the calendar reservation has {count} VMs",
-    reason="Google takes at most {most}",
-    fix="write a count of at most {most}; further VMs are another reservation and another pool",
+    "infra.node_pools.calendar-mode-count",
+    problem="{count} VMs",
+    reason="Google accepts at most {most} VMs in calendar mode",
+    fix="Write at most {most}; make another reservation and another node pool for more",
     source="Compute Engine, Create a future reservation request in calendar mode",
 )
-FLEX_START_TIME = Rule(
-    "capacity.flex-start-time",
-    problem="max_run_duration_hours is {hours}",
-    reason="a flex-start node lives seven days at most",
-    fix="write at most {most}",
+MAX_RUN_DURATION = Rule(
+    "infra.node_pools.max-run-duration-too-long",
+    problem="{hours} hours",
+    reason="a flex-start node runs for at most seven days",
+    fix="Write at most {most}",
     source="GKE, About flex-start",
 )
 
-RESERVATION_PATH = re.compile(
+_RESERVATION_PATH = re.compile(
     r"(?:projects/(?P<project>[^/]+)/)?(?:zones/[^/]+/)?(?:reservations/)?(?P<name>[^/]+)"
     r"(?:/reservationBlocks/(?P<block>[^/]+))?(?:/reservationSubBlocks/(?P<sub_block>[^/]+))?"
 )
-"""What people have at hand: the reservation as other tools write it."""
+"""A reservation as other tools write it, which users copy."""
 
 
 class ReservedCapacity(Settings):
-    """What both kinds of reservation say. Either must be one that VMs consume by its name (specificReservation)."""
+    """Settings of both kinds of reservation. VMs must consume it by name (specificReservationRequired)."""
 
     name: ResourceName
-    """The reservation's name."""
+    """Name of the reservation."""
     project: Annotated[str, matches(PROJECT_ID_PATTERN, PROJECT_ID_FORMAT)] | None = None
-    """The project that owns it, where another project shares it with this one."""
+    """Project that owns the reservation, if another project shares it with this one."""
     count: int = Field(ge=1, le=MAX_NODES_PER_POOL)
-    """VMs in it that this pool may use."""
+    """VMs of the reservation that this node pool may use."""
 
     @field_validator("name", mode="before")
     @classmethod
-    def _no_path(cls, name: object) -> object:
+    def _check_name(cls, name: object) -> object:
         if isinstance(name, str) and "/" in name:
-            parts = found.groupdict() if (found := RESERVATION_PATH.fullmatch(name)) else {"name": "the-reservation"}
-            raise NAME_IS_PATH.error(path=name, parts=", ".join(f"{k}: {v}" for k, v in parts.items() if v))
+            parts = found.groupdict() if (found := _RESERVATION_PATH.fullmatch(name)) else {"name": "the-reservation"}
+            raise RESERVATION_PATH.error(path=name, parts=", ".join(f"{k}: {v}" for k, v in parts.items() if v))
         return name
 
 
 class Reservation(ReservedCapacity):
-    """VMs that Compute Engine keeps for this project, or that another project shares."""
+    """A reservation that this project owns or that another project shares."""
 
     kind: Literal["reservation"]
+    """A reservation."""
     block: ResourceName | None = None
-    """One block of it, for VMs close together."""
+    """One block of the reservation, for VMs that are close together."""
     sub_block: ResourceName | None = None
     """One sub-block of that block."""
     end_date: Day | None = None
-    """Its last day, if it has one: VMs that are bound to a reservation are stopped or deleted with it."""
+    """Last day of the reservation, if it has one: Google then stops or deletes its VMs."""
     active: bool = True
-    """False until Google has delivered it: the pool then exists and has no node."""
+    """False until Google has delivered the reservation: the node pool then exists with 0 nodes."""
 
     @model_validator(mode="after")
-    def _part_of_a_block(self) -> Reservation:
+    def _check(self) -> Reservation:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
         if self.sub_block and not self.block:
-            raise SUB_BLOCK.error(sub_block=self.sub_block)
-        return self
+            yield SUB_BLOCK_WITHOUT_BLOCK.issue("sub_block", sub_block=self.sub_block)
 
 
 class CalendarMode(ReservedCapacity):
-    """A reservation for given days, made through a future reservation request in calendar mode."""
+    """A reservation for fixed days, from a future reservation request in calendar mode."""
 
     kind: Literal["calendar_mode"]
+    """A future reservation in calendar mode."""
     start_date: Day
-    """Its first day."""
+    """First day of the reservation."""
     end_date: Day
-    """The day it ends: its VMs are stopped or deleted then."""
+    """Day on which the reservation ends: Google then stops or deletes its VMs."""
     active: bool = False
-    """True once it has begun: until then the pool exists and has no node."""
+    """True once the reservation has started; until then the node pool exists with 0 nodes."""
 
     @model_validator(mode="after")
-    def _what_google_takes(self) -> CalendarMode:
+    def _check(self) -> CalendarMode:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
         if self.count > MAX_CALENDAR_VMS:
-            raise CALENDAR_COUNT.error(count=self.count, most=MAX_CALENDAR_VMS)
-        if not 1 <= (days := (self.end_date - self.start_date).days) <= MAX_CALENDAR_DAYS:
-            raise CALENDAR_PERIOD.error(
-                days=days,
-                most=MAX_CALENDAR_DAYS,
-                earliest=self.start_date + timedelta(days=1),
-                latest=self.start_date + timedelta(days=MAX_CALENDAR_DAYS),
+            yield CALENDAR_COUNT.issue("count", count=self.count, most=MAX_CALENDAR_VMS)
+        days = (self.end_date - self.start_date).days
+        if not 1 <= days <= MAX_CALENDAR_DAYS:
+            earliest, latest = (self.start_date + timedelta(days=each) for each in (1, MAX_CALENDAR_DAYS))
+            yield CALENDAR_DURATION.issue(
+                "end_date", days=days, most=MAX_CALENDAR_DAYS, earliest=earliest, latest=latest
             )
-        return self
 
 
 class Spot(Settings):
-    """Spare VMs, which Google takes back at any time."""
+    """Spot VMs: Google can preempt them at any time."""
 
     kind: Literal["spot"]
+    """Spot VMs."""
 
 
 class FlexStart(Settings):
-    """Dynamic Workload Scheduler: nodes come when Google has some, and go after a time that is set beforehand."""
+    """Flex-start VMs of the Dynamic Workload Scheduler: they arrive when Google has capacity, and run for a limited
+    time."""
 
     kind: Literal["flex_start"]
+    """Flex-start VMs."""
     max_run_duration_hours: int = Field(default=MAX_FLEX_START_HOURS, ge=1)
-    """How long a node lives at most; seven days (168) is also Google's limit."""
+    """Hours that a node runs at most; Google's limit is seven days (168)."""
 
     @model_validator(mode="after")
-    def _a_week(self) -> FlexStart:
-        if self.max_run_duration_hours > MAX_FLEX_START_HOURS:
-            raise FLEX_START_TIME.error(hours=self.max_run_duration_hours, most=MAX_FLEX_START_HOURS)
-        return self
+    def _check(self) -> FlexStart:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        hours = self.max_run_duration_hours
+        if hours > MAX_FLEX_START_HOURS:
+            yield MAX_RUN_DURATION.issue("max_run_duration_hours", hours=hours, most=MAX_FLEX_START_HOURS)
 
 
 class OnDemand(Settings):
-    """VMs at list price, while Google has some."""
+    """On-demand VMs at list price, while Google has capacity."""
 
     kind: Literal["on_demand"]
+    """On-demand VMs."""
 
 
 Capacity = Annotated[Reservation | CalendarMode | Spot | FlexStart | OnDemand, Field(discriminator="kind")]
-"""How a pool gets its nodes."""
+"""How a node pool gets its nodes."""
 
 
 class FixedNodes(Settings):
-    """Always the same number."""
+    """A fixed number of nodes."""
 
     kind: Literal["fixed"]
+    """A fixed number."""
     count: int = Field(ge=1, le=MAX_NODES_PER_POOL)
     """Nodes of the pool."""
 
 
 class AutoscaledNodes(Settings):
-    """Nodes follow the pods; both bounds are over all zones of the pool together."""
+    """The cluster autoscaler follows the pods. Both limits count the nodes of all zones together."""
 
     kind: Literal["autoscaling"]
+    """Autoscaling."""
     total_min_nodes: int = Field(default=0, ge=0)
-    """Never fewer."""
+    """Fewest nodes, over all zones."""
     total_max_nodes: int = Field(ge=1, le=MAX_NODES_PER_POOL)
-    """Never more."""
+    """Most nodes, over all zones."""
 
     @model_validator(mode="after")
-    def _bounds(self) -> AutoscaledNodes:
-        if self.total_min_nodes > self.total_max_nodes:
-            raise BOUNDS.error(low=self.total_min_nodes, high=self.total_max_nodes)
-        return self
+    def _check(self) -> AutoscaledNodes:
+        return raise_issues(self, node_count_issues(self.total_min_nodes, self.total_max_nodes))
+
+
+def node_count_issues(total_min_nodes: int, total_max_nodes: int) -> Iterator[ConfigIssue]:
+    """Yield an issue if the limits of an autoscaled node pool contradict each other."""
+    if total_min_nodes > total_max_nodes:
+        yield NODE_COUNT_BOUNDS.issue("", low=total_min_nodes, high=total_max_nodes)
 
 
 Sizing = Annotated[FixedNodes | AutoscaledNodes, Field(discriminator="kind")]
-"""How many nodes a pool has: a number or bounds, never both."""
+"""How many nodes a pool has: a fixed number or limits, never both."""

@@ -1,51 +1,100 @@
-"""Cluster settings: new or existing, release channel, maintenance, control-plane access."""
+"""Cluster settings: a new or an existing cluster, release channel, maintenance, control plane access."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config.base import Cidr, Day, Settings, matches
+from config.base import Cidr, Day, Settings, matches, raise_issues
 from config.google.base import Hostname, ResourceName
-from config.issues import Rule
+from config.issues import ConfigIssue, Rule
 from versions import GKE_FLOOR
 
 RAY_OPERATOR_MIN_GKE_VERSION = "1.30.0-gke.1747000"
-"""GKE's "Enable the Ray Operator add-on"."""
+"""Oldest GKE version with the Ray Operator add-on (GKE, Enable the Ray Operator add-on)."""
 MAX_NO_UPGRADES_DAYS = 90
+MIN_WINDOW_HOURS = 48
+"""Hours in 32 days that a maintenance window must be open (GKE)."""
+
+AUTHORIZED_NETWORK_TOO_WIDE = Rule(
+    "infra.cluster_defaults.authorized-network-too-wide",
+    problem="{cidr} ({name}) is too wide",
+    reason="the Kubernetes API would answer the whole internet",
+    fix="Write the addresses of your offices and runners; or write none and use the DNS endpoint, which IAM protects",
+)
+EXCLUSION_WITHOUT_WINDOW = Rule(
+    "infra.cluster_defaults.exclusion-without-window",
+    problem="exclusions with `window: null`",
+    reason="GKE accepts exclusions only beside a maintenance window",
+    fix="Write a window, or remove `window` for the default one (Saturday and Sunday night)",
+)
+WINDOW_TOO_SHORT = Rule(
+    "infra.cluster_defaults.maintenance-window-too-short",
+    problem="the window is open for {hours} hours in 32 days",
+    reason="GKE requires 48 hours, in pieces of four hours or more",
+    fix="Write more days or a longer duration_hours",
+    source="GKE, Configure maintenance windows and exclusions",
+)
+EXCLUSION_DUPLICATE = Rule(
+    "infra.cluster_defaults.exclusion-duplicate",
+    problem="two exclusions have the name {name}",
+    reason="GKE identifies an exclusion by its name, and one would be lost",
+    fix="Write another name for one of them",
+)
+EXCLUSION_TOO_LONG = Rule(
+    "infra.cluster_defaults.exclusion-too-long",
+    problem="exclusion {name} with scope NO_UPGRADES lasts {days} days",
+    reason="GKE lets you postpone security patches for at most 90 days",
+    fix="Write an end_date of {latest} or earlier, or the scope NO_MINOR_OR_NODE_UPGRADES",
+    source="GKE, Configure maintenance windows and exclusions",
+)
+EXCLUSION_ENDS_BEFORE_START = Rule(
+    "infra.cluster_defaults.exclusion-ends-before-start",
+    problem="exclusion {name} has end_date {end} and start_date {start}",
+    reason="an exclusion ends after its start",
+    fix="Write a later end_date",
+)
+EXCLUSION_WITHOUT_END = Rule(
+    "infra.cluster_defaults.exclusion-without-end",
+    problem="exclusion {name} has scope NO_UPGRADES and no end_date",
+    reason="GKE lets you postpone only minor and node upgrades until a version's end of support",
+    fix="Write an end_date, or the scope NO_MINOR_OR_NODE_UPGRADES",
+)
 
 
 class NewCluster(Settings):
-    """A cluster made here, as `infra.cluster_defaults` says."""
+    """A cluster that this stack creates, configured by `infra.cluster_defaults`."""
 
     kind: Literal["new"] = "new"
-    """Make one."""
+    """Create a cluster."""
 
 
 class ExistingCluster(Settings):
-    """A cluster made elsewhere, which gets node pools from here. Workload Identity, the Gateway API and the Ray
-    Operator add-on must be on."""
+    """A cluster that exists already; this stack adds node pools to it. It must have Workload Identity, the Gateway API
+    and the Ray Operator add-on."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing cluster."""
     name: ResourceName
-    """The cluster; its location is the region."""
+    """Name of the cluster. Its location is the region."""
     dns_endpoint: Hostname
     """Host name of its DNS endpoint (`controlPlaneEndpointsConfig.dnsEndpointConfig.endpoint`)."""
     membership: (
         Annotated[
             str,
             matches(
-                r"projects/[^/]+/locations/[^/]+/memberships/[^/]+", "projects/P/locations/L/memberships/NAME, whole"
+                r"projects/[^/]+/locations/[^/]+/memberships/[^/]+",
+                "the full name projects/P/locations/L/memberships/NAME",
             ),
         ]
         | None
     ) = None
-    """Its fleet membership; a multi-cluster entrance needs it."""
+    """Fleet membership of the cluster; required for a multi-cluster gateway."""
 
 
 ClusterSettings = Annotated[NewCluster | ExistingCluster, Field(discriminator="kind")]
@@ -61,7 +110,7 @@ class ReleaseChannel(StrEnum):
 
 
 class Weekday(StrEnum):
-    """As iCalendar writes them."""
+    """Days of the week, as iCalendar (RFC 5545) writes them."""
 
     MONDAY = "MO"
     TUESDAY = "TU"
@@ -73,25 +122,27 @@ class Weekday(StrEnum):
 
 
 class MaintenanceWindow(Settings):
-    """When GKE may upgrade on its own, in UTC."""
+    """When GKE may upgrade automatically, in UTC."""
 
     days: tuple[Weekday, ...] = Field(default=(Weekday.SATURDAY, Weekday.SUNDAY), min_length=1)
-    """On these days."""
+    """Days of the week on which the window opens."""
     start_hour: int = Field(default=2, ge=0, le=23)
-    """From this hour on."""
+    """Hour at which the window opens."""
     duration_hours: int = Field(default=8, ge=4, le=24)
-    """For so many hours."""
+    """Hours for which the window stays open."""
 
     @model_validator(mode="after")
-    def _long_enough(self) -> MaintenanceWindow:
-        open_hours = 4 * len(set(self.days)) * self.duration_hours  # 32 days hold every weekday four times, at least
-        if open_hours < 48:
-            raise WINDOW_TOO_SHORT.error(hours=open_hours)
-        return self
+    def _check(self) -> MaintenanceWindow:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        open_hours = 4 * len(set(self.days)) * self.duration_hours  # 32 days have each weekday at least four times
+        if open_hours < MIN_WINDOW_HOURS:
+            yield WINDOW_TOO_SHORT.issue("", hours=open_hours)
 
 
 class ExclusionScope(StrEnum):
-    """What GKE leaves alone."""
+    """Upgrades that GKE does not start."""
 
     NO_UPGRADES = "NO_UPGRADES"
     NO_MINOR_UPGRADES = "NO_MINOR_UPGRADES"
@@ -99,64 +150,71 @@ class ExclusionScope(StrEnum):
 
 
 class MaintenanceExclusion(Settings):
-    """When GKE may not upgrade on its own."""
+    """When GKE must not upgrade automatically."""
 
     name: ResourceName
-    """What it is called."""
+    """Name of the exclusion."""
     start_date: Day
-    """First day."""
+    """First day of the exclusion."""
     end_date: Day | None = None
-    """First day after it; null: until the version's end of support."""
+    """First day after the exclusion; null: until the end of support of the version."""
     scope: ExclusionScope = ExclusionScope.NO_MINOR_OR_NODE_UPGRADES
-    """What GKE leaves alone."""
+    """Upgrades that GKE does not start."""
 
     @model_validator(mode="after")
-    def _ends(self) -> MaintenanceExclusion:
-        if self.end_date is None and self.scope is ExclusionScope.NO_UPGRADES:
-            raise EXCLUSION_WITHOUT_END.error(name=self.name)
-        if self.end_date is not None and self.scope is ExclusionScope.NO_UPGRADES:
-            days, latest = (
-                (self.end_date - self.start_date).days,
-                self.start_date + timedelta(days=MAX_NO_UPGRADES_DAYS),
+    def _check(self) -> MaintenanceExclusion:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        no_upgrades = self.scope is ExclusionScope.NO_UPGRADES
+        if self.end_date is None:
+            if no_upgrades:
+                yield EXCLUSION_WITHOUT_END.issue("end_date", name=self.name)
+            return
+        days, latest = (self.end_date - self.start_date).days, self.start_date + timedelta(days=MAX_NO_UPGRADES_DAYS)
+        if no_upgrades and days > MAX_NO_UPGRADES_DAYS:
+            yield EXCLUSION_TOO_LONG.issue("end_date", name=self.name, days=days, latest=latest)
+        if days <= 0:
+            yield EXCLUSION_ENDS_BEFORE_START.issue(
+                "end_date", name=self.name, end=self.end_date, start=self.start_date
             )
-            if days > MAX_NO_UPGRADES_DAYS:
-                raise EXCLUSION_TOO_LONG.error(name=self.name, days=days, latest=latest)
-        if self.end_date is not None and self.end_date <= self.start_date:
-            raise EXCLUSION_PERIOD.error(name=self.name, ends=self.end_date, starts=self.start_date)
-        return self
 
 
 class Maintenance(Settings):
-    """When GKE may upgrade clusters and nodes on its own."""
+    """When GKE may upgrade clusters and nodes automatically."""
 
     window: MaintenanceWindow | None = MaintenanceWindow()
-    """When it may; null: at any time."""
+    """When GKE may upgrade; null: at any time."""
     exclusions: tuple[MaintenanceExclusion, ...] = Field(default=(), max_length=20)
-    """When it may not."""
+    """When GKE must not upgrade."""
 
     @model_validator(mode="after")
-    def _exclusions_have_a_window(self) -> Maintenance:
+    def _check(self) -> Maintenance:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
         if self.exclusions and self.window is None:
-            raise EXCLUSION_WITHOUT_WINDOW.error()
+            yield EXCLUSION_WITHOUT_WINDOW.issue("exclusions")
         for name, times in Counter(each.name for each in self.exclusions).items():
             if times > 1:
-                raise EXCLUSION_TWICE.error(name=name)
-        return self
+                yield EXCLUSION_DUPLICATE.issue("exclusions", name=name)
 
 
 class AuthorizedNetwork(Settings):
-    """Addresses that may reach the Kubernetes API by IP."""
+    """A range of addresses that may reach the Kubernetes API at its IP endpoint."""
 
     name: str
-    """Whose they are."""
+    """Display name of the range."""
     cidr: Cidr
     """The range."""
 
     @model_validator(mode="after")
-    def _not_everybody(self) -> AuthorizedNetwork:
+    def _check(self) -> AuthorizedNetwork:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
         if self.cidr.prefixlen < 8:
-            raise OPEN_TO_ALL.error(name=self.name, cidr=self.cidr)
-        return self
+            yield AUTHORIZED_NETWORK_TOO_WIDE.issue("cidr", name=self.name, cidr=self.cidr)
 
 
 class ControlPlaneAccess(Settings):
@@ -164,69 +222,24 @@ class ControlPlaneAccess(Settings):
     (container.clusters.connect)."""
 
     allow_external_traffic: bool = True
-    """The DNS endpoint answers callers outside Google Cloud too; IAM still decides. False: Pulumi must run inside."""
+    """True: the DNS endpoint also answers callers outside Google Cloud, if IAM allows them. False: Pulumi must run
+    inside Google Cloud."""
     authorized_networks: tuple[AuthorizedNetwork, ...] = Field(default=(), max_length=100)
-    """Turns the IP endpoint on, for these alone; without any it is off."""
+    """Ranges that may use the IP endpoint; without a range the IP endpoint is off."""
 
 
 class ClusterDefaults(Settings):
-    """What every new cluster is like."""
+    """Configuration of every new cluster."""
 
     release_channel: ReleaseChannel = ReleaseChannel.REGULAR
-    """How soon GKE versions come."""
+    """GKE release channel."""
     min_version: Annotated[
         str, matches(r"1\.[0-9]+(\.[0-9]+-gke\.[0-9]+)?", 'a GKE version such as "1.35" or "1.35.2-gke.1842000"')
     ] = GKE_FLOOR
-    """Oldest GKE version of a new cluster, whole or in part (1.35); the channel takes it on from there."""
+    """Oldest GKE version of a new cluster, in full or in part (1.35). The release channel upgrades it from there."""
     maintenance: Maintenance = Maintenance()
-    """When GKE may upgrade on its own."""
+    """When GKE may upgrade automatically."""
     control_plane_access: ControlPlaneAccess = ControlPlaneAccess()
     """Who may reach the Kubernetes API."""
     gcs_fuse_csi_driver: bool = False
-    """The Cloud Storage FUSE CSI driver; vLLM streams weights from the bucket without it."""
-
-
-OPEN_TO_ALL = Rule(
-    "google.api-open-to-all",
-    problem="authorized network {name} is {cidr}",
-    reason="the Kubernetes API would answer the whole internet",
-    fix="write the addresses of your offices and runners, or none and use the DNS endpoint, which IAM guards",
-)
-EXCLUSION_WITHOUT_WINDOW = Rule(
-    "google.exclusion-without-window",
-    problem="maintenance.exclusions is set with window: null",
-    reason="GKE takes exclusions only beside a window",
-    fix="write a window, or take `window` out for Saturday and Sunday nights",
-)
-WINDOW_TOO_SHORT = Rule(
-    "google.window-too-short",
-    problem="the maintenance window is open {hours} hours in 32 days",
-    reason="GKE wants 48, in pieces of four hours or more",
-    fix="write more days or hours",
-    source="GKE, Configure maintenance windows and exclusions",
-)
-EXCLUSION_TWICE = Rule(
-    "google.exclusion-twice",
-    problem="two maintenance.exclusions are called {name}",
-    reason="GKE knows an exclusion by its name, so that one would be lost",
-    fix="give one of them another name",
-)
-EXCLUSION_TOO_LONG = Rule(
-    "google.exclusion-too-long",
-    problem="exclusion {name} has scope NO_UPGRADES for {days} days",
-    reason="GKE lets security patches be put off for 90 days at most",
-    fix="write an end_date of {latest} or earlier, or the scope NO_MINOR_OR_NODE_UPGRADES",
-    source="GKE, Configure maintenance windows and exclusions",
-)
-EXCLUSION_PERIOD = Rule(
-    "google.exclusion-period",
-    problem="exclusion {name} has end_date {ends} and start_date {starts}",
-    reason="it would end before it begins",
-    fix="write a later end_date",
-)
-EXCLUSION_WITHOUT_END = Rule(
-    "google.exclusion-without-end",
-    problem="exclusion {name} has scope NO_UPGRADES and no end_date",
-    reason="GKE lets only minor and node upgrades be put off until a version's end of support",
-    fix="write end_date, or the scope NO_MINOR_OR_NODE_UPGRADES",
-)
+    """Cloud Storage FUSE CSI driver. vLLM streams weights from the bucket without it."""

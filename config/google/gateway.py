@@ -1,4 +1,4 @@
-"""`infra.gateway`: where requests come in."""
+"""`infra.gateway`: where requests arrive."""
 
 from __future__ import annotations
 
@@ -8,17 +8,66 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config.base import Cidr, Settings
+from config.base import Cidr, Settings, raise_issues
 from config.google import ip_plan
-from config.google.base import Hostname, LocatedError, ResourceName, raise_all
-from config.issues import Rule
+from config.google.base import Hostname, ResourceName
+from config.issues import ConfigIssue, Rule
 
 PRIVATE_TOP_LEVEL_DOMAINS = ("internal", "local", "localhost", "lan", "home", "corp", "test", "invalid", "example")
-"""Last parts of names that no public DNS has."""
+"""Top-level domains that the public DNS does not have."""
+
+CLOUD_ARMOR_MISSING = Rule(
+    "infra.gateway.cloud-armor-missing",
+    problem="missing with `exposure: external`",
+    reason="anyone on the internet could use your GPUs",
+    fix="Write cloud_armor with allowed_ip_ranges, or `exposure: internal`",
+)
+CLOUD_ARMOR_ON_INTERNAL = Rule(
+    "infra.gateway.cloud-armor-on-internal",
+    problem="set with `exposure: internal`",
+    reason="no page of Google says that Cloud Armor works with cross-region internal load balancers",
+    fix="Remove cloud_armor (only the VPC reaches an internal gateway), or write `exposure: external`",
+)
+CERTIFICATE_MISSING = Rule(
+    "infra.gateway.certificate-missing",
+    problem="missing with `exposure: external`",
+    reason="prompts, answers and API keys would cross the internet in clear text",
+    fix="Write hostname and certificate",
+)
+HOSTNAME_MISSING_FOR_CERTIFICATE = Rule(
+    "infra.gateway.hostname-missing-for-certificate",
+    problem="missing with `certificate.kind: managed`",
+    reason="Google issues a certificate for a host name",
+    fix="Write the host name that clients use",
+)
+CERTIFICATE_PRIVATE_DOMAIN = Rule(
+    "infra.gateway.certificate-private-domain",
+    problem="{hostname} cannot have a managed certificate",
+    reason="Google issues certificates for names in the public DNS only, and .{top} is not in it",
+    fix="Write a host name of a domain that you own, or `certificate.kind: existing`",
+)
+CLOUD_ARMOR_PRIVATE_RANGE = Rule(
+    "infra.gateway.cloud-armor-private-range",
+    problem="{source} is a private range",
+    reason="requests come from the internet, and their addresses are public",
+    fix="Write public ranges, or `exposure: internal`",
+)
+HOSTNAME_OUTSIDE_DNS_ZONE = Rule(
+    "infra.gateway.hostname-outside-dns-zone",
+    problem="{hostname} is not below dns_zone.domain {domain}",
+    reason="the zone holds the record of the host name",
+    fix="Write a host name that ends with .{domain}",
+)
+HOSTNAME_MISSING_FOR_DNS_ZONE = Rule(
+    "infra.gateway.hostname-missing-for-dns-zone",
+    problem="missing with dns_zone",
+    reason="the zone would stay empty",
+    fix="Write the host name that clients use",
+)
 
 
 class Exposure(StrEnum):
-    """Who can reach the entrance."""
+    """Who can reach the gateway."""
 
     INTERNAL = "internal"
     EXTERNAL = "external"
@@ -34,30 +83,31 @@ class GatewayClass(StrEnum):
 
 
 class CloudArmor(Settings):
-    """The security policy in front of a public entrance; whatever it does not allow is answered with 403."""
+    """Cloud Armor security policy of an external gateway. It answers every other request with 403."""
 
     allowed_ip_ranges: tuple[Cidr, ...] = Field(min_length=1, max_length=10)
-    """Who may call; 0.0.0.0/0 for everybody, at the rate below."""
+    """Source IP ranges that may send requests; 0.0.0.0/0 for everyone, at the rate below."""
     rate_limit_per_minute: int = Field(default=600, ge=1)
-    """Of one client address; beyond it, 429."""
+    """Requests a minute from one address; the policy answers more with 429."""
 
 
 class NewDnsZone(Settings):
-    """A Cloud DNS zone made here: private with exposure: internal, else public (delegate it at your registrar)."""
+    """A Cloud DNS zone that this stack creates: private with `exposure: internal`, else public (delegate it at your
+    registrar)."""
 
     kind: Literal["new"]
-    """Make one."""
+    """Create a zone."""
     domain: Hostname
-    """What it holds names of, without a dot at the end."""
+    """Domain of the zone, without a dot at the end."""
 
 
 class ExistingDnsZone(Settings):
     """A Cloud DNS zone of the same project."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing zone."""
     name: ResourceName
-    """The managed zone's name. With exposure: internal it must be a private zone of the VPC."""
+    """Name of the managed zone. With `exposure: internal` it must be a private zone of the VPC."""
 
 
 DnsZone = Annotated[NewDnsZone | ExistingDnsZone, Field(discriminator="kind")]
@@ -67,118 +117,72 @@ class ManagedCertificate(Settings):
     """A certificate that Google issues and renews."""
 
     kind: Literal["managed"]
-    """Let Google issue one."""
+    """Let Google issue a certificate."""
     dns_authorization_zone: ResourceName
-    """Public Cloud DNS zone of the same project that the hostname's domain is in: a record there proves that it is
-    yours."""
+    """Public Cloud DNS zone of the same project that holds the host name's domain. A record there (DNS authorization)
+    proves that you own the domain."""
 
 
 class ExistingCertificate(Settings):
-    """A certificate that is in Certificate Manager already (your own authority's, for instance)."""
+    """A certificate that is in Certificate Manager already, for example from your own certificate authority."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing certificate."""
     name: ResourceName
-    """Of the certificate; with exposure: external, of the certificate map."""
+    """Name of the certificate; with `exposure: external`, name of the certificate map."""
 
 
 CertificateSource = Annotated[ManagedCertificate | ExistingCertificate, Field(discriminator="kind")]
 
 
 class GatewaySettings(Settings):
-    """Where requests come in. Whoever reaches the address may call: with exposure: internal everything in the VPC
-    and in networks connected to it, with exposure: external what Cloud Armor allows. The models behind it ask for no
+    """Where requests arrive. Everyone who reaches the address may send requests: with `exposure: internal` the VPC and
+    the networks connected to it, with `exposure: external` the ranges that Cloud Armor allows. The models require no
     key."""
 
     exposure: Exposure = Exposure.INTERNAL
-    """`internal`: only the VPC and what is connected to it. `external`: the internet, through Cloud Armor."""
+    """`internal`: the VPC and the networks connected to it. `external`: the internet, through Cloud Armor."""
     multi_cluster: bool | None = None
-    """A class that reaches clusters of several regions; null: where there are several. True from the start lets a
-    second region join without a new entrance."""
+    """True: a GatewayClass that reaches the clusters of several regions; null: true if there are several regions. With
+    true from the start, a second region needs no new gateway."""
     config_cluster_region: str | None = None
-    """Region of the config cluster; the first region by default."""
+    """Region of the config cluster, which holds Gateway and HTTPRoute; null for the first region."""
     hostname: Hostname | None = None
-    """What clients call it."""
+    """Host name that clients use."""
     dns_zone: DnsZone | None = None
-    """Where the hostname's record goes."""
+    """Zone for the record of the host name."""
     certificate: CertificateSource | None = None
-    """For HTTPS; null with exposure: internal is plain HTTP inside the VPC."""
+    """Certificate for HTTPS; null with `exposure: internal` is plain HTTP inside the VPC."""
     cloud_armor: CloudArmor | None = None
-    """Required with exposure: external, and only there."""
+    """Cloud Armor. Required with `exposure: external`, and allowed only there."""
 
     @model_validator(mode="after")
-    def _fits(self) -> GatewaySettings:
-        return raise_all(self, self._refusals())
+    def _check(self) -> GatewaySettings:
+        return raise_issues(self, self._issues())
 
-    def _refusals(self) -> Iterator[LocatedError]:
-        public = self.exposure is Exposure.EXTERNAL
-        if public and self.cloud_armor is None:
-            yield (), PUBLIC_WITHOUT_ARMOR.error()
-        if not public and self.cloud_armor is not None:
-            yield (), ARMOR_ON_PRIVATE.error()
-        if public and self.certificate is None:
-            yield (), PUBLIC_WITHOUT_TLS.error()
-        if isinstance(self.certificate, ManagedCertificate):
-            if self.hostname is None:
-                yield (), CERTIFICATE_WITHOUT_HOSTNAME.error()
-            elif (top := self.hostname.rpartition(".")[2]) in PRIVATE_TOP_LEVEL_DOMAINS:
-                yield (), CERTIFICATE_PRIVATE_NAME.error(hostname=self.hostname, top=top)
-        for source in self.cloud_armor.allowed_ip_ranges if self.cloud_armor and public else ():
-            if ip_plan.is_private(source):
-                yield (), ARMOR_PRIVATE.error(source=source)
-        if self.dns_zone is not None and self.hostname is None:
-            yield (), ZONE_WITHOUT_HOSTNAME.error()
-        if isinstance(self.dns_zone, NewDnsZone) and self.hostname is not None:
-            domain = self.dns_zone.domain
-            if not self.hostname.endswith(f".{domain}"):
-                yield (), HOSTNAME_ELSEWHERE.error(hostname=self.hostname, domain=domain)
+    def _issues(self) -> Iterator[ConfigIssue]:
+        external = self.exposure is Exposure.EXTERNAL
+        if external and self.cloud_armor is None:
+            yield CLOUD_ARMOR_MISSING.issue("cloud_armor")
+        if not external and self.cloud_armor is not None:
+            yield CLOUD_ARMOR_ON_INTERNAL.issue("cloud_armor")
+        if external and self.certificate is None:
+            yield CERTIFICATE_MISSING.issue("certificate")
+        if self.cloud_armor and external:
+            for index, source in enumerate(self.cloud_armor.allowed_ip_ranges):
+                if ip_plan.is_private(source):
+                    yield CLOUD_ARMOR_PRIVATE_RANGE.issue(f"cloud_armor.allowed_ip_ranges[{index}]", source=source)
+        yield from self._hostname_issues()
 
-
-PUBLIC_WITHOUT_ARMOR = Rule(
-    "google.public-without-armor",
-    problem="gateway.exposure is public without gateway.cloud_armor",
-    reason="anyone on the internet could spend your GPU hours",
-    fix="write cloud_armor with the allowed_ip_ranges, or exposure: internal",
-)
-ARMOR_ON_PRIVATE = Rule(
-    "google.armor-on-private",
-    problem="gateway.cloud_armor is set with exposure: internal",
-    reason="no page of Google's says that Cloud Armor works with cross-region internal load balancers",
-    fix="take cloud_armor out (only the VPC reaches a private entrance), or write exposure: external",
-)
-PUBLIC_WITHOUT_TLS = Rule(
-    "google.public-without-tls",
-    problem="gateway.exposure is public without gateway.certificate",
-    reason="prompts, answers and API keys would cross the internet in clear text",
-    fix="write hostname and certificate",
-)
-CERTIFICATE_WITHOUT_HOSTNAME = Rule(
-    "google.certificate-without-hostname",
-    problem="gateway.certificate.kind is managed without gateway.hostname",
-    reason="Google issues a certificate for a name",
-    fix="write the hostname that clients will use",
-)
-CERTIFICATE_PRIVATE_NAME = Rule(
-    "google.certificate-for-a-private-name",
-    problem="gateway.certificate.kind is managed for {hostname}",
-    reason="Google issues certificates for names in the public DNS only, and .{top} is not in it",
-    fix="write a hostname of a domain that you own, or certificate.kind: existing",
-)
-ARMOR_PRIVATE = Rule(
-    "google.armor-private-source",
-    problem="gateway.cloud_armor.allowed_ip_ranges has {source}",
-    reason="callers come from the internet, and none of them has a private address",
-    fix="write public addresses, or exposure: internal",
-)
-HOSTNAME_ELSEWHERE = Rule(
-    "google.hostname-elsewhere",
-    problem="gateway.hostname {hostname} is not below gateway.dns_zone.domain {domain}",
-    reason="its record goes into that zone",
-    fix="write a hostname that ends with .{domain}",
-)
-ZONE_WITHOUT_HOSTNAME = Rule(
-    "google.zone-without-hostname",
-    problem="gateway.dns_zone is set without gateway.hostname",
-    reason="the zone would stay empty",
-    fix="write the hostname that clients will use",
-)
+    def _hostname_issues(self) -> Iterator[ConfigIssue]:
+        hostname, managed = self.hostname, isinstance(self.certificate, ManagedCertificate)
+        if hostname is None:
+            if managed:
+                yield HOSTNAME_MISSING_FOR_CERTIFICATE.issue("hostname")
+            if self.dns_zone is not None:
+                yield HOSTNAME_MISSING_FOR_DNS_ZONE.issue("hostname")
+            return
+        if managed and (top := hostname.rpartition(".")[2]) in PRIVATE_TOP_LEVEL_DOMAINS:
+            yield CERTIFICATE_PRIVATE_DOMAIN.issue("hostname", hostname=hostname, top=top)
+        if isinstance(self.dns_zone, NewDnsZone) and not hostname.endswith(f".{self.dns_zone.domain}"):
+            yield HOSTNAME_OUTSIDE_DNS_ZONE.issue("hostname", hostname=hostname, domain=self.dns_zone.domain)

@@ -1,4 +1,4 @@
-"""`infra.image_registry`: where nodes get container images from."""
+"""`infra.image_registry`: where nodes pull container images from."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from config.google.base import ResourceName
 
 
 class RemoteRepository(Settings):
-    """An Artifact Registry repository in each region that fetches images from a registry and keeps them."""
+    """An Artifact Registry remote repository in each region. It fetches images from another registry and caches
+    them."""
 
     kind: Literal["remote_repository"] = "remote_repository"
-    """Make one for each region."""
+    """Create a remote repository in each region."""
     upstream: Annotated[
         str,
-        matches(r"https://[a-z0-9][a-z0-9.-]*(:\d+)?", "a registry's address, such as https://registry-1.docker.io"),
+        matches(
+            r"https://[a-z0-9][a-z0-9.-]*(:\d+)?", "the address of a registry, such as https://registry-1.docker.io"
+        ),
     ] = "https://registry-1.docker.io"
-    """The registry that it fetches from."""
+    """Registry that the repository fetches images from."""
     image_streaming: bool = True
-    """Image streaming: containers start before the whole image has come."""
+    """Image streaming: containers start before the whole image has arrived."""
 
 
 class ExistingRepository(Settings):
-    """An Artifact Registry repository made elsewhere; nodes get the right to read it."""
+    """An Artifact Registry repository that exists already; this stack grants the nodes the right to read it."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing repository."""
     name: ResourceName
-    """The repository, in this project."""
+    """Name of the repository, in this project."""
     location: Annotated[str, matches(r"us|europe|asia|[a-z]+-[a-z]+\d+", "a region, or one of us, europe, asia")]
-    """Where it is: a region or a multi-region."""
+    """Location of the repository: a region or a multi-region."""
     image_streaming: bool = True
-    """Image streaming: containers start before the whole image has come."""
+    """Image streaming: containers start before the whole image has arrived."""
 
 
 class DirectPull(Settings):
-    """Images come straight from where they are written; no image streaming, which needs Artifact Registry."""
+    """Nodes pull images from the registry in the image's name. Image streaming needs Artifact Registry and is off."""
 
     kind: Literal["direct"]
-    """Make nothing."""
+    """Create no repository."""
 
 
 ImageRegistrySettings = Annotated[RemoteRepository | ExistingRepository | DirectPull, Field(discriminator="kind")]

@@ -1,9 +1,9 @@
-"""GPU machine types that a pool may use: what they have, how they can be had, what they cost. One table.
+"""Machine types that a node pool may use: GPUs, memory, disks, consumption options and prices. Add a type here.
 
-Shapes, disks and local SSDs: Compute Engine's "Accelerator-optimized machine family". How a type can be had: the same
-page with AI Hypercomputer's "Choose a consumption option" (2026-04-06). Driver and GKE floors: GKE's "Run GPUs in
-Standard node pools", "Deploy GPU workloads in Autopilot" and "Create an AI-optimized GKE cluster". What no source says
-is left out.
+Sources. Sizes, disks and local SSDs: Compute Engine's "Accelerator-optimized machine family". Consumption options: the
+same page with AI Hypercomputer's "Choose a consumption option" (2026-04-06). Minimum driver and GKE versions: GKE's
+"Run GPUs in Standard node pools", "Deploy GPU workloads in Autopilot" and "Create an AI-optimized GKE cluster". The
+table leaves out what no source says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from config.issues import Rule
 
 
 class CapacityKind(StrEnum):
-    """How nodes are had; config/google/capacity.py says what each means."""
+    """Values of `capacity.kind` (GKE: consumption options); config/google/capacity.py describes them."""
 
     RESERVATION = "reservation"
     CALENDAR_MODE = "calendar_mode"
@@ -34,18 +34,18 @@ class GpuModel:
     """A GPU model."""
 
     name: str
-    """Google's: acceleratorType, and the node label cloud.google.com/gke-accelerator."""
+    """Google's name: acceleratorType, and the node label cloud.google.com/gke-accelerator."""
     ray_accelerator_type: str
-    """Ray's: accelerator_type of an LLMConfig (ray.util.accelerators)."""
+    """Ray's name: accelerator_type of an LLMConfig (ray.util.accelerators)."""
     memory_gib: float
-    """Of one GPU."""
+    """Of one GPU, in GiB."""
     min_driver_branch: int
-    """Oldest NVIDIA driver branch that runs it."""
+    """Oldest NVIDIA driver branch that supports it."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """A list price in USD for one VM and one hour, without commitments."""
+    """List price of one VM for one hour in USD, without commitments."""
 
     usd: float
     as_of: date
@@ -55,37 +55,38 @@ class Price:
 
 @dataclass(frozen=True)
 class MachineType:
-    """What every machine type has."""
+    """A machine type without GPUs, and the base of the types with GPUs."""
 
     name: str
     vcpus: int
     memory_gib: float
     boot_disk_type: str
-    """One that the type can boot from: the newer ones take no Persistent Disk."""
+    """Disk type that the machine type can boot from: newer types do not support Persistent Disk."""
 
     @property
     def allocatable_vcpus(self) -> float:
-        """vCPUs that pods can ask for."""
+        """vCPUs that pods can request."""
         return allocatable(self.vcpus, self.memory_gib)[0]
 
     @property
     def allocatable_memory_gib(self) -> float:
-        """GiB that pods can ask for."""
+        """GiB of memory that pods can request."""
         return allocatable(self.vcpus, self.memory_gib)[1]
 
 
 def allocatable(vcpus: int, memory_gib: float) -> tuple[float, float]:
-    """vCPUs and GiB that pods can ask for on such a node: all less GKE's share, on nodes of at most 110 pods, and less
-    the eviction threshold of 100 MiB ("Plan node sizes").
+    """Return the vCPUs and GiB that pods can request on a node: the machine's less GKE's reservation, for at most 110
+    pods a node, and less the eviction threshold of 100 MiB (GKE, Plan node sizes).
 
-    An upper bound of the memory: the kernel keeps about 0.3 % on top, image streaming and every DaemonSet ask for more.
+    The memory is an upper limit: the kernel reserves about 0.3 % more, and image streaming and every DaemonSet use
+    some.
     """
     return vcpus - _share(vcpus, CPU_RESERVED), memory_gib - _share(memory_gib, MEMORY_RESERVED) - 100 / 1024
 
 
 CPU_RESERVED = ((1, 0.06), (2, 0.01), (4, 0.005), (float("inf"), 0.0025))
 MEMORY_RESERVED = ((4, 0.25), (8, 0.20), (16, 0.10), (128, 0.06), (float("inf"), 0.02))
-"""What GKE keeps, piece by piece: up to so many vCPUs or GiB, that share of the piece."""
+"""GKE's reservation in steps: (vCPUs or GiB up to this amount, share of this step)."""
 
 
 def _share(amount: float, pieces: Iterable[tuple[float, float]]) -> float:
@@ -103,32 +104,32 @@ class GpuMachineType(MachineType):
     accelerator: GpuModel
     gpus: int
     capacity_kinds: frozenset[CapacityKind]
-    """How it can be had at all."""
+    """Consumption options that Google offers for it."""
     min_gke_version: str | None = None
-    """Oldest GKE version whose nodes run it; None where every version that is still offered does."""
+    """Oldest GKE version that supports it; None if every supported version does."""
     local_ssds: int = 0
-    """Local SSDs that come with it, 375 GiB each. G2 and G4 take some on request; this stack asks for none."""
+    """Local SSDs of the machine type, 375 GiB each. They are optional for G2 and G4, and this stack adds none."""
     rdma: bool = False
-    """RDMA network cards (RoCE) beside the gVNIC: of use only to a replica that spans nodes."""
+    """RDMA network cards (RoCE) beside the gVNIC; useful only to a replica that uses several nodes."""
     compact_placement: bool = False
-    """VMs placed close together gain something, as they talk to one another at more than a gVNIC's speed."""
+    """True if compact placement helps: VMs communicate faster than a gVNIC."""
     zones: tuple[str, ...] = ()
-    """Where it is known to be; not complete, and empty where nothing was looked up."""
+    """Known zones; not complete, and empty if not looked up."""
     prices: Mapping[CapacityKind, Price] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    """Known list prices; a kind that is missing has an unknown one."""
+    """Known list prices; the price of a missing kind is unknown."""
 
     @property
     def gpu_memory_gib(self) -> float:
-        """Of all its GPUs together."""
+        """GPU memory of all GPUs, in GiB."""
         return self.gpus * self.accelerator.memory_gib
 
     @property
     def local_ssd_gib(self) -> int:
-        """Of all its local SSDs together."""
+        """Size of all local SSDs, in GiB."""
         return 375 * self.local_ssds
 
     def price(self, kind: CapacityKind) -> Price | None:
-        """The list price of an hour; None where it is unknown."""
+        """Return the list price of one hour, or None if it is unknown."""
         return self.prices.get(kind)
 
 
@@ -287,7 +288,7 @@ GPU_MACHINE_TYPES: Mapping[str, GpuMachineType] = MappingProxyType(
         )
     }
 )
-"""The table, by machine type."""
+"""Machine types with GPUs, by name."""
 
 CPU_MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
     {
@@ -298,23 +299,23 @@ CPU_MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
 )
 """Machine types without GPUs, for Ray heads and controllers."""
 
-UNKNOWN = Rule(
-    "accelerators.unknown-machine-type",
-    problem="machine type `{name}` is not known here",
-    reason="what nodes have, cost and how they can be had comes from config/google/machine_types.py",
-    fix="write one of {close}, or add it to that table",
+MACHINE_TYPE_UNKNOWN = Rule(
+    "infra.machine-type-unknown",
+    problem="unknown machine type {name}",
+    reason="config/google/machine_types.py defines sizes, prices and consumption options, and does not list it",
+    fix="Write one of {close}, or add it to that file",
 )
 
 Row = TypeVar("Row", bound=MachineType)
 
 
 def gpu_machine_type(name: str) -> GpuMachineType:
-    """The machine type with GPUs of that name; refuses an unknown one with the closest."""
+    """Return the machine type with GPUs. Raises a pydantic error, which is a `ValueError`, for an unknown `name`."""
     return _row(name, GPU_MACHINE_TYPES)
 
 
 def cpu_machine_type(name: str) -> MachineType:
-    """The machine type without GPUs of that name; refuses an unknown one with the closest."""
+    """Return the machine type without GPUs. Raises a pydantic error, which is a `ValueError`, for an unknown `name`."""
     return _row(name, CPU_MACHINE_TYPES)
 
 
@@ -322,4 +323,4 @@ def _row(name: str, table: Mapping[str, Row]) -> Row:
     if name in table:
         return table[name]
     close = difflib.get_close_matches(name, table, n=3) or list(table)
-    raise UNKNOWN.error(name=name, close=", ".join(close))
+    raise MACHINE_TYPE_UNKNOWN.error(name=name, close=", ".join(close))

@@ -1,4 +1,4 @@
-"""`infra.model_bucket`: the Cloud Storage bucket that holds model weights."""
+"""`infra.model_bucket`: the Cloud Storage bucket with the model weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from config.base import Settings, matches
 
 
 class NewBucket(Settings):
-    """A bucket made here."""
+    """A bucket that this stack creates."""
 
     kind: Literal["new"] = "new"
-    """Make one."""
+    """Create a bucket."""
     location: Annotated[
         str,
         matches(
@@ -21,20 +21,22 @@ class NewBucket(Settings):
             "a location in capitals: US, EU or ASIA, a dual-region such as NAM4, or a region such as US-CENTRAL1",
         ),
     ] = "US"
-    """In capitals, as Cloud Storage writes it: a multi-region (US), a dual-region (NAM4) or a region (US-CENTRAL1).
-    Changing it replaces the bucket."""
+    """Location in capitals, as Cloud Storage writes it: a multi-region (US), a dual-region (NAM4) or a region
+    (US-CENTRAL1). A change replaces the bucket."""
 
 
 class ExistingBucket(Settings):
-    """A bucket made elsewhere; the workers get the right to read it."""
+    """A bucket that exists already; this stack grants the workers the right to read it."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing bucket."""
     name: Annotated[
         str,
-        matches(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the bucket's name alone, without gs:// and without a folder"),
+        matches(
+            r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the name of the bucket alone, without gs:// and without a folder"
+        ),
     ]
-    """Its name, without gs://."""
+    """Name of the bucket, without gs://."""
 
 
 ModelBucketSettings = Annotated[NewBucket | ExistingBucket, Field(discriminator="kind")]

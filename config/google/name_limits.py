@@ -1,7 +1,7 @@
-"""Names and labels of cloud resources: `environment-region-role`, checked against what Google takes, never cut.
+"""Names of Google resources: `environment-region-role`, checked against Google's limits and never shortened.
 
-Two different (environment, region, role) never give one name: an environment has no hyphen, a region has Google's form,
-and a role never begins like one. A resource that is not of a region has no region in its name.
+Two different (environment, region, role) never have the same name: an environment has no hyphen, a region has Google's
+form, and a role never begins like a region. A resource that belongs to no region has no region in its name.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from pydantic_core import PydanticCustomError
-
-from config.google.region_names import _CODE, _REGION, _region, region_code
-from config.issues import Rule
+from config.google.region_names import REGION_CODE_PATTERN, REGION_PATTERN, region_code
+from config.issues import ConfigError, ConfigIssue, Rule
 
 
 class ResourceKind(StrEnum):
-    """What carries a name, in the words of a refusal."""
+    """Kind of a resource with a name, in the words of an issue."""
 
     ADDRESS = "address"
     BUCKET = "bucket"
@@ -49,13 +47,13 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class NameLimit:
-    """How long a name may be. The characters need no column: what `name` makes is lowercase letters, digits and inner
-    hyphens, a letter first, and every kind takes that."""
+    """Longest name of a kind. Characters need no column: `resource_name` returns lowercase letters, digits and inner
+    hyphens, beginning with a letter, and every kind accepts these."""
 
     max_length: int
     source: str
     short_region: bool = False
-    """The region is written as `region_code` writes it, where little room is left or the project is in the name."""
+    """True: the name has the region's code, because little room is left or the project is in the name."""
 
 
 COMPUTE = NameLimit(63, "compute.v1: RFC 1035 label")
@@ -92,91 +90,99 @@ NAME_LIMITS: Mapping[ResourceKind, NameLimit] = MappingProxyType(
 
 MIN_SERVICE_ACCOUNT_LENGTH = 6
 
+STACK = "the name of the stack"
+"""Path of an issue with the Pulumi stack's name, which is not in the file."""
+
 TOO_LONG = Rule(
-    "names.too-long",
-    problem="the {kind} would be called {name}, {length} characters",
-    reason="at most {longest} are taken, and names are never cut because two could become one",
-    fix="make {parts} shorter by {over}",
+    "infra.name-too-long",
+    problem="the {kind} would have the name {name} with {length} characters",
+    reason="Google accepts at most {longest}, and shortened names could collide",
+    fix="Make {parts} shorter by {over} characters",
 )
-ENVIRONMENT = Rule(
-    "names.environment",
-    problem="the environment (the stack) is called {environment}",
-    reason="names begin with it and a hyphen ends it, so it must be lowercase letters and digits, a letter first",
-    fix="call it {better}, and its file Pulumi.{better}.yaml",
+STACK_NAME_INVALID = Rule(
+    "infra.stack-name-invalid",
+    problem="{environment} is not valid",
+    reason="resource names begin with it and a hyphen, so it has lowercase letters and digits only and begins with a "
+    "letter",
+    fix="Rename the stack to {better} and its file to Pulumi.{better}.yaml",
 )
-ROLE = Rule(
-    "names.role",
-    problem="`{role}` is to be the last part of a name",
-    reason="that must be lowercase letters, digits and single hyphens, a letter first, and not begin like a region",
-    fix="write one such as {better}",
+ROLE_INVALID = Rule(
+    "infra.node_pools.name-invalid",
+    problem="`{role}` cannot be the last part of a name",
+    reason="that part has lowercase letters, digits and single hyphens, begins with a letter, and does not begin "
+    "like a region",
+    fix="Write a name such as {better}",
 )
 COLLISION = Rule(
-    "names.collision",
-    problem="{first} and {second} would both be a {kind} called {name}",
-    reason="only one of them can have it",
-    fix="give one of them another name",
+    "infra.name-collision",
+    problem="{first} and {second} would both be a {kind} with the name {name}",
+    reason="each {kind} needs a unique name",
+    fix="Write another name for one of them",
 )
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*")
 _ROLE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
 def resource_name(
-    kind: ResourceKind, environment: str, role: str, region: str | None = None, project: str | None = None
+    kind: ResourceKind,
+    environment: str,
+    role: str,
+    region: str | None = None,
+    project: str | None = None,
+    setting: str = STACK,
 ) -> str:
-    """`environment-region-role` for a resource of `kind`; refuses what cannot be a name.
+    """Return `environment-region-role`, the name of a resource of `kind`.
 
-    `region` None: the resource is not of a region. A bucket's name is the whole world's, so it alone begins with its
-    `project`, set off by two hyphens, which no other part has.
+    `region` None: the resource belongs to no region. `project` is for buckets only: bucket names are unique in the
+    world, so they begin with the project and two hyphens, which no other part has. `setting` is the path of the setting
+    that `role` comes from, for the issue. Raises `ConfigError` for a name that Google does not accept.
     """
     limit = NAME_LIMITS[kind]
     if not _ENVIRONMENT.fullmatch(environment):
-        raise ENVIRONMENT.error(environment=environment, better=_plain(environment, "") or "dev")
-    if not _ROLE.fullmatch(role) or _REGION.match(role) or _CODE.fullmatch(role.partition("-")[0]):
-        raise ROLE.error(role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))
-    place = [] if region is None else [region_code(region) if limit.short_region else _region(region)]
-    made = "-".join([environment, *place, role])
+        better = _plain(environment, "") or "dev"
+        raise ConfigError([STACK_NAME_INVALID.issue(STACK, environment=environment, better=better)])
+    if not _ROLE.fullmatch(role) or REGION_PATTERN.match(role) or REGION_CODE_PATTERN.fullmatch(role.partition("-")[0]):
+        raise ConfigError([ROLE_INVALID.issue(setting, role=role, better=f"pool-{_plain(role, '-')}".rstrip("-"))])
+    code = None if region is None else region_code(region)
+    place = [] if region is None or code is None else [code if limit.short_region else region]
+    name = "-".join([environment, *place, role])
     if kind is ResourceKind.BUCKET:
         if project is None:
             raise ValueError("a bucket's name begins with its project")
-        made = f"{project}--{made}"
-    if len(made) > limit.max_length:
-        parts = (
-            "the environment's name" if region is None else "the environment's or, where you gave one, the pool's name"
-        )
-        parts += " or the project's id" if kind is ResourceKind.BUCKET else ""
-        raise TOO_LONG.error(
-            kind=kind,
-            name=made,
-            length=len(made),
-            longest=limit.max_length,
-            parts=parts,
-            over=len(made) - limit.max_length,
-        )
-    if kind is ResourceKind.SERVICE_ACCOUNT and len(made) < MIN_SERVICE_ACCOUNT_LENGTH:
-        raise ValueError(f"a service account's name has {MIN_SERVICE_ACCOUNT_LENGTH} characters or more, not {made}")
-    return made
+        name = f"{project}--{name}"
+    if (over := len(name) - limit.max_length) > 0:
+        parts = STACK if setting == STACK else f"{STACK} or of the {kind}"
+        parts += " or the project id" if kind is ResourceKind.BUCKET else ""
+        facts = {"name": name, "length": len(name), "longest": limit.max_length, "parts": parts, "over": over}
+        raise ConfigError([TOO_LONG.issue(setting, kind=kind, **facts)])
+    if kind is ResourceKind.SERVICE_ACCOUNT and len(name) < MIN_SERVICE_ACCOUNT_LENGTH:
+        raise ValueError(f"a service account's name has {MIN_SERVICE_ACCOUNT_LENGTH} characters or more, not {name}")
+    return name
 
 
 @dataclass(frozen=True)
 class PlannedName:
-    """A name, and what asks for it in words a person has written (`infra.regions[0].node_pools[1]`)."""
+    """A name, and the setting that it comes from."""
 
     kind: ResourceKind
     name: str
     setting: str
+    """Settings path, such as `infra.regions[0].node_pools[1]`."""
     scope: str = ""
-    """Where it must be the only one: a cluster for a node pool, a region for a router; empty for the whole project."""
+    """Where the name is unique: the cluster of a node pool; empty for the whole project."""
 
 
-def collisions(named: Iterable[PlannedName]) -> Iterator[PydanticCustomError]:
-    """A refusal for each name that a second thing asks for."""
+def collisions(planned: Iterable[PlannedName]) -> Iterator[ConfigIssue]:
+    """Yield an issue for each name that a second setting needs."""
     first: dict[tuple[ResourceKind, str, str], PlannedName] = {}
-    for one in named:
-        holder = first.setdefault((one.kind, one.scope, one.name), one)
-        if holder is not one:
-            yield COLLISION.error(kind=one.kind, name=one.name, first=holder.setting, second=one.setting)
+    for each in planned:
+        holder = first.setdefault((each.kind, each.scope, each.name), each)
+        if holder is not each:
+            yield COLLISION.issue(
+                each.setting, kind=each.kind, name=each.name, first=holder.setting, second=each.setting
+            )
 
 
 def _plain(text: str, gap: str) -> str:
-    """`text` in lowercase letters and digits, a letter first, with `gap` for what lies between."""
+    """Return `text` in lowercase letters and digits, beginning with a letter, with `gap` in place of anything else."""
     return re.sub(r"[^a-z0-9]+", gap, re.sub(r"^[^a-z]+", "", text.lower())).strip("-")

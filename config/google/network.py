@@ -1,4 +1,4 @@
-"""`infra.network`: a new VPC, an existing one, or a Shared VPC."""
+"""`infra.network`: a new VPC, an existing VPC, or a Shared VPC."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from config.google.project import Project
 
 
 class NewNetwork(Settings):
-    """A VPC of its own, with subnetworks, Cloud NAT, firewall and proxy-only subnetworks."""
+    """A VPC that this stack creates, with subnetworks, Cloud NAT, firewall and proxy-only subnetworks."""
 
     kind: Literal["new"] = "new"
-    """Make one."""
+    """Create a VPC."""
     base_cidr: Cidr = ip_plan.DEFAULT_BASE_CIDR
-    """Range that every region's ranges are derived from (config/google/ip_plan.py)."""
+    """Range from which the ranges of every region are derived (config/google/ip_plan.py)."""
 
 
 class ExistingSubnetwork(Settings):
-    """A region's subnetwork in an existing VPC."""
+    """The subnetwork of a region in an existing VPC."""
 
     name: ResourceName
-    """The subnetwork that nodes are in."""
+    """Subnetwork of the nodes."""
     pods_range_name: ResourceName
     """Name of its secondary range for pods."""
     services_range_name: ResourceName
     """Name of its secondary range for Services."""
     proxy_only_range: Cidr | None = None
-    """Range of the active proxy-only subnetwork that a private entrance needs."""
+    """Range of the region's active proxy-only subnetwork, which an internal gateway needs."""
 
 
 class ExistingNetwork(Settings):
-    """A VPC of the same project, used as it is: its subnetworks, Cloud NAT, firewall and proxy-only subnetworks are
-    yours."""
+    """A VPC of the same project. This stack creates nothing in it: you provide subnetworks, Cloud NAT, firewall and
+    proxy-only subnetworks."""
 
     kind: Literal["existing"]
-    """Use one."""
+    """Use an existing VPC."""
     name: ResourceName
-    """The VPC."""
+    """Name of the VPC."""
     subnetworks: dict[str, ExistingSubnetwork]
-    """One for each region, by the region's name."""
+    """Region -> its subnetwork."""
 
 
 class SharedVpcNetwork(Settings):
-    """A Shared VPC: as an existing one, in the host project. GKE's grants in the host project are made here."""
+    """A VPC of a host project (Shared VPC). This stack creates GKE's grants in the host project, nothing else."""
 
     kind: Literal["shared_vpc"]
-    """Use another project's."""
+    """Use a Shared VPC."""
     host_project: Project
-    """The host project; this stack's project is attached to it."""
+    """Host project; this stack's project is attached to it."""
     name: ResourceName
-    """The VPC."""
+    """Name of the VPC."""
     subnetworks: dict[str, ExistingSubnetwork]
-    """One for each region, by the region's name."""
+    """Region -> its subnetwork."""
     redis_range_name: ResourceName | None = None
-    """Name of the allocated range for private services access, where Memorystore puts its instances."""
+    """Name of the allocated range for private services access, in which Memorystore creates its instances."""
 
 
 NetworkSettings = Annotated[NewNetwork | ExistingNetwork | SharedVpcNetwork, Field(discriminator="kind")]

@@ -1,97 +1,197 @@
-"""GPU node pools of a region, and the system pool."""
+"""`infra.regions[].node_pools` and `infra.system_pool`: the node pools of a cluster, with the rules of each pool."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import Field, field_validator, model_validator
 
-from config.base import Settings
-from config.google import capacity, machine_types
-from config.google.capacity import Capacity, Sizing
-from config.google.machine_types import GpuMachineType, MachineType
-from config.google.node_pool_spec import NodePoolSpec, derive_node_pool_spec
+from config.base import Settings, raise_issues
+from config.google import machine_types
+from config.google.capacity import AutoscaledNodes, Capacity, ReservedCapacity, Sizing, node_count_issues
+from config.google.machine_types import CapacityKind, GpuMachineType, MachineType
+from config.google.node_pool_spec import NodePoolSpec, derive_node_pool_spec, node_bounds
+from config.issues import ConfigIssue, Rule
 
 SYSTEM_POOL_NAME = "system"
 """Last part of the system pool's name."""
 SYSTEM_PODS_PER_NODE = 110
 
+CAPACITY_UNAVAILABLE = Rule(
+    "infra.node_pools.capacity-kind-unavailable",
+    problem="{kind}",
+    reason="Google does not offer {machine} this way",
+    fix="Write one of {offered}",
+    source="Compute Engine, Accelerator-optimized machine family",
+)
+ZONES_MISSING = Rule(
+    "infra.node_pools.zones-missing",
+    problem="no zones",
+    reason="{machine} exists in some zones only, and GKE would select the region's default zones",
+    fix="Write zones, such as [{example}]",
+)
+SEVERAL_ZONES = Rule(
+    "infra.node_pools.several-zones",
+    problem="{count} zones ({zones})",
+    reason="{reason} is in one zone",
+    fix="Write one zone, and another node pool for each other zone",
+)
+NODES_MISSING = Rule(
+    "infra.node_pools.nodes-missing",
+    problem="missing with capacity.kind {kind}",
+    reason="only a reservation defines the number of nodes",
+    fix="Write `nodes: {{kind: autoscaling, total_max_nodes: N}}`",
+)
+MIN_NODES_WITHOUT_RESERVATION = Rule(
+    "infra.node_pools.min-nodes-without-reservation",
+    problem="{nodes} with capacity.kind {kind}",
+    reason="Google does not guarantee these VMs, and `pulumi up` would wait or fail on a stockout",
+    fix="Write `nodes: {{kind: autoscaling, total_min_nodes: 0, total_max_nodes: N}}`; the autoscaler adds nodes when "
+    "pods need them",
+)
+NODES_EXCEED_RESERVATION = Rule(
+    "infra.node_pools.nodes-exceed-reservation",
+    problem="{nodes} nodes with capacity.count {count}",
+    reason="a node beyond the reservation never arrives",
+    fix="Write at most {count} nodes, or the count that the reservation really has",
+)
+COMPACT_PLACEMENT_UNAVAILABLE = Rule(
+    "infra.node_pools.compact-placement-unavailable",
+    problem="true for {machine} with capacity.kind {kind}",
+    reason="{reason}",
+    fix="Write `compact_placement: false`, or one of the machine types {able}",
+    source="GoogleCloudPlatform/cluster-toolkit, gke-node-pool",
+)
+
 
 class GpuDriverVersion(StrEnum):
-    """Which NVIDIA driver GKE installs."""
+    """NVIDIA driver that GKE installs."""
 
     DEFAULT = "DEFAULT"
     LATEST = "LATEST"
 
 
 class GpuNodePool(Settings):
-    """Nodes with GPUs, all alike. To change what replaces a pool while it serves, write a second pool, then take the
-    first one out."""
+    """A node pool with GPUs. To change a setting that replaces the pool while it serves, add a second pool and then
+    remove the first one."""
 
     name: str
-    """Last part of its name: environment-region-name."""
+    """Last part of the pool's name, which is STACK-REGION-NAME."""
     machine_type: str
-    """One of config/google/machine_types.py, such as a4-highgpu-8g. One with other GPUs replaces the pool."""
+    """Machine type of config/google/machine_types.py, such as a4-highgpu-8g. A type with other GPUs replaces the
+    pool."""
     zones: tuple[str, ...]
-    """Where its nodes are."""
+    """Zones of the nodes."""
     capacity: Capacity
-    """How its nodes are had. Another kind, reservation or lifetime replaces the pool."""
+    """How the pool gets its nodes. Another kind, reservation or duration replaces the pool."""
     nodes: Sizing | None = None
-    """How many; null for all of a reservation."""
+    """Number of nodes; null for all VMs of a reservation."""
     compact_placement: bool = False
-    """VMs close together, of use only to a replica that spans nodes. Changing it replaces the pool."""
+    """Compact placement: VMs close together, useful only to a replica that uses several nodes. A change replaces the
+    pool."""
     max_pods_per_node: int = Field(default=32, ge=16, le=256)
-    """Addresses are set aside for twice as many; few pods run beside a GPU. Changing it replaces the pool."""
+    """Pods of one node; GKE reserves twice as many addresses, and few pods run beside a GPU. A change replaces the
+    pool."""
     boot_disk_size_gib: int = Field(default=200, ge=50, le=65_536)
-    """Size of the boot disk, which holds the image where the machine has no local SSD."""
+    """Size of the boot disk in GiB. It holds the image if the machine type has no local SSD."""
     gpu_driver_version: GpuDriverVersion = GpuDriverVersion.LATEST
-    """NVIDIA driver; images built for CUDA 13 need the branch 580 or later. Changing it replaces the pool."""
+    """NVIDIA driver; images built for CUDA 13 need driver branch 580 or later. A change replaces the pool."""
 
     @field_validator("machine_type")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_machine_type(cls, name: str) -> str:
         return machine_types.gpu_machine_type(name).name
 
-    @property
+    @model_validator(mode="after")
+    def _check(self) -> GpuNodePool:
+        return raise_issues(self, self._issues())
+
+    @cached_property
     def machine(self) -> GpuMachineType:
-        """Its machine type's row of the table."""
+        """The machine type, with GPUs, disks and prices."""
         return machine_types.gpu_machine_type(self.machine_type)
 
-    @property
+    @cached_property
     def spec(self) -> NodePoolSpec:
-        """What it says to GKE."""
+        """What the pool tells GKE."""
         return derive_node_pool_spec(
             self.capacity, self.machine, self.nodes, self.zones, compact_placement=self.compact_placement
         )
 
+    def _issues(self) -> Iterator[ConfigIssue]:
+        kind, machine = CapacityKind(self.capacity.kind), self.machine
+        if kind not in machine.capacity_kinds:
+            offered = ", ".join(sorted(machine.capacity_kinds))
+            yield CAPACITY_UNAVAILABLE.issue("capacity.kind", kind=kind, machine=machine.name, offered=offered)
+        yield from self._zone_issues()
+        yield from self._size_issues()
+        if self.compact_placement:
+            yield from self._compact_placement_issues(kind)
+
+    def _zone_issues(self) -> Iterator[ConfigIssue]:
+        if not self.zones:
+            example = next(iter(self.machine.zones), "us-central1-b")
+            yield ZONES_MISSING.issue("zones", machine=self.machine.name, example=example)
+        reserved = isinstance(self.capacity, ReservedCapacity)
+        if len(set(self.zones)) > 1 and (reserved or self.compact_placement):
+            reason = "a reservation" if reserved else "a compact placement"
+            yield SEVERAL_ZONES.issue("zones", count=len(self.zones), zones=", ".join(self.zones), reason=reason)
+
+    def _size_issues(self) -> Iterator[ConfigIssue]:
+        low, high = node_bounds(self.capacity, self.nodes)
+        autoscaled = isinstance(self.nodes, AutoscaledNodes)
+        if isinstance(self.capacity, ReservedCapacity):
+            if high > self.capacity.count:
+                path = "nodes.total_max_nodes" if autoscaled else "nodes.count"
+                yield NODES_EXCEED_RESERVATION.issue(path, nodes=high, count=self.capacity.count)
+        elif self.nodes is None:
+            yield NODES_MISSING.issue("nodes", kind=self.capacity.kind)
+        elif low:
+            path = "nodes.total_min_nodes" if autoscaled else "nodes.count"
+            yield MIN_NODES_WITHOUT_RESERVATION.issue(path, nodes=low, kind=self.capacity.kind)
+
+    def _compact_placement_issues(self, kind: CapacityKind) -> Iterator[ConfigIssue]:
+        machine = self.machine
+        if not machine.compact_placement:
+            reason = "its VMs gain nothing from compact placement"
+            able = "a3-highgpu-8g, a3-megagpu-8g, a3-ultragpu-8g or a4-highgpu-8g"
+        elif kind is CapacityKind.FLEX_START and not machine.rdma:
+            reason = "GKE places flex-start VMs close together only if they have RDMA"
+            able = "a3-ultragpu-8g or a4-highgpu-8g"
+        else:
+            return
+        yield COMPACT_PLACEMENT_UNAVAILABLE.issue(
+            "compact_placement", machine=machine.name, kind=kind, reason=reason, able=able
+        )
+
 
 class SystemPool(Settings):
-    """Nodes without GPUs, for Ray heads and controllers."""
+    """The node pool without GPUs of each cluster, for Ray heads and controllers."""
 
     machine_type: str = "e2-standard-8"
-    """One of config/google/machine_types.py; a head asks for 4 vCPUs and 16 GiB."""
+    """Machine type of config/google/machine_types.py; a Ray head requests 4 vCPUs and 16 GiB."""
     total_min_nodes: int = Field(default=1, ge=1)
-    """Never fewer, over all zones."""
+    """Fewest nodes, over all zones."""
     total_max_nodes: int = Field(default=6, ge=1)
-    """Never more, over all zones."""
+    """Most nodes, over all zones."""
 
     @field_validator("machine_type")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_machine_type(cls, name: str) -> str:
         return machine_types.cpu_machine_type(name).name
 
     @model_validator(mode="after")
-    def _bounds(self) -> SystemPool:
-        if self.total_min_nodes > self.total_max_nodes:
-            raise capacity.BOUNDS.error(low=self.total_min_nodes, high=self.total_max_nodes)
-        return self
+    def _check(self) -> SystemPool:
+        return raise_issues(self, node_count_issues(self.total_min_nodes, self.total_max_nodes))
 
     @property
     def machine(self) -> MachineType:
-        """Its machine type's row of the table."""
+        """The machine type, with vCPUs and memory."""
         return machine_types.cpu_machine_type(self.machine_type)
 
     @property
     def peak_nodes(self) -> int:
-        """The most nodes, with one spare in each of three zones while they are upgraded."""
+        """`total_max_nodes` plus one surge node in each of three zones during an upgrade."""
         return self.total_max_nodes + 3

@@ -1,4 +1,4 @@
-"""The Google Cloud project of a stack."""
+"""`infra.project`: the Google Cloud project of a stack."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from config.google.base import ProjectId
 
 
 class Project(Settings):
-    """The Google Cloud project that everything is in. It exists, and has a billing account."""
+    """A Google Cloud project. It exists already and has a billing account."""
 
     id: ProjectId
-    """Its id."""
+    """Project id."""
     number: int = Field(gt=0)
-    """Its number, which service agents and principals are named by; written here, it is never asked for."""
+    """Project number, which is part of the names of service agents and principals."""

@@ -1,4 +1,4 @@
-"""`infra.redis`: Memorystore for the Ray heads' state."""
+"""`infra.redis`: Memorystore for Redis, which keeps the state of the Ray heads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class RedisTier(StrEnum):
 
 
 class RedisSettings(Settings):
-    """Redis in each region, which lets a Ray head come back as it was (GCS fault tolerance)."""
+    """A Memorystore for Redis instance in each region. A Ray head that restarts reads its state from it (Ray: GCS fault
+    tolerance)."""
 
     tier: RedisTier = RedisTier.STANDARD_HA
-    """BASIC has one node. Changing it replaces the instance."""
+    """Tier; BASIC has one node. A change replaces the instance."""
     memory_gib: int = Field(default=1, ge=1, le=300)
-    """Size of the instance; a cluster's state takes megabytes."""
+    """Memory of the instance in GiB; the state of a Ray cluster takes megabytes."""

@@ -1,4 +1,4 @@
-"""Google's regions: which are known, and the short code that stands for each in a name."""
+"""Google's regions, and the short code of each in a resource name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 from config.issues import Rule
 
-REGION = Rule(
-    "names.region",
-    problem="{region} does not look like a Google region",
+REGION_INVALID = Rule(
+    "infra.regions.name-invalid",
+    problem="{region} is not a Google region",
     reason="a region is a continent, a direction and a number",
-    fix="write one such as us-central1, or add the new continent to config/google/name_limits.py",
+    fix="Write one such as us-central1, or add the new continent to config/google/region_names.py",
 )
 
 CONTINENTS: Mapping[str, str] = MappingProxyType(
@@ -49,20 +49,16 @@ northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west
 us-south1 us-west1 us-west2 us-west3 us-west4 us-west8
 """
 REGIONS = tuple(_REGIONS.split())
-"""Those that were known in November 2026; another one is a warning, as new ones come."""
-_REGION = re.compile(rf"({'|'.join(CONTINENTS)})-({'|'.join(DIRECTIONS)})([1-9][0-9]?)")
-_CODE = re.compile(rf"(?:{'|'.join(CONTINENTS.values())})(?:{'|'.join(DIRECTIONS.values())})[1-9][0-9]?")
+"""Regions in November 2026. Another name is a warning only, as Google adds regions."""
+REGION_PATTERN = re.compile(rf"({'|'.join(CONTINENTS)})-({'|'.join(DIRECTIONS)})([1-9][0-9]?)")
+REGION_CODE_PATTERN = re.compile(rf"(?:{'|'.join(CONTINENTS.values())})(?:{'|'.join(DIRECTIONS.values())})[1-9][0-9]?")
 
 
 def region_code(region: str) -> str:
-    """A region in four to six characters, the same for ever: us-central1 is usc1, northamerica-northeast1 is nane1."""
-    found = _REGION.fullmatch(region)
+    """Return the permanent code of a region, four to six characters: us-central1 is usc1, northamerica-northeast1 is
+    nane1. Raises a pydantic error, which is a `ValueError`, if `region` has another form."""
+    found = REGION_PATTERN.fullmatch(region)
     if found is None:
-        raise REGION.error(region=region)
+        raise REGION_INVALID.error(region=region)
     continent, direction, number = found.groups()
     return CONTINENTS[continent] + DIRECTIONS[direction] + number
-
-
-def _region(region: str) -> str:
-    region_code(region)
-    return region

@@ -1,4 +1,4 @@
-"""What the pools of the settings are to pods: labels to select, taints to tolerate, what a node has. Plain data."""
+"""Describe node pools to workloads: labels to select, taints to tolerate, and the size of a node."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from config.google.node_pools import SYSTEM_POOL_NAME, GpuNodePool, SystemPool
 from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo, Toleration
 
 POOL_LABEL = "rayllm/pool"
-"""Node label with the name that the settings give to the pool."""
+"""Node label with the pool's name of the settings."""
 GPU_TAINT = Toleration(key="nvidia.com/gpu", value="present")
-"""GKE adds it to GPU pools by itself where a cluster has others; written here, it is no surprise."""
+"""Taint of GPU nodes. GKE adds it itself if the cluster also has nodes without GPUs; setting it keeps previews
+stable."""
 
 
 def system_pool_info(pool: SystemPool) -> NodePoolInfo:
-    """Nodes without GPUs."""
+    """Return the system pool as workloads see it."""
     machine = pool.machine
     return NodePoolInfo(
         name=SYSTEM_POOL_NAME,
@@ -27,8 +28,8 @@ def system_pool_info(pool: SystemPool) -> NodePoolInfo:
 
 
 def gpu_pool_info(pool: GpuNodePool) -> GpuNodePoolInfo:
-    """Nodes of a GPU pool."""
-    machine, terms = pool.machine, pool.spec
+    """Return a GPU node pool as workloads see it."""
+    machine, spec = pool.machine, pool.spec
     return GpuNodePoolInfo(
         name=pool.name,
         node_selector={"cloud.google.com/gke-accelerator": machine.accelerator.name, POOL_LABEL: pool.name},
@@ -36,12 +37,12 @@ def gpu_pool_info(pool: GpuNodePool) -> GpuNodePoolInfo:
         machine_type=machine.name,
         vcpus=machine.vcpus,
         memory_gib=machine.memory_gib,
-        min_nodes=terms.node_count if terms.node_count is not None else terms.total_min_node_count or 0,
-        max_nodes=terms.max_nodes,
+        min_nodes=spec.node_count if spec.node_count is not None else spec.total_min_node_count or 0,
+        max_nodes=spec.max_nodes,
         ray_accelerator_type=machine.accelerator.ray_accelerator_type,
         gpus_per_node=machine.gpus,
         gpu_memory_gib=machine.accelerator.memory_gib,
         local_ssd_gib=machine.local_ssd_gib,
-        reservation_bound=terms.reservation_bound,
-        waits_for_capacity=terms.waits_for_capacity,
+        reservation_bound=spec.reservation_bound,
+        waits_for_capacity=spec.waits_for_capacity,
     )

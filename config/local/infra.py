@@ -1,4 +1,4 @@
-"""What the `infra` block may say when the stack runs on this computer."""
+"""The `infra` block with `kind: local`: the stack runs on the local host."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from config.issues import Rule
 from config.local import ports
 from paths import CHECKOUT
 
-# Unix sockets lie under the folder. HAProxy caps their paths at 97 characters, and Ray names one
-# FOLDER/<node id, 56 digits>/metrics.sock; its own longest one has 68 characters below FOLDER and a cap of 107.
+# Unix sockets are below the directory. HAProxy limits their paths to 97 characters, and Ray creates
+# DATA_DIR/<node id, 56 digits>/metrics.sock; Ray's own longest socket path has 68 characters below it, of 107.
 MAX_DATA_DIR_LENGTH = 97 - len("/" + 56 * "0" + "/metrics.sock")
 
-FOLDER_TOO_LONG = Rule(
-    "machine.folder-too-long",
-    problem="folder {folder} has {length} characters",
-    reason="Ray and HAProxy put Unix sockets under it, whose paths are capped",
-    fix="write a folder of at most {limit} characters, such as /tmp/rayllm",
+DATA_DIR_TOO_LONG = Rule(
+    "infra.local.data-dir-too-long",
+    problem="{path} has {length} characters",
+    reason="Ray and HAProxy create Unix sockets below it, and the length of their paths has a limit",
+    fix="Write a directory of at most {limit} characters, such as /tmp/rayllm",
 )
-FOLDER_RELATIVE = Rule(
-    "machine.folder-relative",
-    problem="folder {folder} is a relative path",
-    reason="`pulumi` and Ray run in different working directories",
-    fix="write an absolute one",
+DATA_DIR_RELATIVE = Rule(
+    "infra.local.data-dir-relative",
+    problem="{path} is a relative path",
+    reason="Pulumi and Ray run in different working directories",
+    fix="Write an absolute path",
 )
-FOLDER_NOT_OWN = Rule(
-    "machine.folder-not-own",
-    problem="folder {folder} holds {what}",
-    reason="the folder is emptied when the stack starts and removed when it ends",
-    fix="write one that nothing else uses, such as /tmp/rayllm",
+DATA_DIR_NOT_OWN = Rule(
+    "infra.local.data-dir-not-own",
+    problem="{path} contains {content}",
+    reason="the stack empties the directory when it starts and deletes it when it stops",
+    fix="Write a directory that no other program uses, such as /tmp/rayllm",
 )
 
 
 class LocalInfra(Settings):
-    """The `infra` block with `kind: local`: one computer, no cloud, no GPU, no containers."""
+    """The `infra` block with `kind: local`: the stack runs on the local host, without cloud, GPU and containers."""
 
     kind: Literal["local"]
-    """This computer."""
+    """The local host."""
     port_offset: int = Field(default=0, ge=0, le=10 * ports.PORT_BLOCK_SIZE, multiple_of=ports.PORT_BLOCK_SIZE)
-    """Added to every port (8000 and 8265 among them): 200 for a second stack on the same computer, 400 for a third."""
+    """Offset of every port (8000 and 8265 among them): 200 for a second stack on the same host, 400 for a third."""
     data_dir: Path | None = None
-    """Where Ray and HAProxy keep their files while they run; a folder of the system's temporary one by default."""
+    """Directory for the files of Ray and HAProxy while they run; null for a directory below /tmp."""
     logical_gpus: int = Field(default=8, ge=1, le=64)
-    """GPUs that Ray is told there are, as many as an A4 machine has; tokens are computed by the CPU."""
+    """Number of GPUs that Ray is configured with; an A4 machine has 8. The CPU computes the tokens."""
 
     @field_validator("data_dir")
     @classmethod
-    def _folder(cls, folder: Path | None) -> Path | None:
-        if folder is None:
+    def _check_data_dir(cls, path: Path | None) -> Path | None:
+        if path is None:
             return None
-        if not folder.is_absolute():
-            raise FOLDER_RELATIVE.error(folder=folder)
-        if len(folder.parts) < 3:
-            raise FOLDER_NOT_OWN.error(folder=folder, what="parts of the system")
-        for what, held in {"your home folder": Path.home(), "this checkout": CHECKOUT}.items():
-            if held.is_relative_to(folder):
-                raise FOLDER_NOT_OWN.error(folder=folder, what=what)
-        if len(str(folder)) > MAX_DATA_DIR_LENGTH:
-            raise FOLDER_TOO_LONG.error(folder=folder, length=len(str(folder)), limit=MAX_DATA_DIR_LENGTH)
-        return folder
+        if not path.is_absolute():
+            raise DATA_DIR_RELATIVE.error(path=path)
+        if len(path.parts) < 3:
+            raise DATA_DIR_NOT_OWN.error(path=path, content="parts of the operating system")
+        for content, directory in {"your home directory": Path.home(), "this checkout": CHECKOUT}.items():
+            if directory.is_relative_to(path):
+                raise DATA_DIR_NOT_OWN.error(path=path, content=content)
+        if len(str(path)) > MAX_DATA_DIR_LENGTH:
+            raise DATA_DIR_TOO_LONG.error(path=path, length=len(str(path)), limit=MAX_DATA_DIR_LENGTH)
+        return path

@@ -1,18 +1,19 @@
-"""Which TCP ports a stack on this computer uses. All of them are on 127.0.0.1."""
+"""TCP ports of a stack on the local host. All listen on 127.0.0.1."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PORT_BLOCK_SIZE = 200
-"""Ports that one stack needs in its own block; `port_offset` moves by multiples of it."""
+"""Ports of one stack's block; `port_offset` is a multiple of it."""
 
 _FIRST_PORT = 20000
-"""Below Linux's ephemeral ports (32768 up) and above those that well-known services use."""
+"""Below Linux's ephemeral ports (from 32768) and above the ports of well-known services."""
 
 
 def plan_ports(offset: int) -> Ports:
-    """The ports of a stack. 8000 (Serve) and 8265 (dashboard) are Ray's own defaults; the rest lies in one block."""
+    """Return the ports of a stack at `offset`. 8000 (Serve) and 8265 (dashboard) are Ray's defaults; the rest is one
+    block."""
     block = _FIRST_PORT + offset
     return Ports(
         serve=8000 + offset,
@@ -35,16 +36,16 @@ def plan_ports(offset: int) -> Ports:
 
 
 def all_ports(ports: Ports) -> dict[str, int]:
-    """The single ports by name: what must be free before a stack starts. Ranges are Ray's to pick from."""
+    """Return the single ports by name, which must be free before a stack starts. Ray picks from the ranges."""
     return {name: port for name, port in vars(ports).items() if isinstance(port, int)}
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Every TCP port that a machine site listens on, all on 127.0.0.1."""
+    """TCP ports that a stack on the local host listens on, all on 127.0.0.1."""
 
     serve: int
-    """OpenAI API: HAProxy, or Serve's Python proxy on the baseline path."""
+    """OpenAI API: HAProxy, or Serve's Python proxy on `python_proxy`."""
     dashboard: int
     """Ray's dashboard and REST API."""
     gcs: int
@@ -60,7 +61,7 @@ class Ports:
     dashboard_agent_grpc: int
     metrics_export: int
     replicas: range
-    """One for each replica, for the path straight to it."""
+    """One for each replica, which HAProxy connects to directly."""
     replicas_grpc: range
     workers: range
     """Ray's worker processes."""

@@ -17,6 +17,7 @@ from config.google.model_bucket import NewBucket
 from config.google.network import NewNetwork, SharedVpcNetwork
 from config.google.regions import Region
 from config.google.resource_names import ResourceNames
+from config.google.warnings import find_warnings
 from infra import contract
 from infra.google import cluster as clusters
 from infra.google import network
@@ -38,7 +39,7 @@ from infra.google.shared_vpc import SharedVpcGrants, SharedVpcGrantsArgs
 def provision(settings: GoogleInfra, environment: str) -> contract.GooglePlatform:
     """Declare everything. The names were checked on plain data before (`naming.refusals`)."""
     labels = resource_labels(environment, settings.owner, versions.STACK)
-    for warning in settings.warnings():
+    for warning in find_warnings(settings):
         pulumi.log.warn(warning)
     ground = SharedResources(settings, environment, labels)
     sites = {region.name: RegionResources(ground, region) for region in settings.regions}

@@ -213,13 +213,13 @@ def _nowhere(what: str) -> Callable[[Spec], bool]:
 
 
 GUARDS: dict[str, tuple[Callable[[Spec], None], str, str | Callable[[Spec], bool]]] = {
-    "bounds": (_bounds, "greater than maxReplicas", "serving.autoscaling-bounds"),
+    "bounds": (_bounds, "greater than maxReplicas", "serving.replicas.bounds"),
     "gpus-twice": (_two_places_for_gpus, "both rayStartParams", _no_resources_of_the_head),
     "redis-twice": (_redis_twice, "RAY_REDIS_ADDRESS", _nowhere("RAY_REDIS_ADDRESS")),
     "strategy": (_strategy, "UpgradeStrategy", lambda s: s["upgradeStrategy"]["type"] in ("NewCluster", "None")),
     "head-service": (_head_service, "headService", _nowhere("headService")),
     "restart-policy": (_restarts, "restartPolicy", _nowhere("restartPolicy")),
-    "tokens": (_old_ray_with_tokens, "2.52.0", "serving.ray-too-old"),
+    "tokens": (_old_ray_with_tokens, "2.52.0", "serving.releases.ray-version-too-old"),
 }
 """What breaks a RayService -> the operator's word for it, and what keeps ours from it: a rule of the settings, or that
 no environment of this repository can come to it."""

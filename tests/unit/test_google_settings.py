@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from config.google.infra import GoogleInfra
+from config.google.warnings import find_warnings
 from config.stack import check
 from paths import CHECKOUT
 from tests.unit.case import blocks, edited
@@ -47,9 +48,9 @@ def test_production_in_two_regions_takes_fewer_than_45_lines() -> None:
 
 
 def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
-    (warning,) = settings("staging", {"infra.regions.0.node_pools.0.zones": ["us-central1-f"]}).warnings()
-    assert "a4-highgpu-8g was not seen in us-central1-f" in warning
-    assert list(settings("staging").warnings()) == []
+    (warning,) = find_warnings(settings("staging", {"infra.regions.0.node_pools.0.zones": ["us-central1-f"]}))
+    assert "a4-highgpu-8g in us-central1-f" in warning
+    assert list(find_warnings(settings("staging"))) == []
 
 
 @pytest.mark.parametrize(
@@ -59,10 +60,10 @@ def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
         ({}, date(2027, 6, 16), "ends on 2027-06-30"),
         ({}, date(2027, 6, 30), "ends on 2027-06-30"),
         ({}, date(2027, 7, 1), "ended on 2027-06-30"),
-        ({"active": True}, date(2027, 4, 30), "until then active: false"),
+        ({"active": True}, date(2027, 4, 30), "Write `active: false`"),
         ({"active": True}, date(2027, 5, 1), ""),
         ({"active": False}, date(2027, 4, 30), ""),
-        ({"active": False}, date(2027, 5, 1), "write active: true"),
+        ({"active": False}, date(2027, 5, 1), "Write `active: true`"),
         ({"active": False}, date(2027, 7, 1), "ended on"),
     ],
     ids=str,
@@ -70,18 +71,18 @@ def test_a_zone_where_the_machine_was_not_seen_is_a_warning() -> None:
 def test_a_reservation_that_is_not_there_today_is_a_warning(capacity: dict[str, Any], today: date, said: str) -> None:
     path = "infra.regions.0.node_pools.0.capacity"
     calendar = {"kind": "calendar_mode", "start_date": "2027-05-01", **capacity} if capacity else {}
-    found = settings("prod", {f"{path}.{key}": value for key, value in calendar.items()}).warnings(today)
-    warnings = list(found)
+    found = settings("prod", {f"{path}.{key}": value for key, value in calendar.items()})
+    warnings = list(find_warnings(found, today))
     assert len(warnings) == bool(said)
-    assert all(each.startswith("infra.regions[0].node_pools[0]: ") and said in each for each in warnings)
+    assert all(each.startswith("infra.regions[0].node_pools[0].capacity: ") and said in each for each in warnings)
 
 
 def test_reservations_that_end_together_everywhere_are_a_warning() -> None:
     ends = "infra.regions.0.node_pools.0.capacity.end_date"
     today = date(2026, 12, 1)
-    (warning,) = settings("prod", {ends: "2027-09-27"}).warnings(today)
+    (warning,) = find_warnings(settings("prod", {ends: "2027-09-27"}), today)
     assert "every region end in week 39 of 2027" in warning
-    assert list(settings("prod", {ends: "2027-09-26"}).warnings(today)) == []
+    assert list(find_warnings(settings("prod", {ends: "2027-09-26"}), today)) == []
 
 
 def test_an_entrance_for_everybody_is_a_warning() -> None:
@@ -91,20 +92,20 @@ def test_an_entrance_for_everybody_is_a_warning() -> None:
         "certificate": {"kind": "managed", "dns_authorization_zone": "example-com"},
         "cloud_armor": {"allowed_ip_ranges": ["0.0.0.0/0"]},
     }
-    (warning,) = settings("dev", {"infra.gateway": gateway}).warnings()
+    (warning,) = find_warnings(settings("dev", {"infra.gateway": gateway}))
     assert "600 requests a minute" in warning
 
 
 def test_a_region_that_is_not_known_is_a_warning() -> None:
     edit = {"infra.regions.0.name": "us-central9", "infra.regions.0.node_pools.0.zones": ["us-central9-a"]}
-    (warning,) = settings("dev", edit).warnings()
-    assert warning.endswith("did you mean us-central1?")
+    (warning,) = find_warnings(settings("dev", edit))
+    assert warning.endswith("Did you mean us-central1?")
 
 
 def test_a_region_may_be_drained_while_another_takes_its_requests() -> None:
     found = settings("prod", {"infra.regions.0.traffic": "drained"})
     assert [region.traffic for region in found.regions] == ["drained", "active"]
-    assert list(found.warnings()) == []
+    assert list(find_warnings(found)) == []
 
 
 def test_keys_of_ones_own_are_used_for_all_that_holds_data() -> None:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from config.local import ports
 from config.local.infra import LocalInfra
+from config.model_service import TINY_RANDOM, FixedReplicas, Model
+from config.serving import ServingSettings
 from infra.contract import LocalHost
 from infra.local import provision
 from workloads.local import host_checks, processes
@@ -65,8 +68,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     return replace(made, process_tag=MARK, data_dir=tmp_path / "run", ports=replace(made.ports, serve=free_port()))
 
 
-def obstacles(site: LocalHost, replicas: int = 0) -> list[str]:
-    return list(host_checks.check_host(site, host_checks.Demand(replicas)))
+def obstacles(site: LocalHost, replicas: int = 0, source: str = TINY_RANDOM) -> list[str]:
+    serving = ServingSettings(model=Model(id="m", source=source))
+    asked = serving.model_copy(update={"replicas": FixedReplicas.model_construct(num_replicas=replicas)})
+    return [issue.format() for issue in host_checks.find_issues(site, asked)]
 
 
 def test_nothing_is_in_the_way_of_an_able_computer(site: LocalHost) -> None:
@@ -77,7 +82,7 @@ def test_a_taken_port_is_named_with_its_holder_and_a_remedy(site: LocalHost) -> 
     other, _ = started(LISTEN, str(site.ports.serve), mark="somebody else")
     (sentence,) = obstacles(site)
     other.kill()
-    assert f"Port {site.ports.serve} (serve) is taken by pid {other.pid} (" in sentence
+    assert f"port {site.ports.serve} (serve) is taken by pid {other.pid} (" in sentence
     assert "infra.port_offset" in sentence
 
 
@@ -88,8 +93,8 @@ def test_a_second_stack_at_the_same_ports_is_told_in_one_sentence(site: LocalHos
     (sentence,) = obstacles(site)
     first.kill()
     second.kill()
-    assert f"Port {site.ports.serve} (serve) is taken by pid {first.pid} (" in sentence
-    assert "and 1 more of this stack's ports" in sentence
+    assert f"port {site.ports.serve} (serve) is taken by pid {first.pid} (" in sentence
+    assert "and 1 more ports of this stack" in sentence
 
 
 def test_stacks_at_different_offsets_share_no_port() -> None:
@@ -131,8 +136,29 @@ def test_a_folder_of_somebody_else_is_not_emptied(site: LocalHost, tmp_path: Pat
     file.touch()
     for foreign in (tmp_path, file):
         (sentence,) = obstacles(replace(site, data_dir=foreign))
-        assert f"{foreign} is there" in sentence
-        assert "set infra.data_dir" in sentence
+        assert sentence.startswith(f"infra.data_dir: {foreign} contains files of another program")
+        assert "Choose an empty directory" in sentence
+
+
+@pytest.mark.parametrize("source", ["google/gemma-4-E2B-it", "weights"])
+def test_a_model_that_is_no_directory_in_hugging_face_format_is_an_issue(site: LocalHost, source: str) -> None:
+    (sentence,) = obstacles(site, source=source)
+    assert sentence.startswith(f"serving.model.source: {source} is not a directory")
+    assert "tiny-random" in sentence
+
+
+def test_a_model_directory_has_a_config_and_its_weights_count_as_memory(site: LocalHost, tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(2**40)  # sparse
+    (sentence,) = obstacles(site, replicas=100, source=str(tmp_path))
+    assert "102820 GiB of memory" in sentence
+
+
+def test_too_little_disk_says_how_much_is_needed(site: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
+    (sentence,) = obstacles(site)
+    assert "2 GiB of disk, because 1.0 GiB are free" in sentence
 
 
 def test_the_mark_tells_checkouts_and_stacks_apart() -> None:

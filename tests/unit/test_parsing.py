@@ -1,5 +1,6 @@
 """How a mistake in a settings file reads."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,11 @@ from config.stack import check
 from tests.unit.case import blocks, edited
 
 
+def display_path(path: str) -> str:
+    """`regions.0.zones` as a settings path: `regions[0].zones`."""
+    return re.sub(r"\.(\d+)", r"[\1]", path)
+
+
 def sentence(edit: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as refused:
         check("local", edited(blocks("local"), edit))
@@ -22,49 +28,96 @@ def sentence(edit: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
-        ({"serving.data_pth": "haproxy"}, "serving.data_pth is not a setting; did you mean `data_path`?"),
+        (
+            {"serving.data_pth": "haproxy"},
+            "serving.data_pth: unknown setting, because `serving` has no such key. Write `data_path` instead.",
+        ),
         (
             {"serving.replicas.num_replcias": 2},
-            "serving.replicas.num_replcias is not a setting; did you mean `num_replicas`?",
+            "serving.replicas.num_replcias: unknown setting, because `serving.replicas` has no such key. Write "
+            "`num_replicas` instead.",
         ),
-        ({"serving.model.id": 7}, "serving.model.id is 7; write text, in quotes where YAML would read something else."),
+        (
+            {"serving.model.id": 7},
+            "serving.model.id: 7 is not valid, because the setting is text. Write text, in quotes where YAML "
+            "would read "
+            "something else.",
+        ),
         (
             {"serving.model": {}},
-            "serving.model.id is required and missing; add it (docs/reference/settings.md says what it means).",
+            "serving.model.id: missing, because the setting has no default. Add it; docs/reference/settings.md "
+            "describes it.",
         ),
         (
             {"serving.data_path": "nginx"},
-            "serving.data_path is 'nginx'; write one of 'python_proxy' or 'direct_streaming'.",
+            "serving.data_path: 'nginx' is not valid, because the setting has a fixed list of values. Write "
+            "`python_proxy` or `direct_streaming`.",
         ),
         (
             {"serving.replicas": {"kind": "some"}},
-            "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'kind': 'some'}.",
+            'serving.replicas: {"kind": "some"} has no known `kind`, because `kind` selects which settings the block '
+            "has. Write `kind` with one of `fixed`, `autoscaling`.",
         ),
         (
-            {"serving.replicas": {"count": 2}},
-            "serving.replicas needs `kind`, one of 'fixed', 'autoscaling'; got {'count': 2}.",
+            {"serving.replicas": {"num_replicas": 2}},
+            'serving.replicas: {"num_replicas": 2} has no known `kind`, because `kind` selects which settings '
+            "the block "
+            "has. Write `kind` with one of `fixed`, `autoscaling`.",
         ),
-        ({"serving.replicas": 2}, "serving.replicas is 2; write a mapping of settings."),
-        ({"serving.engine": 2}, "serving.engine is 2; write a mapping of settings."),
-        ({"serving.engine.engine_kwargs": 2}, "serving.engine.engine_kwargs is 2; write a mapping of settings."),
-        ({"infra.port_offset": 50}, "infra.port_offset is 50; write a multiple of 200."),
-        ({"infra.port_offset": "200"}, "infra.port_offset is '200'; write a whole number."),
-        ({"infra.port_offset": 200.5}, "infra.port_offset is 200.5; write a whole number."),
-        ({"infra.logical_gpus": True}, "infra.logical_gpus is true; write a whole number."),
-        ({"infra.logical_gpus": None}, "infra.logical_gpus is null; write a whole number."),
-        ({"infra.logical_gpus": 0}, "infra.logical_gpus is 0; write 1 or more."),
-        ({"infra.logical_gpus": 65}, "infra.logical_gpus is 65; write 64 or less."),
-        ({"serving.model.gated": "no"}, "serving.model.gated is 'no'; write true or false."),
+        *(
+            (
+                {path: 2},
+                f"{path}: 2 is not valid, because the setting is a block. Write a mapping of settings.",
+            )
+            for path in ("serving.replicas", "serving.engine", "serving.engine.engine_kwargs")
+        ),
+        (
+            {"infra.port_offset": 50},
+            "infra.port_offset: 50 is not valid, because the setting has limits. Write a multiple of 200.",
+        ),
+        *(
+            (
+                {path: value},
+                f"{path}: {shown} is not valid, because the setting is an integer. Write a whole number, without "
+                f"quotes.",
+            )
+            for path, value, shown in (
+                ("infra.port_offset", "200", "'200'"),
+                ("infra.logical_gpus", True, "true"),
+                ("infra.logical_gpus", None, "null"),
+            )
+        ),
+        (
+            {"infra.port_offset": 200.5},
+            "infra.port_offset: 200.5 is not valid, because the setting is an integer. Write a whole number, "
+            "without quotes.",
+        ),
+        (
+            {"infra.logical_gpus": 0},
+            "infra.logical_gpus: 0 is not valid, because the setting has limits. Write 1 or more.",
+        ),
+        (
+            {"infra.logical_gpus": 65},
+            "infra.logical_gpus: 65 is not valid, because the setting has limits. Write 64 or less.",
+        ),
+        (
+            {"serving.model.gated": "no"},
+            "serving.model.gated: 'no' is not valid, because the setting is a boolean. Write true or false, without "
+            "quotes.",
+        ),
         (
             {"serving.model.id": "a b"},
-            "serving.model.id is 'a b'; write up to 96 letters, digits, dots, hyphens, underscores and slashes, a "
-            "letter or digit first.",
+            "serving.model.id: 'a b' is not valid, because it has the wrong form. Write up to 96 letters, "
+            "digits, dots, "
+            "hyphens, underscores and slashes, beginning with a letter or digit.",
         ),
         (
             {"serving.engine.engine_kwargs": {"seed": None}},
-            "serving.engine.engine_kwargs.seed is null; write a number, text, or true or false.",
+            "serving.engine.engine_kwargs.seed: null is not valid, because it has the wrong form. Write a "
+            "number, text, "
+            "or true or false.",
         ),
-        ({"servng": {}}, "servng is not a setting; did you mean `serving`?"),
+        ({"servng": {}}, "servng: unknown setting, because the file has no such key. Write `serving` instead."),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
@@ -78,9 +131,9 @@ def test_a_mistake_is_named_by_its_path_with_what_to_write(edit: dict[str, Any],
         (
             "network.base_cidr",
             "10.1.2.3/8",
-            "write an IPv4 range such as 10.0.0.0/16, with no bit set after its prefix.",
+            "Write an IPv4 range such as 10.0.0.0/16, with no bit set after the prefix.",
         ),
-        ("regions.0.node_pools.0.capacity.end_date", "soon", 'write a day, such as "2027-06-30".'),
+        ("regions.0.node_pools.0.capacity.end_date", "soon", 'Write a date such as "2027-06-30".'),
     ],
     ids=str,
 )
@@ -88,7 +141,7 @@ def test_ranges_and_days_are_told_how_they_are_written(path: str, value: object,
     with pytest.raises(ConfigError) as refused:
         check("prod", edited(blocks("prod"), {"infra.network": {"kind": "new"}, f"infra.{path}": value}))
     (only,) = refused.value.sentences
-    assert only.endswith(f"is {value!r}; {expected}")
+    assert only == f"infra.{display_path(path)}: {value!r} is not valid, because it has the wrong form. {expected}"
 
 
 def test_a_day_may_be_written_without_quotes() -> None:
@@ -129,17 +182,25 @@ def test_a_mistake_inside_lists_is_named_by_its_place_in_each() -> None:
             "infra",
             {"regions": [{"node_pools": [{"name": "a"}]}, {"node_pools": [{"name": "a"}, {"name": "b", "nam": "c"}]}]},
         )
-    assert refused.value.sentences == ("infra.regions[1].node_pools[1].nam is not a setting; did you mean `name`?",)
+    (issue,) = refused.value.issues
+    assert issue.path == "infra.regions[1].node_pools[1].nam"
+    assert issue.fix == "Write `name` instead"
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ([], "infra.regions has 0 entries and needs at least 1."),
-        ([{"node_pools": []}], "infra.regions[0].node_pools has 0 entries and needs at least 1."),
-        ([{"node_pools": [{}]}], "infra.regions[0].node_pools[0].name is required and missing"),
-        (3 * [{"node_pools": [{"name": "a"}]}], "infra.regions has 3 entries and takes at most 2."),
-        ([{"node_pools": {}}], "infra.regions[0].node_pools is {}; write a list."),
+        ([], "infra.regions: the list has 0 entries, because its length has a limit. Write at least 1 entries."),
+        ([{"node_pools": []}], "infra.regions[0].node_pools: the list has 0 entries"),
+        ([{"node_pools": [{}]}], "infra.regions[0].node_pools[0].name: missing"),
+        (
+            3 * [{"node_pools": [{"name": "a"}]}],
+            "infra.regions: the list has 3 entries, because its",
+        ),
+        (
+            [{"node_pools": {}}],
+            "infra.regions[0].node_pools: {} is not valid, because the setting is a list.",
+        ),
     ],
     ids=str,
 )
@@ -150,13 +211,63 @@ def test_a_list_of_the_wrong_length_is_told_so_and_no_other(raw: Any, expected: 
     assert only.startswith(expected)
 
 
-def test_every_mistake_is_reported_at_once() -> None:
+SECRET = "hf_" + 20 * "x"
+
+
+@pytest.mark.parametrize(
+    ("stack", "edit", "rules"),
+    [
+        (
+            "local",
+            {"infra.port_offset": 50, "serving.data_pth": "x"},
+            {"settings.out-of-range", "settings.unknown-key"},
+        ),
+        (
+            "local",
+            {"infra.port_offset": 50, "serving.engine.engine_kwargs": {"revision": SECRET, "port": 80}},
+            {"settings.out-of-range", "settings.secret-in-clear-text", "serving.engine.managed-engine-arg"},
+        ),
+        (
+            "local",
+            {"infra.port_offset": 50, "serving.engine.engine_kwargs": {"zzz": 1}},
+            {"settings.out-of-range", "compatibility.unknown-engine-arg"},
+        ),
+        (
+            "local",
+            {"infra.port_offset": 50, "serving.models": [{"id": "a"}, {"id": "b"}]},
+            {"settings.out-of-range", "serving.several-models"},
+        ),
+        (
+            "prod",
+            {"infra.redis.tier": "BASIC", "infra.gateway.hostname": "llm.example.com", "serving.ingress": {}},
+            {"infra.gateway.hostname-outside-dns-zone", "compatibility.direct-ingress"},
+        ),
+        (
+            "prod",
+            {"infra.redis.tier": "BASIC", "infra.gateway.config_cluster_region": "us-east1"},
+            {"infra.redis.basic-tier-with-protect", "infra.gateway.config-cluster-region-unknown"},
+        ),
+        (
+            "dev",
+            {"serving.node_pool": "b200", "serving.model.source": "gemma", "infra.regions.0.node_pools.0.name": "L4"},
+            {"serving.model.source-invalid", "infra.node_pools.name-invalid"},
+        ),
+        (
+            "dev",
+            {"serving.node_pool": "b200", "serving.model.source": "gemma"},
+            {"serving.model.source-invalid", "serving.node-pool-unknown"},
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_every_issue_is_reported_at_once_and_once(stack: str, edit: dict[str, Any], rules: set[str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        check("local", edited(blocks("local"), {"infra.port_offset": 50, "serving.data_pth": "x"}))
-    assert len(refused.value.sentences) == 2
+        check(stack, edited(blocks(stack), edit))
+    assert sorted(refused.value.rules) == sorted(rules)
+    assert SECRET not in str(refused.value)
 
 
 def test_a_file_without_blocks_says_which_are_missing() -> None:
     with pytest.raises(ConfigError) as refused:
         check("local", {"infra": None, "serving": None})
-    assert refused.value.sentences[0].startswith("infra ")
+    assert refused.value.sentences[0].startswith("infra: ")

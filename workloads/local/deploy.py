@@ -22,8 +22,8 @@ ENGINE_DEFAULTS = {"enforce_eager": True, "dtype": "bfloat16", "max_num_seqs": 6
 def deploy(serving: ServingSettings, site: LocalHost) -> dict[str, pulumi.Input[Any]]:
     """Declare everything; returns the stack's outputs. Raises `ConfigError`, before any resource, when this computer
     cannot run `serving`."""
-    if found := list(host_checks.check_host(site, host_checks.demand(serving))):
-        raise ConfigError(found)
+    if issues := list(host_checks.find_issues(site, serving)):
+        raise ConfigError(issues)
     on_the_spot = serving.model.source == TINY_RANDOM
     source = str(tiny_model.folder_of(site)) if on_the_spot else serving.model.source
     head = RayHead("ray-head", site, serving.data_path)

@@ -1,6 +1,6 @@
-"""Is this computer able to serve? Looked at before any resource exists; each "no" is one sentence with a remedy.
+"""Check that the local host can run a stack, before any resource exists.
 
-These are checks of the computer, not of the settings: the same settings pass on another one.
+These are checks of the host, not of the settings: the same settings can work on another host.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from config.local import ports as port_plan
+from config.issues import ConfigIssue
+from config.local import host_rules, ports
 from config.local.ports import Ports
 from config.model_service import TINY_RANDOM
 from config.serving import ServingSettings
@@ -22,89 +22,80 @@ from infra.contract import LocalHost
 from workloads.local import processes
 
 REPLICA_GIB = 4.2
-"""Memory of one replica of the tiny model with its share of Ray (proportional set size, measured; most is PyTorch and
-vLLM themselves, so a larger model adds its weights to it)."""
+"""Memory of one replica of the tiny model with its share of Ray (proportional set size, measured; most of it is PyTorch
+and vLLM, so a larger model adds its weights)."""
+DISK_GIB = 2
 
 
-@dataclass(frozen=True)
-class Demand:
-    """What a stack will need of this computer."""
-
-    replicas: int
-    weights_gib: float = 0.0
-
-
-def demand(serving: ServingSettings) -> Demand:
-    """Return the replicas and the weights of `serving`."""
-    source = serving.model.source
-    return Demand(serving.replicas.max_replicas, 0.0 if source == TINY_RANDOM else weights_gib(Path(source)))
-
-
-def check_host(site: LocalHost, demand: Demand) -> Iterator[str]:
-    """Why this computer cannot run the stack, a sentence each; nothing when it can."""
-    folder = site.data_dir
+def find_issues(host: LocalHost, serving: ServingSettings) -> Iterator[ConfigIssue]:
+    """Yield every reason why `host` cannot run `serving`."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        yield (
-            f"Stack local runs vLLM's CPU engine, which has packages for Linux on x86-64 only, and this is "
-            f"{platform.system()} on {platform.machine()}: run it on such a computer or in such a virtual machine; the "
-            f"cloud stacks (`make preview STACK=dev`) and `make test TIER=unit` work here."
-        )
+        yield host_rules.PLATFORM_UNSUPPORTED.issue("infra.kind", system=platform.system(), machine=platform.machine())
         return
-    if not (site.venv / "bin" / "ray").exists():
-        yield f"{site.venv.name} does not hold Ray yet: run `make up`, which installs it from locks/ray.txt."
+    if not (host.venv / "bin" / "ray").exists():
+        yield host_rules.RAY_NOT_INSTALLED.issue("infra.kind", venv=host.venv.name)
         return
-    if _is_anothers(folder, site.process_tag):
-        yield (
-            f"{folder} is there and is not this stack's, and would be emptied: set infra.data_dir to one that nothing "
-            f"else uses, or remove it."
-        )
-    running = processes.stack_processes(site.process_tag)
-    if not running:
-        need = demand.replicas * (REPLICA_GIB + demand.weights_gib)
-        free = psutil.virtual_memory().available / 2**30
-        if free < need:
-            yield (
-                f"{demand.replicas} replica(s) need about {need:.0f} GiB of memory and {free:.0f} GiB are free: "
-                f"write fewer replicas in the stack's file, or end other programs."
-            )
-        free_disk = shutil.disk_usage(_existing(folder)).free / 2**30
-        if free_disk < 2:
-            yield f"{folder} needs 2 GiB of disk and {free_disk:.1f} are free: set infra.data_dir to one with more."
-    yield from _held(site.process_tag, site.ports)
+    yield from _model_issues(serving.model.source)
+    if _belongs_to_another(host.data_dir, host.process_tag):
+        yield host_rules.DATA_DIR_NOT_OWN.issue("infra.data_dir", path=host.data_dir)
+    if not processes.stack_processes(host.process_tag):
+        yield from _resource_issues(host.data_dir, serving)
+    yield from _port_issues(host.process_tag, host.ports)
 
 
-def _held(mark: str, ports: Ports) -> Iterator[str]:
-    """One sentence for all ports: a second stack at the same offset meets every one of them."""
+def weights_gib(source: Path) -> float:
+    """Return the size of the weights in a model directory, in GiB."""
+    return sum(f.stat().st_size for f in source.glob("*.safetensors")) / 2**30
+
+
+def _model_issues(source: str) -> Iterator[ConfigIssue]:
+    path = Path(source)
+    if source != TINY_RANDOM and not (path.is_absolute() and (path / "config.json").is_file()):
+        yield host_rules.MODEL_NOT_A_DIRECTORY.issue("serving.model.source", source=source)
+
+
+def _resource_issues(data_dir: Path, serving: ServingSettings) -> Iterator[ConfigIssue]:
+    """Yield what is missing in memory and disk, for a stack that does not run yet."""
+    replicas, source = serving.replicas.max_replicas, serving.model.source
+    needed = replicas * (REPLICA_GIB + (0.0 if source == TINY_RANDOM else weights_gib(Path(source))))
+    free = psutil.virtual_memory().available / 2**30
+    if free < needed:
+        yield host_rules.MEMORY_TOO_SMALL.issue(
+            "serving.replicas", replicas=replicas, needed=f"{needed:.0f}", free=f"{free:.0f}"
+        )
+    free_disk = shutil.disk_usage(_existing(data_dir)).free / 2**30
+    if free_disk < DISK_GIB:
+        yield host_rules.DISK_TOO_SMALL.issue("infra.data_dir", path=data_dir, needed=DISK_GIB, free=f"{free_disk:.1f}")
+
+
+def _port_issues(tag: str, wanted: Ports) -> Iterator[ConfigIssue]:
+    """Yield one issue for all ports: a second stack at the same offset takes every one of them."""
     taken = {
-        f"{port} ({name})": holder
-        for name, port in port_plan.all_ports(ports).items()
-        if (holder := processes.port_owner(port)) is not None
-        and not (isinstance(holder, psutil.Process) and processes.is_stack_process(holder, mark))
+        f"{port} ({name})": owner
+        for name, port in ports.all_ports(wanted).items()
+        if (owner := processes.port_owner(port)) is not None
+        and not (isinstance(owner, psutil.Process) and processes.is_stack_process(owner, tag))
     }
     if not taken:
         return
-    (first, holder), *others = taken.items()
-    who = holder if isinstance(holder, str) else processes.describe([holder])
-    more = f", and {len(others)} more of this stack's ports are taken, too" if others else ""
-    yield (
-        f"Port {first} is taken by {who}{more}: end what holds them (another stack: `make down` in its checkout), or "
-        f"set infra.port_offset (200, 400, ...) in the stack's file to move all ports."
+    (port, owner), *others = taken.items()
+    yield host_rules.PORT_TAKEN.issue(
+        "infra.port_offset",
+        port=port,
+        owner=owner if isinstance(owner, str) else processes.describe([owner]),
+        others=f", and {len(others)} more ports of this stack are taken" if others else "",
     )
 
 
-def _is_anothers(folder: Path, mark: str) -> bool:
-    """A head makes a folder of its mark in its own."""
-    if folder.is_dir():
-        return any(folder.iterdir()) and not (folder / mark).exists()
-    return folder.exists()
+def _belongs_to_another(data_dir: Path, tag: str) -> bool:
+    """Return True if the directory has files and no file of the stack's own Ray head, which creates one named by the
+    tag."""
+    if data_dir.is_dir():
+        return any(data_dir.iterdir()) and not (data_dir / tag).exists()
+    return data_dir.exists()
 
 
 def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
-
-
-def weights_gib(source: Path) -> float:
-    """Size of the weights in a model folder."""
-    return sum(f.stat().st_size for f in source.glob("*.safetensors")) / 2**30

@@ -84,6 +84,8 @@ if __name__ == "__main__":
     serving = parse(ServingSettings, "serving", json.loads(config.require("serving")))
     traffic = Traffic(config.get("traffic") or "active")
     made = platform(traffic, fixed=config.get_bool("fixed") or False)
-    plans = {each.name: plan_region(serving, config.get("release") or "", each.gpu_pools) for each in made.clusters}
-    for name, value in deploy(serving, made, plans, None).items():
+    (cluster,) = made.clusters
+    plan = plan_region(serving, config.get("release") or "", cluster.gpu_pools)
+    assert plan is not None, "serving.kubernetes.releases has the release"
+    for name, value in deploy(serving, made, {cluster.name: plan}, None).items():
         pulumi.export(name, value)

@@ -1,0 +1,180 @@
+"""Rules of config/cross_validation.py: what the `infra` and `serving` blocks must not say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from config.issues import ConfigIssue, Rule
+
+REGIONS = "<regions>"
+"""Stands for the names of regions until `of_regions` fills them in."""
+
+
+def of_regions(issue: ConfigIssue, regions: Sequence[str]) -> ConfigIssue:
+    """Return `issue` with the names of `regions` in place of `REGIONS`."""
+    names = " and ".join(regions)
+    problem, reason, fix = (text.replace(REGIONS, names) for text in (issue.problem, issue.reason, issue.fix))
+    return replace(issue, problem=problem, reason=reason, fix=fix)
+
+
+SERVING_MISSING = Rule(
+    "serving.missing-on-local",
+    problem="null with `infra.kind: local`",
+    reason="the local host has no infrastructure to create",
+    fix="Write a `serving` block, at least `model: {{id: ...}}`",
+)
+LOGICAL_GPUS_TOO_FEW = Rule(
+    "serving.replicas.exceed-logical-gpus",
+    problem="{replicas} replicas of {gpus} GPU(s) need {wanted} GPUs",
+    reason="infra.logical_gpus is {available}",
+    fix="Write fewer replicas, or `infra.logical_gpus: {wanted}`",
+)
+NODE_POOL_ON_LOCAL = Rule(
+    "serving.node-pool-on-local",
+    problem="set with `infra.kind: local`",
+    reason="the local host has no node pools",
+    fix="Remove `node_pool`",
+)
+LORA_ON_LOCAL = Rule(
+    "serving.model.lora-on-local",
+    problem="set with `infra.kind: local`",
+    reason="Ray loads adapters from buckets only, and the local host serves from directories",
+    fix="Merge the adapter into the weights",
+    source="ray/llm/_internal/serve/core/configs/llm_config.py",
+)
+KUBERNETES_ON_LOCAL = Rule(
+    "serving.kubernetes-on-local",
+    problem="set with `infra.kind: local`",
+    reason="the local host has no image, no release and no gateway",
+    fix="Remove `kubernetes`",
+)
+KUBERNETES_MISSING = Rule(
+    "serving.kubernetes-missing",
+    problem="missing",
+    reason="pods need an image and the load balancer needs a rate limit for each pod",
+    fix="Write `releases` and `max_rate_per_endpoint`, or set `serving: null` to create infrastructure only",
+)
+RELEASE_UNKNOWN = Rule(
+    "infra.regions.release-unknown",
+    problem="{problem}",
+    reason="serving.kubernetes.releases has {known}",
+    fix="Write the name of a release; with one release you can leave it out",
+)
+EXAMPLE_VALUE = Rule(
+    "infra.example-value",
+    problem="{value} is the value of this repository's example",
+    reason="infra.project.id is your own project",
+    fix="Write your own value",
+)
+IMAGE_PLACEHOLDER = Rule(
+    "serving.releases.image-placeholder",
+    problem="the digest is all zeros",
+    reason="it is this repository's placeholder, and no registry has such an image",
+    fix="Write the digest of the image that you tested (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
+)
+IMAGE_REGISTRY_TWICE = Rule(
+    "serving.releases.image-registry-twice",
+    problem="the image has the registry {registry}",
+    reason="nodes pull from the repository of infra.image_registry, and the stack puts its address before the image",
+    fix="Remove {registry}/, or write `infra.image_registry: {{kind: direct}}`",
+)
+TINY_RANDOM_ON_GOOGLE = Rule(
+    "serving.model.tiny-random-on-google",
+    problem="tiny-random with `infra.kind: google`",
+    reason="random weights show that the local stack works; on GPUs they only cost money",
+    fix="Write a Hugging Face id, `bucket:FOLDER` or `gs://BUCKET/FOLDER`",
+)
+MODEL_SOURCE_INVALID = Rule(
+    "serving.model.source-invalid",
+    problem="{source} is not a place that pods can read",
+    reason="they would fail only when the GPUs run and cost money",
+    fix="Write `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a Hugging Face id (OWNER/NAME), or the "
+    "absolute path of a directory in the image",
+)
+MODEL_BUCKET_MISSING = Rule(
+    "serving.model.model-bucket-missing",
+    problem="{source} with `infra.model_bucket: null`",
+    reason="`bucket:` is a folder of that bucket",
+    fix="Write infra.model_bucket, or the full `gs://BUCKET/FOLDER`",
+)
+TOKEN_MISSING = Rule(
+    "serving.model.token-missing",
+    problem="true without a Hugging Face token",
+    reason="Hugging Face would refuse the weights only when the GPUs run and cost money",
+    fix="Run `pulumi config set --secret rayllm:huggingFaceToken` for this stack",
+)
+NODE_POOL_UNKNOWN = Rule(
+    "serving.node-pool-unknown",
+    problem="{pool} is unknown in {regions}",
+    reason="the node pools there are {known}",
+    fix="Write a node pool that every region has, or remove `node_pool`",
+)
+MIXED_GPUS = Rule(
+    "serving.mixed-gpus",
+    problem="missing, and the node pools of {regions} have different GPUs ({models})",
+    reason="Ray requests one accelerator type for all replicas of a model, and would never use the others",
+    fix="Write the node pool of the model",
+)
+TENSOR_PARALLEL_EXCEEDS_NODE = Rule(
+    "serving.engine.tensor-parallel-exceeds-node",
+    problem="{gpus} GPUs",
+    reason="a replica stays on one node, and the nodes of {regions} have {per_node} GPU(s)",
+    fix="Write at most {per_node}, or a node pool with a larger machine type",
+)
+GPUS_UNUSED = Rule(
+    "serving.engine.gpus-unused",
+    problem="{gpus} GPUs",
+    reason="a node of {regions} has {per_node} GPUs, and {unused} of them would stay unused and cost money",
+    fix="Write {sizes}",
+)
+TOO_MANY_REPLICAS = Rule(
+    "serving.replicas.exceed-node-pools",
+    problem="{replicas} replicas of {gpus} GPU(s)",
+    reason="the node pools of {regions} hold at most {room}",
+    fix="Write at most {room}, or more nodes in the node pools of the region (infra.regions)",
+)
+NODE_POOL_TOO_SMALL = Rule(
+    "infra.node_pools.too-small",
+    problem="at most {most}, and the models of pool {pool} in {region} need {wanted} nodes together",
+    reason="a worker pod fills a whole node",
+    fix="Write more nodes, or fewer replicas",
+)
+SYSTEM_MACHINE_TOO_SMALL = Rule(
+    "infra.system_pool.machine-too-small",
+    problem="{machine} is too small for a Ray head",
+    reason="a head requests {cpus} vCPUs and {memory} GiB, and GKE needs a part of the node",
+    fix="Write a larger machine type",
+)
+SYSTEM_POOL_TOO_SMALL = Rule(
+    "infra.system_pool.too-small",
+    problem="{most} node(s), and the Ray heads of {region} need {wanted} nodes",
+    reason="there are up to {heads} heads, {heads_per_node} on a node",
+    fix="Write at least {wanted}, or a larger machine_type",
+)
+MODEL_DUPLICATE = Rule(
+    "serving.additional_models.duplicate",
+    problem="two models have the {what}",
+    reason="each has its own RayService and route; the primary model has the name {primary} and receives all other "
+    "requests",
+    fix="Write another name and another route for one of them",
+)
+PATH_TAKEN = Rule(
+    "serving.additional_models.path-taken",
+    problem="{prefix} belongs to the primary model",
+    reason="the primary model ({primary}) answers there",
+    fix="Write another path, such as /{name}",
+)
+HOSTNAME_NOT_IN_CERTIFICATE = Rule(
+    "serving.additional_models.hostname-not-in-certificate",
+    problem="{hostname} is not in the certificate",
+    reason="the certificate that Google issues for infra.gateway covers {certified} only",
+    fix="Write a route by path or header, or `infra.gateway.certificate: {{kind: existing}}` with a certificate for "
+    "both names",
+)
+HOSTNAME_TAKEN = Rule(
+    "serving.additional_models.hostname-taken",
+    problem="{hostname} is already infra.gateway.hostname",
+    reason="the primary model ({primary}) answers there",
+    fix="Write another host name, or route by path or header",
+)

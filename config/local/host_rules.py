@@ -1,0 +1,53 @@
+"""Rules about the local host. workloads/local/host_checks.py applies them before it declares a resource.
+
+They are about the host and not about the settings: the same settings can work on another host.
+"""
+
+from __future__ import annotations
+
+from config.issues import Rule
+
+PLATFORM_UNSUPPORTED = Rule(
+    "host.platform-unsupported",
+    problem="the local host is {system} on {machine}",
+    reason="vLLM's CPU engine has packages for Linux on x86-64 only",
+    fix="Run the stack on such a host or virtual machine; the cloud stacks (`make preview STACK=dev`) and "
+    "`make test TIER=unit` work here",
+)
+RAY_NOT_INSTALLED = Rule(
+    "host.ray-not-installed",
+    problem="{venv} does not contain Ray",
+    reason="the stack runs Ray from this virtual environment",
+    fix="Run `make up`, which installs it from locks/ray.txt",
+)
+DATA_DIR_NOT_OWN = Rule(
+    "host.data-dir-not-own",
+    problem="{path} contains files of another program",
+    reason="this stack deletes the directory when it starts",
+    fix="Choose an empty directory, or delete this one yourself",
+)
+MEMORY_TOO_SMALL = Rule(
+    "host.memory-too-small",
+    problem="{replicas} replica(s) need about {needed} GiB of memory",
+    reason="{free} GiB are free",
+    fix="Write fewer replicas, or stop other programs",
+)
+DISK_TOO_SMALL = Rule(
+    "host.disk-too-small",
+    problem="{path} needs {needed} GiB of disk",
+    reason="{free} GiB are free",
+    fix="Write a directory on a larger disk",
+)
+PORT_TAKEN = Rule(
+    "host.port-taken",
+    problem="port {port} is taken by {owner}{others}",
+    reason="the stack listens there",
+    fix="Stop that program (for another stack: `make down` in its checkout), or write another port_offset (200, 400, "
+    "...) to move all ports",
+)
+MODEL_NOT_A_DIRECTORY = Rule(
+    "host.model-not-a-directory",
+    problem="{source} is not a directory with a config.json",
+    reason="the local host reads models in Hugging Face format from an absolute path",
+    fix="Write `tiny-random`, or the absolute path of such a directory",
+)
