@@ -1,7 +1,7 @@
-"""What `infra` hands to `workloads`: the only module of `infra` (beside its plain tables) that `workloads` may import.
+"""The contract between `infra` and `workloads`: the only module of `infra` that `workloads` may import.
 
-Values that exist before any resource does are plain; values that a cloud assigns are `pulumi.Output`. Sizes say their
-unit in their name. A site is one place that can serve; `workloads` matches on the kind of site in one place only.
+Values that exist before any resource are plain; values that a cloud assigns are `pulumi.Output`. Names of sizes have
+their unit. `workloads` distinguishes `LocalPlatform` and `GooglePlatform` in one place only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo
 
 @dataclass(frozen=True)
 class LocalHost:
-    """This computer."""
+    """The local host."""
 
     process_tag: str
-    """What the stack's processes carry, so that they are told from any others: one for a checkout and stack."""
+    """Value of an environment variable of all processes of the stack, unique to the checkout and stack."""
     data_dir: Path
-    """Where everything that runs keeps its files; gone after `destroy`. Short: Unix sockets lie under it."""
+    """Directory of all files of the running stack; `destroy` deletes it. Its path is short, because Unix sockets are
+    below it."""
     venv: Path
-    """The virtual environment that holds Ray and vLLM."""
+    """Virtual environment with Ray and vLLM."""
     ports: Ports
     logical_gpus: int
     """Number of GPUs that Ray is configured with; the CPU computes the tokens."""
@@ -33,18 +34,18 @@ class LocalHost:
 
 @dataclass(frozen=True)
 class ServiceAccounts:
-    """Kubernetes service accounts that infra has granted rights to; workloads creates them under these names."""
+    """Kubernetes service accounts that infra grants rights to. workloads creates them with these names."""
 
     namespace: str
     head: str
-    """Ray head and autoscaler: no cloud rights."""
+    """Ray head and autoscaler: no rights in Google Cloud."""
     worker: str
-    """Model code: reads the weights bucket, nothing else."""
+    """Workers: may read the model bucket, nothing else."""
 
 
 @dataclass(frozen=True)
 class RedisEndpoint:
-    """Redis that keeps Ray's GCS across a head restart (fault tolerance)."""
+    """Redis that keeps the state of Ray's GCS while a head restarts (Ray: GCS fault tolerance)."""
 
     address: pulumi.Output[str]
     """`host:port`."""
@@ -61,25 +62,25 @@ class ServingCluster:
     cluster_id: pulumi.Output[str]
     """`projects/P/locations/L/clusters/N`: the Kubernetes provider's cluster_identifier."""
     kubeconfig: pulumi.Output[str]
-    """Exec plugin and DNS endpoint; holds no credential."""
+    """Kubeconfig with exec plugin and DNS endpoint, without a credential."""
     system_pool: NodePoolInfo
     gpu_pools: tuple[GpuNodePoolInfo, ...]
     service_accounts: ServiceAccounts
     model_bucket_url: pulumi.Output[str] | None
-    """`gs://…` without a trailing slash."""
+    """`gs://BUCKET` without a slash at the end; None without a model bucket."""
     redis: RedisEndpoint | None
     image_repository: pulumi.Output[str] | None
-    """Artifact Registry path that image references start with."""
+    """Artifact Registry path before image references; None to pull images directly."""
     traffic: Traffic = Traffic.ACTIVE
     cluster: pulumi.Resource | None = None
-    """In-cluster resources are `deleted_with` this."""
+    """Resources in the cluster are `deleted_with` this one; None for an existing cluster."""
     depends_on: tuple[pulumi.Resource, ...] = field(default=())
-    """Wait for these before anything is put into the cluster (node pools, IAM)."""
+    """Resources in the cluster depend on these (node pools, grants)."""
 
 
 @dataclass(frozen=True)
 class RegionalAddress:
-    """A reserved front-end address in one region."""
+    """A reserved address of the gateway in one region."""
 
     region: str
     name: str
@@ -88,26 +89,27 @@ class RegionalAddress:
 
 @dataclass(frozen=True)
 class GatewayFrontend:
-    """Where traffic comes in. None of it exists on a machine site: there it is the loopback port."""
+    """Frontend of the gateway: addresses, certificate, DNS zone and security policy."""
 
     config_cluster: str
-    """Name of the site whose cluster holds Gateway and HTTPRoute."""
+    """Name of the cluster that holds Gateway and HTTPRoute."""
     gateway_class: str
     proxy_ranges: tuple[str, ...]
-    """CIDRs that the load balancer's proxies and health checks dial from."""
+    """Source CIDRs of the load balancer's proxies and health checks."""
     addresses: tuple[RegionalAddress, ...]
     hostname: str | None
     certificate: pulumi.Output[str] | None
-    """Its name in Certificate Manager; of the certificate map where the entrance is public."""
+    """Name in Certificate Manager: of the certificate, or of the certificate map for an external gateway."""
     security_policy: pulumi.Output[str] | None
-    """Cloud Armor; only in front of a public entrance."""
+    """Cloud Armor policy; for an external gateway only."""
     dns_zone: pulumi.Output[str] | None
     depends_on: tuple[pulumi.Resource, ...] = ()
-    """Addresses, fleet features and their IAM: the multi-cluster classes appear after these."""
+    """Addresses, and fleet features with their grants: the multi-cluster GatewayClasses exist after these."""
 
     @property
     def multi_cluster(self) -> bool:
-        """Whether clusters are behind it that export their Services, or one cluster with its Services as they are."""
+        """True if several clusters export their Services to the gateway, false if one cluster has its Services
+        behind it."""
         return self.gateway_class.endswith("-mc")
 
 

@@ -1,4 +1,4 @@
-"""A region's GKE cluster: its control plane, add-ons, and who may reach it. Its nodes are in node_pools.py."""
+"""GKE cluster of a region: control plane, add-ons and access. node_pools.py has its nodes."""
 
 from __future__ import annotations
 
@@ -25,65 +25,68 @@ from infra.google.network import ClusterNetwork
 from infra.google.provider import omit_none
 
 MONDAY = date(2026, 1, 5)
-"""Windows recur from the week of this day on; any week would do, but always the same."""
+"""Maintenance windows recur from the week of this day. Any week works, if it never changes."""
 
 METRICS = ("SYSTEM_COMPONENTS", "POD", "DEPLOYMENT", "STATEFULSET", "DAEMONSET", "KUBELET", "CADVISOR", "DCGM")
-"""What managed Prometheus collects: what a Ray or GPU dashboard asks for. DCGM is the GPUs' own."""
+"""Metrics that managed Prometheus collects for dashboards of Ray and GPUs. DCGM has the metrics of the GPUs."""
 
 
 @dataclass(frozen=True)
 class ClusterReference:
-    """A cluster, made here or elsewhere, as the rest of this layer uses it."""
+    """A new or an existing cluster, as other modules of infra use it."""
 
     id: Input[str]
     """`projects/P/locations/L/clusters/N`."""
     kubeconfig: pulumi.Output[str]
     membership: Input[str] | None
-    """`projects/P/locations/L/memberships/N`; None outside a fleet."""
+    """`projects/P/locations/L/memberships/N`; None without a fleet."""
     resource: container.Cluster | None = None
-    """None where it was made elsewhere."""
+    """None for an existing cluster."""
 
 
 @dataclass(frozen=True)
 class GkeClusterArgs:
+    """Arguments of `GkeCluster`."""
+
     project: Project
     region: str
-    options: ClusterDefaults
+    defaults: ClusterDefaults
     network: ClusterNetwork
     in_fleet: bool
     node_account: Input[str]
     kms_key: str | None
-    """Cloud KMS key for what is in etcd."""
+    """Cloud KMS key that encrypts etcd."""
     protect: bool
     depends_on: Sequence[pulumi.Resource]
-    """APIs, and grants without which nodes cannot start."""
+    """APIs, and grants that nodes need to start."""
 
 
 class GkeCluster(pulumi.ComponentResource):
-    """Makes: a regional cluster with private nodes, Dataplane V2, Workload Identity, the Gateway API, managed
-    Prometheus and the Ray Operator add-on, whose API answers at its DNS endpoint.
+    """A regional GKE cluster with private nodes, Dataplane V2, Workload Identity, the Gateway API, managed Prometheus
+    and the Ray Operator add-on. Its API answers at the DNS endpoint.
 
-    Does not: make nodes, or install a CRD (GKE owns those of Ray and of the Gateway API).
-    Replaces: itself, with all that runs in it, when its VPC, subnetwork or ranges for pods and Services change.
+    Creates no node pool and installs no CRD (GKE manages the CRDs of Ray and of the Gateway API). A change of the VPC,
+    the subnetwork or the ranges of pods and Services replaces the cluster with everything that runs in it.
     """
 
     def __init__(self, name: str, args: GkeClusterArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:GkeCluster", name, {}, opts)
-        options = args.options
+        defaults = args.defaults
+        access = defaults.control_plane_access
         self.resource = container.Cluster(
             name,
             name=name,
             location=args.region,
             deletion_protection=args.protect,
             deletion_policy="PREVENT" if args.protect else "DELETE",
-            # GKE makes no cluster without a pool. This one goes at once; it is made like ours, for projects whose
-            # organization allows no other nodes.
+            # GKE creates no cluster without a node pool. This one is removed at once; it has the configuration of the
+            # other pools, for projects whose organization policy rejects any other.
             remove_default_node_pool=True,
             initial_node_count=1,
             node_config=_default_pool_node_config(args),
-            release_channel={"channel": options.release_channel},
-            min_master_version=options.min_version,
-            maintenance_policy=_maintenance(options.maintenance),
+            release_channel={"channel": defaults.release_channel},
+            min_master_version=defaults.min_version,
+            maintenance_policy=_maintenance_policy(defaults.maintenance),
             networking_mode="VPC_NATIVE",
             network=args.network.network,
             subnetwork=args.network.subnetwork,
@@ -93,65 +96,60 @@ class GkeCluster(pulumi.ComponentResource):
             },
             datapath_provider="ADVANCED_DATAPATH",
             private_cluster_config={"enable_private_nodes": True},
-            control_plane_endpoints_config=_endpoints(options.control_plane_access),
-            master_authorized_networks_config=_authorized(options.control_plane_access),
+            control_plane_endpoints_config=_control_plane_endpoints(access),
+            master_authorized_networks_config=_authorized_networks(access),
             workload_identity_config={"workload_pool": f"{args.project.id}.svc.id.goog"},
             enable_shielded_nodes=True,
             database_encryption={"state": "ENCRYPTED", "key_name": args.kms_key} if args.kms_key else None,
             secret_manager_config={"enabled": True},
             fleet={"project": args.project.id} if args.in_fleet else None,
             gateway_api_config={"channel": "CHANNEL_STANDARD"},
-            addons_config={
-                "http_load_balancing": {"disabled": False},  # the Gateway controller is a part of it
-                "gcs_fuse_csi_driver_config": {"enabled": options.gcs_fuse_csi_driver},
-                "ray_operator_configs": [
-                    {
-                        "enabled": True,
-                        "ray_cluster_logging_config": {"enabled": True},
-                        "ray_cluster_monitoring_config": {"enabled": True},
-                    }
-                ],
-            },
+            addons_config=_addons(gcs_fuse_csi_driver=defaults.gcs_fuse_csi_driver),
             logging_config={"enable_components": ["SYSTEM_COMPONENTS", "WORKLOADS"]},
             monitoring_config={
                 "enable_components": list(METRICS),
                 "managed_prometheus": {"enabled": True, "auto_monitoring_config": {"scope": "NONE"}},
             },
             cost_management_config={"enabled": True},
-            skip_node_pool_refresh=True,  # pools are resources of their own; the autoscaler's doings are no drift
-            opts=ResourceOptions(
-                parent=self,
-                protect=args.protect,
-                depends_on=[*args.depends_on, *args.network.nat_gateways],
-                delete_before_replace=True,
-                custom_timeouts=pulumi.CustomTimeouts(create="2h", update="2h", delete="2h"),
-                ignore_changes=[
-                    "initialNodeCount",  # of the pool that is gone: GKE answers 0, and a change replaces the cluster
-                    "nodeConfig",  # of the pool that is gone: GKE answers with the first pool's, to the same effect
-                ],
-            ),
+            skip_node_pool_refresh=True,  # node pools are resources of their own; autoscaling is not drift
+            opts=self._cluster_options(args),
         )
-        endpoints = self.resource.control_plane_endpoints_config
-        self.cluster = ClusterReference(
+        self.cluster = self._reference(name, args)
+        self.register_outputs({})
+
+    def _cluster_options(self, args: GkeClusterArgs) -> ResourceOptions:
+        return ResourceOptions(
+            parent=self,
+            protect=args.protect,
+            depends_on=[*args.depends_on, *args.network.nat_gateways],
+            delete_before_replace=True,
+            custom_timeouts=pulumi.CustomTimeouts(create="2h", update="2h", delete="2h"),
+            ignore_changes=[
+                "initialNodeCount",  # of the removed pool: GKE returns 0, and a change replaces the cluster
+                "nodeConfig",  # of the removed pool: GKE returns the first pool's, and a change replaces the cluster
+            ],
+        )
+
+    def _reference(self, name: str, args: GkeClusterArgs) -> ClusterReference:
+        dns_endpoint = self.resource.control_plane_endpoints_config.dns_endpoint_config.endpoint
+        return ClusterReference(
             id=self.resource.id,
-            kubeconfig=pulumi.Output.all(name, endpoints.dns_endpoint_config.endpoint).apply(
-                lambda both: kubeconfig(both[0], both[1])
-            ),
-            membership=pulumi.Output.format(
-                "projects/{}/locations/{}/memberships/{}",
-                args.project.id,
-                self.resource.fleet.membership_location,
-                self.resource.fleet.membership_id,
-            )
-            if args.in_fleet
-            else None,
+            kubeconfig=pulumi.Output.all(name, dns_endpoint).apply(lambda both: kubeconfig(both[0], both[1])),
+            membership=self._membership(args.project) if args.in_fleet else None,
             resource=self.resource,
         )
-        self.register_outputs({})
+
+    def _membership(self, project: Project) -> pulumi.Output[str]:
+        return pulumi.Output.format(
+            "projects/{}/locations/{}/memberships/{}",
+            project.id,
+            self.resource.fleet.membership_location,
+            self.resource.fleet.membership_id,
+        )
 
 
 def existing_cluster(cluster: ExistingCluster, project: Project, region: str) -> ClusterReference:
-    """The same of a cluster that was made elsewhere; nothing is made."""
+    """Return the reference of an existing cluster. Creates no resource."""
     return ClusterReference(
         id=f"projects/{project.id}/locations/{region}/clusters/{cluster.name}",
         kubeconfig=pulumi.Output.from_input(kubeconfig(cluster.name, cluster.dns_endpoint)),
@@ -160,8 +158,8 @@ def existing_cluster(cluster: ExistingCluster, project: Project, region: str) ->
 
 
 def kubeconfig(name: str, dns_endpoint: str) -> str:
-    """YAML that holds no credential: the plugin asks for a token when one is needed. The DNS endpoint's certificate is
-    one that everybody trusts."""
+    """Return a kubeconfig in YAML, without a credential: the exec plugin gets a token when a client needs one. A public
+    certificate authority signs the DNS endpoint's certificate."""
     user = {
         "apiVersion": "client.authentication.k8s.io/v1beta1",
         "command": "gke-gcloud-auth-plugin",
@@ -182,6 +180,20 @@ def kubeconfig(name: str, dns_endpoint: str) -> str:
     )
 
 
+def _addons(*, gcs_fuse_csi_driver: bool) -> container.ClusterAddonsConfigArgsDict:
+    return {
+        "http_load_balancing": {"disabled": False},  # it includes the Gateway controller
+        "gcs_fuse_csi_driver_config": {"enabled": gcs_fuse_csi_driver},
+        "ray_operator_configs": [
+            {
+                "enabled": True,
+                "ray_cluster_logging_config": {"enabled": True},
+                "ray_cluster_monitoring_config": {"enabled": True},
+            }
+        ],
+    }
+
+
 def _default_pool_node_config(args: GkeClusterArgs) -> container.ClusterNodeConfigArgsDict:
     return omit_none(
         {
@@ -192,14 +204,14 @@ def _default_pool_node_config(args: GkeClusterArgs) -> container.ClusterNodeConf
     )
 
 
-def _endpoints(access: ControlPlaneAccess) -> container.ClusterControlPlaneEndpointsConfigArgsDict:
+def _control_plane_endpoints(access: ControlPlaneAccess) -> container.ClusterControlPlaneEndpointsConfigArgsDict:
     return {
         "dns_endpoint_config": {"allow_external_traffic": access.allow_external_traffic},
         "ip_endpoints_config": {"enabled": bool(access.authorized_networks)},
     }
 
 
-def _authorized(access: ControlPlaneAccess) -> container.ClusterMasterAuthorizedNetworksConfigArgsDict | None:
+def _authorized_networks(access: ControlPlaneAccess) -> container.ClusterMasterAuthorizedNetworksConfigArgsDict | None:
     if not access.authorized_networks:
         return None
     return {
@@ -208,7 +220,7 @@ def _authorized(access: ControlPlaneAccess) -> container.ClusterMasterAuthorized
     }
 
 
-def _maintenance(maintenance: Maintenance) -> container.ClusterMaintenancePolicyArgsDict | None:
+def _maintenance_policy(maintenance: Maintenance) -> container.ClusterMaintenancePolicyArgsDict | None:
     if maintenance.window is None:
         return None
     return {

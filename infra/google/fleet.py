@@ -1,4 +1,4 @@
-"""The fleet: what lets one Gateway reach the Services of several clusters."""
+"""Fleet features, which let one Gateway reach the Services of several clusters."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from infra.google.service_accounts import workload_identity_principal
 
 @dataclass(frozen=True)
 class FleetArgs:
+    """Arguments of `Fleet`."""
+
     project: Project
     config_membership: Input[str]
-    """Of the config cluster: `projects/P/locations/L/memberships/N`."""
+    """Membership of the config cluster: `projects/P/locations/L/memberships/N`."""
     api_dependencies: Sequence[pulumi.Resource]
     clusters: Sequence[pulumi.Resource]
-    """All members; the importer's principal exists once one of them does."""
+    """All members. The importer's principal exists once one of them exists."""
 
 
 class Fleet(pulumi.ComponentResource):
-    """Makes: the features multi-cluster Services and multi-cluster ingress, the latter with its config cluster; what
-    both need to be allowed.
+    """The fleet features multi-cluster Services and multi-cluster ingress, with the grants that they need.
 
-    Does not: register clusters; each does so itself.
-    Replaces: nothing; another config cluster is an update. Features exist once a project, so a second environment in
-    the same project needs its own.
+    Does not register clusters: each cluster registers itself. No change replaces a feature; another config cluster is
+    an update. A project has each feature once, so a second stack needs its own project.
     """
 
     def __init__(self, name: str, args: FleetArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:Fleet", name, {}, opts)
-        # Services that are imported get their endpoints from what the importer reads of the network.
+        # The importer reads the network to find the endpoints of imported Services.
         importer = projects.IAMMember(
             f"{name}-importer",
             project=args.project.id,
@@ -66,5 +66,5 @@ class Fleet(pulumi.ComponentResource):
                 parent=self, depends_on=[*args.api_dependencies, *args.clusters, services, controller]
             ),
         )
-        self.ready: tuple[pulumi.Resource, ...] = (importer, controller, services, ingress)
+        self.resources: tuple[pulumi.Resource, ...] = (importer, controller, services, ingress)
         self.register_outputs({})

@@ -1,5 +1,5 @@
-"""What the entrance stands on before there is a Gateway: addresses, DNS zone and record, certificate, Cloud Armor if
-public."""
+"""Frontend of the gateway, which exists before the Gateway: addresses, DNS zone and record, certificate, and Cloud
+Armor for an external gateway."""
 
 from __future__ import annotations
 
@@ -23,92 +23,100 @@ from config.google.resource_names import ResourceNames
 from infra.contract import RegionalAddress
 from infra.google.network import ClusterNetwork
 
-LAST = 2147483647
+DEFAULT_RULE_PRIORITY = 2147483647
 """Priority of a security policy's default rule."""
 TTL_S = 300
+"""TTL of a record with one address, in seconds."""
 ROUTED_TTL_S = 30
-"""Of a record that moves: what a failed region costs a client, at most."""
+"""TTL of a record with a routing policy, in seconds: the longest time that a failed region costs a client."""
 
 
 @dataclass(frozen=True)
 class GatewayFrontendArgs:
+    """Arguments of `GatewayFrontendResources`."""
+
     names: ResourceNames
     gateway: GatewaySettings
     multi_cluster: bool
     networks: Mapping[str, ClusterNetwork]
-    """Region -> where its nodes are."""
+    """Region -> network of its cluster."""
     protect: bool
     api_dependencies: Sequence[pulumi.Resource]
 
 
 class GatewayFrontendResources(pulumi.ComponentResource):
-    """Makes: a reserved address in each region (one global address if public), the DNS zone, the hostname's record, the
-    certificate with the record that proves whose the name is, and the security policy of a public entrance.
+    """Reserved addresses (one in each region, or one global address for an external gateway), DNS zone, record of the
+    host name, certificate with its DNS authorization, and Cloud Armor policy of an external gateway.
 
-    Does not: make a Gateway: it comes with the workloads. Until then the name leads to addresses where nobody listens.
-    Replaces: every address when `exposure` changes; the zone when its domain does; the record when the hostname does;
-    the certificate when the hostname or the class does. Addresses and zone refuse while they are protected.
+    Does not create the Gateway: the workloads do. Until then nothing listens at the addresses. A change of `exposure`
+    replaces every address, a change of the domain the zone, a change of the host name the record and the certificate, a
+    change of the GatewayClass the certificate. Protected addresses and zones cannot be replaced.
     """
 
     def __init__(self, name: str, args: GatewayFrontendArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:GatewayFrontend", name, {}, opts)
         self._args = args
         self._child = ResourceOptions(parent=self, depends_on=list(args.api_dependencies))
-        self._kept = ResourceOptions(
+        self._protected = ResourceOptions(
             parent=self, depends_on=list(args.api_dependencies), protect=args.protect, delete_before_replace=True
         )
-        self._deletion = "PREVENT" if args.protect else "DELETE"
-        self._public = args.gateway.exposure is Exposure.EXTERNAL
+        self._deletion_policy = "PREVENT" if args.protect else "DELETE"
+        self._external = args.gateway.exposure is Exposure.EXTERNAL
         self.reserved: list[pulumi.Resource] = []
-        """The addresses, which must outlive the Gateway that uses them."""
+        """The addresses, which Pulumi deletes after the Gateway that uses them."""
         self.addresses = self._addresses()
         self.dns_zone = self._zone()
         if self.dns_zone is not None and args.gateway.hostname is not None:
             self._record(self.dns_zone, args.gateway.hostname)
         self.certificate = self._certificate()
-        self.security_policy = self._armor(args.gateway.cloud_armor) if args.gateway.cloud_armor else None
+        self.security_policy = self._security_policy(args.gateway.cloud_armor) if args.gateway.cloud_armor else None
         self.register_outputs({})
 
     def _addresses(self) -> tuple[RegionalAddress, ...]:
         names = self._args.names
-        if self._public:
+        if self._external:
             name = names.address(None)
-            one = compute.GlobalAddress(name, name=name, deletion_policy=self._deletion, opts=self._kept)
-            self.reserved.append(one)
-            return (RegionalAddress("global", name, one.address),)
-        found: list[RegionalAddress] = []
+            address = compute.GlobalAddress(
+                name, name=name, deletion_policy=self._deletion_policy, opts=self._protected
+            )
+            self.reserved.append(address)
+            return (RegionalAddress("global", name, address.address),)
+        addresses: list[RegionalAddress] = []
         for region, network in self._args.networks.items():
             name = names.address(region)
-            one = compute.Address(
+            address = compute.Address(
                 name,
                 name=name,
                 region=region,
                 address_type="INTERNAL",
                 purpose="SHARED_LOADBALANCER_VIP",
                 subnetwork=network.subnetwork,
-                deletion_policy=self._deletion,
-                opts=self._kept,
+                deletion_policy=self._deletion_policy,
+                opts=self._protected,
             )
-            self.reserved.append(one)
-            found.append(RegionalAddress(region, name, one.address))
-        return tuple(found)
+            self.reserved.append(address)
+            addresses.append(RegionalAddress(region, name, address.address))
+        return tuple(addresses)
 
     def _record(self, zone: Output[str], hostname: str) -> None:
-        """One address: that one. Several: the nearest whose load balancer is healthy (Cloud DNS asks it, in private
-        zones only); a drained region's still answers, and sends requests on to the others."""
-        several = len(self.addresses) > 1
+        """Create the record of the host name: one address, or a geolocation policy for several.
+
+        With the policy Cloud DNS answers the nearest address whose load balancer is healthy (it checks in private zones
+        only). The load balancer of a drained region still answers, and sends requests to the other regions.
+        """
+        routed = len(self.addresses) > 1
         dns.RecordSet(
             self._args.names.address(None),
             managed_zone=zone,
             name=f"{hostname}.",
             type="A",
-            ttl=ROUTED_TTL_S if several else TTL_S,
-            rrdatas=None if several else [self.addresses[0].value],
-            routing_policy={"geos": [self._target(each) for each in self.addresses]} if several else None,
+            ttl=ROUTED_TTL_S if routed else TTL_S,
+            rrdatas=None if routed else [self.addresses[0].value],
+            routing_policy={"geos": [self._geo_target(each) for each in self.addresses]} if routed else None,
             opts=ResourceOptions(parent=self, depends_on=list(self._args.api_dependencies), delete_before_replace=True),
         )
 
-    def _target(self, address: RegionalAddress) -> dns.RecordSetRoutingPolicyGeoArgsDict:
+    def _geo_target(self, address: RegionalAddress) -> dns.RecordSetRoutingPolicyGeoArgsDict:
         return {
             "location": address.region,
             "health_checked_targets": {
@@ -141,12 +149,12 @@ class GatewayFrontendResources(pulumi.ComponentResource):
             name,
             name=name,
             dns_name=f"{new.domain}.",
-            description="Names of the inference entrance",
-            visibility="public" if self._public else "private",
-            private_visibility_config=None if self._public else {"networks": [{"network_url": network}]},
-            dnssec_config={"state": "on"} if self._public else None,
-            deletion_policy=self._deletion,
-            opts=self._kept,
+            description="Names of the inference gateway",
+            visibility="public" if self._external else "private",
+            private_visibility_config=None if self._external else {"networks": [{"network_url": network}]},
+            dnssec_config={"state": "on"} if self._external else None,
+            deletion_policy=self._deletion_policy,
+            opts=self._protected,
         )
 
     def _certificate(self) -> Output[str] | None:
@@ -154,15 +162,16 @@ class GatewayFrontendResources(pulumi.ComponentResource):
             case ExistingCertificate() as existing, _:
                 return Output.from_input(existing.name)
             case ManagedCertificate() as managed, str() as hostname:
-                certificate = self._managed(managed, hostname)
-                return self._map(certificate, hostname).name if self._public else certificate.name
+                certificate = self._managed_certificate(managed, hostname)
+                return self._certificate_map(certificate, hostname).name if self._external else certificate.name
             case _:
                 return None
 
-    def _managed(self, managed: ManagedCertificate, hostname: str) -> certificatemanager.Certificate:
-        """Its scope is the load balancer's: all regions, one region, or Google's edge."""
+    def _managed_certificate(self, managed: ManagedCertificate, hostname: str) -> certificatemanager.Certificate:
+        """Create a managed certificate with its DNS authorization. Its scope is the load balancer's: all regions,
+        one region, or Google's edge."""
         names = self._args.names
-        regional = not self._public and not self._args.multi_cluster
+        regional = not self._external and not self._args.multi_cluster
         location = next(iter(self._args.networks)) if regional else "global"
         authorization = certificatemanager.DnsAuthorization(
             names.dns_authorization(),
@@ -173,36 +182,43 @@ class GatewayFrontendResources(pulumi.ComponentResource):
             opts=self._child,
         )
         record = authorization.dns_resource_records[0]
-        proof = dns.RecordSet(
+        authorization_record = dns.RecordSet(
             f"{names.dns_authorization()}-proof",
             managed_zone=managed.dns_authorization_zone,
-            name=_text(record, "name"),
-            type=_text(record, "type"),
+            name=_field(record, "name"),
+            type=_field(record, "type"),
             ttl=300,
-            rrdatas=[_text(record, "data")],
+            rrdatas=[_field(record, "data")],
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
         return certificatemanager.Certificate(
             names.certificate(),
             name=names.certificate(),
             location=location,
-            scope="ALL_REGIONS" if not self._public and self._args.multi_cluster else "DEFAULT",
+            scope="ALL_REGIONS" if not self._external and self._args.multi_cluster else "DEFAULT",
             managed={"domains": [hostname], "dns_authorizations": [authorization.id]},
-            opts=ResourceOptions(parent=self, depends_on=[proof], delete_before_replace=True),
+            opts=ResourceOptions(parent=self, depends_on=[authorization_record], delete_before_replace=True),
         )
 
-    def _map(self, certificate: certificatemanager.Certificate, hostname: str) -> certificatemanager.CertificateMap:
-        """Global external load balancers take a certificate through a map only."""
+    def _certificate_map(
+        self, certificate: certificatemanager.Certificate, hostname: str
+    ) -> certificatemanager.CertificateMap:
+        """Create a certificate map: global external load balancers accept a certificate only through a map."""
         name = self._args.names.certificate()
-        whole = certificatemanager.CertificateMap(name, name=name, opts=self._child)
+        certificate_map = certificatemanager.CertificateMap(name, name=name, opts=self._child)
         certificatemanager.CertificateMapEntry(
-            name, name=name, map=whole.name, hostname=hostname, certificates=[certificate.id], opts=self._child
+            name,
+            name=name,
+            map=certificate_map.name,
+            hostname=hostname,
+            certificates=[certificate.id],
+            opts=self._child,
         )
-        return whole
+        return certificate_map
 
-    def _armor(self, armor: CloudArmor) -> Output[str]:
+    def _security_policy(self, armor: CloudArmor) -> Output[str]:
         name = self._args.names.security_policy()
-        everyone: Input[str] = "*"
+        every_source: Input[str] = "*"
         return compute.SecurityPolicy(
             name,
             name=name,
@@ -227,13 +243,13 @@ class GatewayFrontendResources(pulumi.ComponentResource):
                 {
                     "description": "Everybody else",
                     "action": "deny(403)",
-                    "priority": LAST,
-                    "match": {"versioned_expr": "SRC_IPS_V1", "config": {"src_ip_ranges": [everyone]}},
+                    "priority": DEFAULT_RULE_PRIORITY,
+                    "match": {"versioned_expr": "SRC_IPS_V1", "config": {"src_ip_ranges": [every_source]}},
                 },
             ],
             opts=self._child,
         ).name
 
 
-def _text(record: Output[certificatemanager.outputs.DnsAuthorizationDnsResourceRecord], part: str) -> Output[str]:
-    return record.apply(lambda one: str(getattr(one, part)))
+def _field(record: Output[certificatemanager.outputs.DnsAuthorizationDnsResourceRecord], part: str) -> Output[str]:
+    return record.apply(lambda fields: str(getattr(fields, part)))

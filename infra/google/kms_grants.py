@@ -1,4 +1,4 @@
-"""Your own Cloud KMS keys: the service agents that may use them."""
+"""Grants on the user's own Cloud KMS keys for Google's service agents."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from infra.google.project_services import service_agent
 
 @dataclass(frozen=True)
 class KmsKeyGrantsArgs:
+    """Arguments of `KmsKeyGrants`."""
+
     project: Project
     kms_keys: Mapping[str, str]
-    """Location -> key."""
+    """Location -> Cloud KMS key."""
     uses: Sequence[tuple[str, str]]
-    """Location and service of what is encrypted."""
+    """Location and service of every encrypted resource."""
     api_dependencies: Mapping[str, Sequence[pulumi.Resource]]
-    """Service -> what its agent exists after."""
+    """Service -> resources that create its service agent."""
 
 
 class KmsKeyGrants(pulumi.ComponentResource):
-    """Makes: each service agent's right to use each key.
+    """The right of each service agent to use the key of its location.
 
-    Does not: make or rotate keys.
-    Replaces: a grant when a key changes; what the key encrypts is replaced where it is made.
+    Does not create or rotate keys. A change of a key replaces its grants; the components of the encrypted resources
+    replace these.
     """
 
     def __init__(self, name: str, args: KmsKeyGrantsArgs, opts: ResourceOptions | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The bucket that holds model weights, and who may read it."""
+"""Cloud Storage bucket with the model weights, and the workers' right to read it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ WEEK_S = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelBucketArgs:
+    """Arguments of `ModelBucket`."""
+
     names: ResourceNames
     project: Project
     bucket: NewBucket | ExistingBucket
@@ -26,15 +28,15 @@ class ModelBucketArgs:
     protect: bool
     api_dependencies: Sequence[pulumi.Resource]
     clusters: Sequence[pulumi.Resource]
-    """The workers' principal exists once one of them does."""
+    """Clusters of the project. The workers' principal exists once one of them exists."""
 
 
 class ModelBucket(pulumi.ComponentResource):
-    """Makes: a bucket without public access whose deleted objects can be had back for a week (or takes an existing
-    one); the workers' right to read it.
+    """A bucket without public access, with soft delete for a week (or an existing bucket), and the workers' right to
+    read it.
 
-    Does not: fill it, or let the head, the nodes or anyone else read it.
-    Replaces: the bucket, when its location changes; Google and Pulumi refuse while it is protected or holds anything.
+    Does not upload weights, and grants nothing to the head, the nodes or anyone else. A change of the location replaces
+    the bucket; Google and Pulumi reject this while it is protected or has objects.
     """
 
     def __init__(self, name: str, args: ModelBucketArgs, opts: ResourceOptions | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The VPC: what nodes, pods and load-balancer proxies have addresses in, and how nodes reach the internet."""
+"""VPC: subnetworks of nodes, pods and load balancer proxies, Cloud NAT and firewall."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ from config.google.ip_plan import RegionCidrs
 from config.google.network import ExistingNetwork, SharedVpcNetwork
 from config.google.project import Project
 from config.google.resource_names import ResourceNames
+from config.kuberay import SERVE_PORT
 
-HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")
-"""Where Google's health checks, and the proxies of global external load balancers, dial from."""
-SERVE_PORT = 8000
-"""Ray Serve's HTTP port in every pod. Another one would strand NEGs (GoogleCloudPlatform/gke-gateway-api#49)."""
+HEALTH_CHECK_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
+"""Source ranges of Google's health checks and of the proxies of global external load balancers."""
 MTU = 8896
-"""The most that Google's network carries; to change it later means to stop every VM."""
+"""Greatest MTU of a VPC. A later change requires a stop of every VM."""
 
 
 @dataclass(frozen=True)
 class ClusterNetwork:
-    """Where a region's cluster puts nodes and pods."""
+    """Network of a region's cluster."""
 
     network: Input[str]
     subnetwork: Input[str]
     pods_range: str
     services_range: str
     nat_gateways: tuple[pulumi.Resource, ...] = ()
-    """Nodes reach the internet once these exist."""
+    """Nodes reach the internet after these exist."""
     proxy_only_subnets: tuple[pulumi.Resource, ...] = ()
-    """The load balancer's proxies run once these exist."""
+    """The load balancer's proxies run after these exist."""
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
+    """Arguments of `Network`."""
+
     names: ResourceNames
     regions: Mapping[str, RegionCidrs]
     proxy_purpose: str | None
-    """Of the proxy-only subnetworks: GLOBAL_MANAGED_PROXY, REGIONAL_MANAGED_PROXY, or None for a public entrance, whose
-    proxies are outside."""
+    """Purpose of the proxy-only subnetworks: GLOBAL_MANAGED_PROXY, REGIONAL_MANAGED_PROXY, or None for an external
+    gateway, whose proxies are outside the VPC."""
     api_dependencies: Sequence[pulumi.Resource]
 
 
 class Network(pulumi.ComponentResource):
-    """Makes: a VPC; in each region a subnetwork with ranges for pods and Services, Cloud NAT, and the one proxy-only
-    subnetwork that the entrance needs; a firewall rule that lets health checks and proxies reach Ray Serve.
+    """A VPC; in each region a subnetwork with ranges for pods and Services, Cloud NAT, and the proxy-only subnetwork
+    that the gateway needs; a firewall rule that lets health checks and proxies reach Ray Serve.
 
-    Does not: peer with anything, or let anything else in. GKE makes the rules for its own control plane.
-    Replaces: the subnetwork, and with it the region's cluster, when its range shrinks or its pods or Services range
-    changes. Adding or removing a region touches no other.
+    Creates no peering and no other firewall rule; GKE creates the rules of its control plane. A smaller node range, or
+    another range of pods or Services, replaces the subnetwork and the region's cluster. A new or removed region changes
+    no other region.
     """
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
@@ -64,19 +65,21 @@ class Network(pulumi.ComponentResource):
             vpc,
             name=vpc,
             auto_create_subnetworks=False,
-            routing_mode="GLOBAL",  # clients of one region reach the entrance in another
+            routing_mode="GLOBAL",  # clients in one region reach the gateway in another
             mtu=MTU,
             opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
         self.regions = {region: self._region(region, ranges) for region, ranges in args.regions.items()}
         firewall = args.names.firewall()
-        proxies = [str(_proxies(r, args.proxy_purpose)) for r in args.regions.values()] if args.proxy_purpose else []
+        proxies = (
+            [str(_proxy_range(r, args.proxy_purpose)) for r in args.regions.values()] if args.proxy_purpose else []
+        )
         self.firewall = compute.Firewall(
             firewall,
             name=firewall,
             network=self.vpc.id,
             direction="INGRESS",
-            source_ranges=[*HEALTH_CHECKS, *proxies],
+            source_ranges=[*HEALTH_CHECK_RANGES, *proxies],
             target_tags=[args.names.node_tag()],
             allows=[{"protocol": "tcp", "ports": [str(SERVE_PORT)]}],
             opts=self._child,
@@ -97,7 +100,7 @@ class Network(pulumi.ComponentResource):
                 {"range_name": services, "ip_cidr_range": str(ranges.services)},
             ],
             private_ip_google_access=True,
-            # Google changes no range that a cluster uses, so the cluster has to go first; this plans it so.
+            # Google changes no range that a cluster uses. With these options Pulumi deletes the cluster first.
             opts=ResourceOptions(parent=self, replace_on_changes=["secondaryIpRanges"], delete_before_replace=True),
         )
         router = compute.Router(
@@ -111,7 +114,7 @@ class Network(pulumi.ComponentResource):
             nat_ip_allocate_option="AUTO_ONLY",
             source_subnetwork_ip_ranges_to_nat="ALL_SUBNETWORKS_ALL_IP_RANGES",
             enable_dynamic_port_allocation=True,
-            enable_endpoint_independent_mapping=False,  # Google takes no other value beside dynamic ports
+            enable_endpoint_independent_mapping=False,  # Google accepts no other value with dynamic ports
             log_config={"enable": True, "filter": "ERRORS_ONLY"},
             opts=self._child,
         )
@@ -133,20 +136,20 @@ class Network(pulumi.ComponentResource):
             name=name,
             network=self.vpc.id,
             region=region,
-            ip_cidr_range=str(_proxies(ranges, purpose)),
+            ip_cidr_range=str(_proxy_range(ranges, purpose)),
             purpose=purpose,
-            role="ACTIVE",  # one of each purpose, region and VPC can be
+            role="ACTIVE",  # a VPC has one active subnetwork of each purpose and region
             opts=self._child,
         )
 
 
 def existing_network(network: ExistingNetwork | SharedVpcNetwork, project: Project) -> dict[str, ClusterNetwork]:
-    """The same of a VPC that is used as it is; nothing is made."""
-    owner = network.host_project.id if isinstance(network, SharedVpcNetwork) else project.id
+    """Return the network of each region of an existing VPC. Creates no resource."""
+    project_id = network.host_project.id if isinstance(network, SharedVpcNetwork) else project.id
     return {
         region: ClusterNetwork(
-            network=f"projects/{owner}/global/networks/{network.name}",
-            subnetwork=f"projects/{owner}/regions/{region}/subnetworks/{subnetwork.name}",
+            network=f"projects/{project_id}/global/networks/{network.name}",
+            subnetwork=f"projects/{project_id}/regions/{region}/subnetworks/{subnetwork.name}",
             pods_range=subnetwork.pods_range_name,
             services_range=subnetwork.services_range_name,
         )
@@ -154,5 +157,5 @@ def existing_network(network: ExistingNetwork | SharedVpcNetwork, project: Proje
     }
 
 
-def _proxies(ranges: RegionCidrs, purpose: str) -> object:
+def _proxy_range(ranges: RegionCidrs, purpose: str) -> object:
     return ranges.global_proxy_only if purpose == "GLOBAL_MANAGED_PROXY" else ranges.regional_proxy_only

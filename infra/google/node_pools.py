@@ -1,4 +1,4 @@
-"""A cluster's node pools: one without GPUs for Ray heads and controllers, and the GPU pools."""
+"""Node pools of a cluster: the system pool for Ray heads and controllers, and the GPU node pools."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from infra.google.cluster import ClusterReference
 from infra.google.provider import omit_none
 
 NODE_POOL_TIMEOUTS = pulumi.CustomTimeouts(create="2h", update="4h", delete="2h")
-"""Operations on large pools take longer than the provider's 30 minutes (GoogleCloudPlatform/magic-modules#18250)."""
+"""Operations on large node pools take longer than the provider's 30 minutes
+(GoogleCloudPlatform/magic-modules#18250)."""
 IGNORE_INITIAL_NODE_COUNT = "initialNodeCount"
-"""Left alone after birth: GKE can answer with another size, and a change replaces the pool (pulumi/pulumi-gcp#412)."""
+"""Ignored after creation: GKE can return another size, and a change replaces the pool (pulumi/pulumi-gcp#412)."""
 IGNORE_LOCAL_SSD = ("nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.localNvmeSsdBlockConfig")
-"""Left alone after birth: they come with the machine type, GKE answers with either form, and a change replaces the pool
-(GoogleCloudPlatform/cluster-toolkit, gke-node-pool)."""
+"""Ignored after creation: the machine type decides the local SSDs, GKE returns either form, and a change replaces
+the pool (GoogleCloudPlatform/cluster-toolkit, gke-node-pool)."""
 
 
 @dataclass(frozen=True)
 class NodePoolsArgs:
+    """Arguments of `NodePools`."""
+
     names: ResourceNames
     region: str
     cluster: ClusterReference
@@ -35,7 +38,7 @@ class NodePoolsArgs:
     pools: Sequence[GpuNodePool]
     node_account: Input[str]
     labels: Mapping[str, str]
-    """On the VMs; the provider's default labels do not reach them."""
+    """Labels of the VMs; the provider's default labels do not reach them."""
     image_streaming: bool
     kms_key: str | None
     """Cloud KMS key for boot disks."""
@@ -43,29 +46,29 @@ class NodePoolsArgs:
 
 
 class NodePools(pulumi.ComponentResource):
-    """Makes: the system pool; each GPU pool, born empty or at the size that a reservation promised.
+    """The system pool and the GPU node pools. A GPU pool starts empty, or at the size that a reservation guarantees.
 
-    Does not: wait for a GPU that nobody promised: pods bring autoscaled nodes.
-    Replaces: a pool, when its capacity kind or reservation, GPUs, driver, pods per node, compact placement or key
-    changes (delete, then create: its name and its GPUs are there once). Machine type, zones, size, labels and taints
-    change in place, node by node. A pool under another name comes up beside the old one.
+    Does not wait for a GPU without a reservation: the autoscaler adds nodes when pods need them. A change of capacity
+    kind, reservation, GPU model, driver, pods per node, compact placement or key replaces a pool (Pulumi deletes it
+    first: its name and its GPUs exist once). Machine type, zones, size, labels and taints change in place, one node at
+    a time. A pool with another name starts beside the old one.
     """
 
     def __init__(self, name: str, args: NodePoolsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:NodePools", name, {}, opts)
         self._args = args
-        system = self._system()
-        gpu = [self._gpu(pool) for pool in args.pools]
+        system = self._create_system_pool()
+        gpu = [self._create_gpu_pool(pool) for pool in args.pools]
         self.pools: tuple[pulumi.Resource, ...] = (system, *gpu)
         self.system_pool = system_pool_info(args.system)
         self.gpu_pools = tuple(gpu_pool_info(pool) for pool in args.pools)
         self.register_outputs({})
 
-    def _system(self) -> container.NodePool:
+    def _create_system_pool(self) -> container.NodePool:
         pool = self._args.system
-        return self._pool(
+        return self._create_pool(
             SYSTEM_POOL_NAME,
-            initial_node_count=1,  # in each zone; GKE's own pods need a node before the autoscaler can run
+            initial_node_count=1,  # in each zone; GKE's own pods need a node before the autoscaler runs
             autoscaling={
                 "total_min_node_count": pool.total_min_nodes,
                 "total_max_node_count": pool.total_max_nodes,
@@ -77,8 +80,8 @@ class NodePools(pulumi.ComponentResource):
             node_config=self._node_config(SYSTEM_POOL_NAME, pool.machine, disk_gib=100),
         )
 
-    def _gpu(self, pool: GpuNodePool) -> container.NodePool:
-        terms, machine = pool.spec, pool.machine
+    def _create_gpu_pool(self, pool: GpuNodePool) -> container.NodePool:
+        spec, machine = pool.spec, pool.machine
         node_config: container.NodePoolNodeConfigArgsDict = {
             **self._node_config(pool.name, machine, pool.boot_disk_size_gib),
             "guest_accelerators": [
@@ -90,30 +93,30 @@ class NodePools(pulumi.ComponentResource):
             ],
             "gvnic": {"enabled": True},
             "taints": [{"key": GPU_TAINT.key, "value": GPU_TAINT.value, "effect": "NO_SCHEDULE"}],
-            "reservation_affinity": _affinity(terms),
-            "spot": terms.spot,
-            "flex_start": terms.flex_start,
-            "max_run_duration": terms.max_run_duration,
+            "reservation_affinity": _reservation_affinity(spec),
+            "spot": spec.spot,
+            "flex_start": spec.flex_start,
+            "max_run_duration": spec.max_run_duration,
             "ephemeral_storage_local_ssd_config": {"local_ssd_count": machine.local_ssds}
             if machine.local_ssds
             else None,
         }
-        static = terms.node_count is not None
-        return self._pool(
+        fixed = spec.node_count is not None
+        return self._create_pool(
             pool.name,
-            node_count=terms.node_count,
-            initial_node_count=None if static else terms.initial_node_count,
-            autoscaling=None if static else _autoscaling(terms),
-            node_locations=list(terms.node_locations),
-            management={"auto_repair": terms.auto_repair, "auto_upgrade": terms.auto_upgrade},
+            node_count=spec.node_count,
+            initial_node_count=None if fixed else spec.initial_node_count,
+            autoscaling=None if fixed else _autoscaling(spec),
+            node_locations=list(spec.node_locations),
+            management={"auto_repair": spec.auto_repair, "auto_upgrade": spec.auto_upgrade},
             upgrade_settings={
-                "strategy": terms.upgrade_settings.strategy,
-                "max_surge": terms.upgrade_settings.max_surge,
-                "max_unavailable": terms.upgrade_settings.max_unavailable,
+                "strategy": spec.upgrade_settings.strategy,
+                "max_surge": spec.upgrade_settings.max_surge,
+                "max_unavailable": spec.upgrade_settings.max_unavailable,
             }
-            if terms.upgrade_settings
+            if spec.upgrade_settings
             else None,
-            placement_policy={"type": terms.placement} if terms.placement else None,
+            placement_policy={"type": spec.placement} if spec.placement else None,
             max_pods_per_node=pool.max_pods_per_node,
             node_config=node_config,
             ignore=IGNORE_LOCAL_SSD if machine.local_ssds else (),
@@ -126,10 +129,12 @@ class NodePools(pulumi.ComponentResource):
             "disk_type": machine.boot_disk_type,
             "disk_size_gb": disk_gib,
             "service_account": self._args.node_account,
-            "oauth_scopes": ["https://www.googleapis.com/auth/cloud-platform"],  # the account's roles decide
+            "oauth_scopes": [
+                "https://www.googleapis.com/auth/cloud-platform"
+            ],  # the roles of the service account decide
             "shielded_instance_config": {"enable_secure_boot": True, "enable_integrity_monitoring": True},
             "workload_metadata_config": {"mode": "GKE_METADATA"},
-            "metadata": {"disable-legacy-endpoints": "true"},  # GKE sets it by itself, and it would show as a change
+            "metadata": {"disable-legacy-endpoints": "true"},  # GKE sets it; without it every preview shows a change
             "gcfs_config": {"enabled": self._args.image_streaming},
             "labels": {POOL_LABEL: pool},
             "resource_labels": dict(self._args.labels),
@@ -137,7 +142,7 @@ class NodePools(pulumi.ComponentResource):
             "boot_disk_kms_key": self._args.kms_key,
         }
 
-    def _pool(
+    def _create_pool(
         self,
         pool: str,
         *,
@@ -181,18 +186,18 @@ class NodePools(pulumi.ComponentResource):
         )
 
 
-def _autoscaling(terms: NodePoolSpec) -> container.NodePoolAutoscalingArgsDict:
+def _autoscaling(spec: NodePoolSpec) -> container.NodePoolAutoscalingArgsDict:
     return omit_none(
         {
-            "total_min_node_count": terms.total_min_node_count,
-            "total_max_node_count": terms.total_max_node_count,
-            "location_policy": terms.location_policy,
+            "total_min_node_count": spec.total_min_node_count,
+            "total_max_node_count": spec.total_max_node_count,
+            "location_policy": spec.location_policy,
         }
     )
 
 
-def _affinity(terms: NodePoolSpec) -> container.NodePoolNodeConfigReservationAffinityArgsDict:
-    affinity = terms.reservation_affinity
+def _reservation_affinity(spec: NodePoolSpec) -> container.NodePoolNodeConfigReservationAffinityArgsDict:
+    affinity = spec.reservation_affinity
     return omit_none(
         {
             "consume_reservation_type": affinity.consume_reservation_type,

@@ -1,4 +1,4 @@
-"""What must be on in the project before anything else: APIs, and the service agents that get rights."""
+"""Enabled APIs of the project, and the service agents that receive grants."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ AGENTS: Mapping[str, str] = {
     "redis": "cloud-redis",
     "storage": "gs-project-accounts",
 }
-"""Service -> domain of its service agent, which acts on everybody's behalf (IAM, "Service agents")."""
+"""Service -> domain of its service agent (IAM, "Service agents")."""
 
 
 @dataclass(frozen=True)
 class ProjectServicesArgs:
+    """Arguments of `ProjectServices`."""
+
     project: Project
     apis: tuple[str, ...]
-    """Short names, such as container."""
+    """Short names of APIs, such as container."""
     agents: tuple[str, ...]
-    """Short names of services whose agent is made now, because something is granted to it."""
+    """Short names of services whose agent receives a grant and must exist before."""
 
 
 class ProjectServices(pulumi.ComponentResource):
-    """Makes: the enabling of each API; the service agents that get rights.
+    """Enabled APIs, and the service agents that receive grants.
 
-    Does not: disable an API when it goes, as others may use it.
-    Replaces: nothing; an API that is taken out stays on.
+    Never disables an API, because other programs may use it. No change replaces anything.
     """
 
     def __init__(self, name: str, args: ProjectServicesArgs, opts: ResourceOptions | None = None) -> None:
@@ -65,17 +66,17 @@ class ProjectServices(pulumi.ComponentResource):
         self.register_outputs({})
 
     def dependencies_of(self, *apis: str) -> list[pulumi.Resource]:
-        """What must exist before these APIs are used, or something is granted to their agents."""
+        """Return the resources that must exist before the stack uses these APIs or grants rights to their agents."""
         return [*(self._enabled[api] for api in apis), *(self._agents[api] for api in apis if api in self._agents)]
 
 
 def service_agent(project: Project, service: str) -> str:
-    """The agent of a service, as an IAM member."""
+    """Return the service agent of a service as an IAM member."""
     return f"serviceAccount:service-{project.number}@{AGENTS[service]}.iam.gserviceaccount.com"
 
 
 def required_apis(settings: GoogleInfra) -> tuple[str, ...]:
-    """The APIs that these settings need."""
+    """Return the APIs that the settings need."""
     gateway = settings.gateway
     needed = {
         "cloudresourcemanager",
@@ -87,7 +88,7 @@ def required_apis(settings: GoogleInfra) -> tuple[str, ...]:
         "secretmanager",
         "storage",
     }
-    if settings.multi_cluster:  # multi-cluster Services are found through Cloud DNS
+    if settings.multi_cluster:  # clusters find multi-cluster Services through Cloud DNS
         needed |= {"dns", "gkehub", "multiclusteringress", "multiclusterservicediscovery", "trafficdirector"}
     if gateway.dns_zone is not None or isinstance(gateway.certificate, ManagedCertificate):
         needed |= {"dns"}
@@ -105,8 +106,8 @@ def required_apis(settings: GoogleInfra) -> tuple[str, ...]:
 
 
 def service_agents(settings: GoogleInfra) -> tuple[str, ...]:
-    """The services whose agent is granted something here. Those of Compute Engine and Cloud Storage come with the
-    API and with the first bucket."""
+    """Return the services whose agent receives a grant. The agents of Compute Engine and Cloud Storage exist
+    already: Google creates them with the API and with the first bucket."""
     needed: set[str] = set()
     if settings.multi_cluster:
         needed |= {"multiclusteringress"}

@@ -1,4 +1,4 @@
-"""The one Google provider: project, region and zone are written, nothing is taken from the shell that runs Pulumi."""
+"""The Google provider, with explicit project, region and zone: nothing depends on the shell that runs Pulumi."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Block = TypeVar("Block")
 
 
 def google_provider(settings: GoogleInfra, labels: Mapping[str, str]) -> gcp.Provider:
-    """The provider that every component of this layer gets; `labels` go on everything that can carry any.
+    """Return the provider of every Google resource. `labels` are the default labels of resources.
 
-    Every resource says its own region or location. The provider says one too, as the SDK would else take it from
-    GOOGLE_REGION or CLOUDSDK_COMPUTE_ZONE, and two people would see two different previews.
+    Every resource sets its own region or location. The provider sets one too, because the SDK would otherwise read
+    GOOGLE_REGION or CLOUDSDK_COMPUTE_ZONE, and two users would see two different previews.
     """
     first = settings.regions[0]
     return gcp.Provider(
@@ -29,6 +29,6 @@ def google_provider(settings: GoogleInfra, labels: Mapping[str, str]) -> gcp.Pro
 
 
 def omit_none(block: Block) -> Block:
-    """A nested block without the fields that are None: written out, they would reach the provider as null, which it
-    need not take for absent."""
+    """Return a nested block without the fields that are None. The provider would receive them as null, which it may
+    treat differently from an absent field."""
     return cast(Block, {key: value for key, value in cast(Mapping[str, Any], block).items() if value is not None})

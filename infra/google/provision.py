@@ -1,4 +1,4 @@
-"""The platform that an `infra` block with `kind: google` describes, put together in the order in which it is made."""
+"""Provision the platform of an `infra` block with `kind: google`, in the order in which Pulumi creates it."""
 
 from __future__ import annotations
 
@@ -36,113 +36,118 @@ from infra.google.service_accounts import SERVICE_ACCOUNTS, NodeServiceAccount, 
 from infra.google.shared_vpc import SharedVpcGrants, SharedVpcGrantsArgs
 
 
-def provision(settings: GoogleInfra, environment: str) -> contract.GooglePlatform:
-    """Declare everything. The names were checked on plain data before (`naming.refusals`)."""
-    labels = resource_labels(environment, settings.owner, versions.STACK)
-    for warning in find_warnings(settings):
+def provision(infra: GoogleInfra, environment: str) -> contract.GooglePlatform:
+    """Declare all Google resources of stack `environment` and return the contract for `workloads`.
+
+    config/google/resource_names.py has checked every name before.
+    """
+    labels = resource_labels(environment, infra.owner, versions.STACK)
+    for warning in find_warnings(infra):
         pulumi.log.warn(warning)
-    ground = SharedResources(settings, environment, labels)
-    sites = {region.name: RegionResources(ground, region) for region in settings.regions}
-    made = [site.cluster.resource for site in sites.values() if site.cluster.resource is not None]
-    weights = _model_store(ground, made)
+    shared = SharedResources(infra, environment, labels)
+    regions = {region.name: RegionResources(shared, region) for region in infra.regions}
+    new_clusters = [each.cluster.resource for each in regions.values() if each.cluster.resource is not None]
+    model_bucket = _model_bucket(shared, new_clusters)
     return contract.GooglePlatform(
         environment=environment,
-        clusters=tuple(site.contract(weights) for site in sites.values()),
-        gateway_frontend=_entrance(ground, sites[settings.config_cluster_region].cluster, made),
+        clusters=tuple(each.contract(model_bucket) for each in regions.values()),
+        gateway_frontend=_gateway_frontend(shared, regions[infra.config_cluster_region].cluster, new_clusters),
         labels=labels,
-        protect=settings.protect,
+        protect=infra.protect,
     )
 
 
 class SharedResources:
-    """What all regions share and is made before any cluster: APIs, grants on keys, network, node identity, images."""
+    """Resources that all regions share, created before any cluster: APIs, grants on keys, network, service account
+    of the nodes, image repositories."""
 
-    def __init__(self, settings: GoogleInfra, environment: str, labels: Mapping[str, str]) -> None:
-        self.settings = settings
+    def __init__(self, infra: GoogleInfra, environment: str, labels: Mapping[str, str]) -> None:
+        self.infra = infra
         self.environment = environment
         self.labels = labels
-        self.names = ResourceNames(environment, settings.project.id)
-        self.opts = ResourceOptions(provider=google_provider(settings, labels))
+        self.names = ResourceNames(environment, infra.project.id)
+        self.opts = ResourceOptions(provider=google_provider(infra, labels))
         self.services = ProjectServices(
             environment,
-            ProjectServicesArgs(settings.project, required_apis(settings), service_agents(settings)),
+            ProjectServicesArgs(infra.project, required_apis(infra), service_agents(infra)),
             self.opts,
         )
         self.key_grants = self._key_grants()
         self.networks = self._networks()
         self.network_grants = self._network_grants()
-        self.nodes = NodeServiceAccount(
+        self.node_service_account = NodeServiceAccount(
             environment,
             NodeServiceAccountArgs(
-                self.names, settings.project, self.services.dependencies_of("cloudresourcemanager", "iam")
+                self.names, infra.project, self.services.dependencies_of("cloudresourcemanager", "iam")
             ),
             self.opts,
         )
-        self.images = self._images()
+        self.image_registry = self._image_registry()
 
     def _key_grants(self) -> tuple[pulumi.Resource, ...]:
-        if not self.settings.kms_keys:
+        if not self.infra.kms_keys:
             return ()
-        uses = self.settings.kms_key_uses
-        enabled = {service: self.services.dependencies_of(service) for _, service in uses}
-        args = KmsKeyGrantsArgs(self.settings.project, self.settings.kms_keys, uses, enabled)
+        uses = self.infra.kms_key_uses
+        dependencies = {service: self.services.dependencies_of(service) for _, service in uses}
+        args = KmsKeyGrantsArgs(self.infra.project, self.infra.kms_keys, uses, dependencies)
         return KmsKeyGrants(self.environment, args, self.opts).grants
 
     def _networks(self) -> Mapping[str, ClusterNetwork]:
-        settings = self.settings
-        if not isinstance(settings.network, NewNetwork):
-            return network.existing_network(settings.network, settings.project)
+        infra = self.infra
+        if not isinstance(infra.network, NewNetwork):
+            return network.existing_network(infra.network, infra.project)
         args = NetworkArgs(
             names=self.names,
-            regions={region.name: settings.region_cidrs(region) for region in settings.regions},
-            proxy_purpose=settings.proxy_purpose,
+            regions={region.name: infra.region_cidrs(region) for region in infra.regions},
+            proxy_purpose=infra.proxy_purpose,
             api_dependencies=self.services.dependencies_of("compute"),
         )
         return Network(self.environment, args, self.opts).regions
 
     def _network_grants(self) -> tuple[pulumi.Resource, ...]:
-        if not isinstance(self.settings.network, SharedVpcNetwork):
+        if not isinstance(self.infra.network, SharedVpcNetwork):
             return ()
-        settings = self.settings
-        discovery = ["multiclusterservicediscovery"] if settings.multi_cluster else []
+        infra = self.infra
+        discovery = ["multiclusterservicediscovery"] if infra.multi_cluster else []
         args = SharedVpcGrantsArgs(
-            project=settings.project,
-            host=self.settings.network.host_project,
-            subnetworks=self.settings.network.subnetworks,
-            multi_cluster=settings.multi_cluster,
+            project=infra.project,
+            host=self.infra.network.host_project,
+            subnetworks=self.infra.network.subnetworks,
+            multi_cluster=infra.multi_cluster,
             api_dependencies=self.services.dependencies_of("cloudresourcemanager", "compute", "container", *discovery),
         )
         return SharedVpcGrants(self.environment, args, self.opts).grants
 
-    def _images(self) -> ImageRegistry | None:
-        settings = self.settings
-        if isinstance(settings.image_registry, DirectPull):
+    def _image_registry(self) -> ImageRegistry | None:
+        infra = self.infra
+        if isinstance(infra.image_registry, DirectPull):
             return None
         args = ImageRegistryArgs(
             names=self.names,
-            project=settings.project,
-            images=settings.image_registry,
-            regions=[region.name for region in settings.regions],
-            kms_keys=settings.kms_keys,
-            node_member=self.nodes.account.member,
+            project=infra.project,
+            registry=infra.image_registry,
+            regions=[region.name for region in infra.regions],
+            kms_keys=infra.kms_keys,
+            node_member=self.node_service_account.account.member,
             api_dependencies=[*self.services.dependencies_of("artifactregistry"), *self.key_grants],
         )
         return ImageRegistry(self.environment, args, self.opts)
 
 
 class RegionResources:
-    """One region: cluster, node pools, Redis."""
+    """Resources of one region: cluster, node pools, Redis."""
 
-    def __init__(self, ground: SharedResources, region: Region) -> None:
-        self.ground = ground
+    def __init__(self, shared: SharedResources, region: Region) -> None:
+        self.shared = shared
         self.region = region
         self.cluster = self._cluster()
         self.pools = self._pools()
-        self.head_state = self._head_state()
+        self.redis = self._redis()
 
-    def contract(self, weights: ModelBucket | None) -> contract.ServingCluster:
-        images, region = self.ground.images, self.region.name
-        readers = [images.reader_grants[region]] if images else []
+    def contract(self, model_bucket: ModelBucket | None) -> contract.ServingCluster:
+        """Return the contract of the region's cluster."""
+        images, region = self.shared.image_registry, self.region.name
+        reader_grants = [images.reader_grants[region]] if images else []
         return contract.ServingCluster(
             name=region,
             region=region,
@@ -151,142 +156,145 @@ class RegionResources:
             system_pool=self.pools.system_pool,
             gpu_pools=self.pools.gpu_pools,
             service_accounts=SERVICE_ACCOUNTS,
-            model_bucket_url=weights.url if weights else None,
-            redis=self.head_state,
+            model_bucket_url=model_bucket.url if model_bucket else None,
+            redis=self.redis,
             image_repository=images.repositories[region] if images else None,
             traffic=self.region.traffic,
             cluster=self.cluster.resource,
-            depends_on=(*self.pools.pools, *readers, *([weights.reader_grant] if weights else [])),
+            depends_on=(*self.pools.pools, *reader_grants, *([model_bucket.reader_grant] if model_bucket else [])),
         )
 
     def _cluster(self) -> ClusterReference:
-        ground, settings = self.ground, self.ground.settings
+        shared, infra = self.shared, self.shared.infra
         if isinstance(self.region.cluster, ExistingCluster):
-            return clusters.existing_cluster(self.region.cluster, settings.project, self.region.name)
-        apis_needed = ["container", "secretmanager", *(["gkehub"] if settings.multi_cluster else [])]
+            return clusters.existing_cluster(self.region.cluster, infra.project, self.region.name)
+        apis = ["container", "secretmanager", *(["gkehub"] if infra.multi_cluster else [])]
         args = GkeClusterArgs(
-            project=settings.project,
+            project=infra.project,
             region=self.region.name,
-            options=settings.cluster_defaults,
-            network=ground.networks[self.region.name],
-            in_fleet=settings.multi_cluster,
-            node_account=ground.nodes.account.email,
-            kms_key=settings.kms_key(self.region.name),
-            protect=settings.protect,
+            defaults=infra.cluster_defaults,
+            network=shared.networks[self.region.name],
+            in_fleet=infra.multi_cluster,
+            node_account=shared.node_service_account.account.email,
+            kms_key=infra.kms_key(self.region.name),
+            protect=infra.protect,
             depends_on=[
-                *ground.services.dependencies_of(*apis_needed),
-                ground.nodes.grant,
-                *ground.key_grants,
-                *ground.network_grants,
+                *shared.services.dependencies_of(*apis),
+                shared.node_service_account.grant,
+                *shared.key_grants,
+                *shared.network_grants,
             ],
         )
-        return GkeCluster(ground.names.cluster(self.region.name), args, ground.opts).cluster
+        return GkeCluster(shared.names.cluster(self.region.name), args, shared.opts).cluster
 
     def _pools(self) -> NodePools:
-        ground, settings = self.ground, self.ground.settings
-        reads = [ground.images.reader_grants[self.region.name]] if ground.images else []
-        streams = ground.services.dependencies_of("containerfilesystem") if settings.image_streaming else []
+        shared, infra = self.shared, self.shared.infra
+        reader_grants = [shared.image_registry.reader_grants[self.region.name]] if shared.image_registry else []
+        image_streaming_apis = shared.services.dependencies_of("containerfilesystem") if infra.image_streaming else []
         args = NodePoolsArgs(
-            names=ground.names,
+            names=shared.names,
             region=self.region.name,
             cluster=self.cluster,
-            system=settings.system_pool,
+            system=infra.system_pool,
             pools=self.region.node_pools,
-            node_account=ground.nodes.account.email,
-            labels=ground.labels,
-            image_streaming=settings.image_streaming,
-            kms_key=settings.kms_key(self.region.name),
-            depends_on=[ground.nodes.grant, *reads, *streams, *ground.networks[self.region.name].nat_gateways],
+            node_account=shared.node_service_account.account.email,
+            labels=shared.labels,
+            image_streaming=infra.image_streaming,
+            kms_key=infra.kms_key(self.region.name),
+            depends_on=[
+                shared.node_service_account.grant,
+                *reader_grants,
+                *image_streaming_apis,
+                *shared.networks[self.region.name].nat_gateways,
+            ],
         )
-        return NodePools(ground.names.cluster(self.region.name), args, ground.opts)
+        return NodePools(shared.names.cluster(self.region.name), args, shared.opts)
 
-    def _head_state(self) -> contract.RedisEndpoint | None:
-        ground, settings = self.ground, self.ground.settings
-        if settings.redis is None:
+    def _redis(self) -> contract.RedisEndpoint | None:
+        shared, infra = self.shared, self.shared.infra
+        if infra.redis is None:
             return None
         args = MemorystoreInstanceArgs(
-            names=ground.names,
+            names=shared.names,
             region=self.region.name,
-            settings=settings.redis,
-            network=ground.networks[self.region.name].network,
-            range_=_redis_range(settings, self.region),
-            kms_key=settings.kms_key(self.region.name),
-            protect=settings.protect,
-            api_dependencies=[*ground.services.dependencies_of("redis"), *ground.key_grants],
+            settings=infra.redis,
+            network=shared.networks[self.region.name].network,
+            range_=_redis_range(infra, self.region),
+            kms_key=infra.kms_key(self.region.name),
+            protect=infra.protect,
+            api_dependencies=[*shared.services.dependencies_of("redis"), *shared.key_grants],
         )
-        return MemorystoreInstance(ground.names.redis(self.region.name), args, ground.opts).endpoint
+        return MemorystoreInstance(shared.names.redis(self.region.name), args, shared.opts).endpoint
 
 
-def _redis_range(settings: GoogleInfra, region: Region) -> IPv4Network | str | None:
-    match settings.network:
+def _redis_range(infra: GoogleInfra, region: Region) -> IPv4Network | str | None:
+    match infra.network:
         case NewNetwork():
-            return settings.region_cidrs(region).redis
+            return infra.region_cidrs(region).redis
         case SharedVpcNetwork() as shared:
             return shared.redis_range_name
         case _:
             return None
 
 
-def _model_store(ground: SharedResources, made: Sequence[pulumi.Resource]) -> ModelBucket | None:
-    settings = ground.settings
-    if settings.model_bucket is None:
+def _model_bucket(shared: SharedResources, new_clusters: Sequence[pulumi.Resource]) -> ModelBucket | None:
+    infra = shared.infra
+    if infra.model_bucket is None:
         return None
-    new = isinstance(settings.model_bucket, NewBucket)
+    new = isinstance(infra.model_bucket, NewBucket)
     args = ModelBucketArgs(
-        names=ground.names,
-        project=settings.project,
-        bucket=settings.model_bucket,
-        kms_key=settings.kms_key(settings.model_bucket.location)
-        if isinstance(settings.model_bucket, NewBucket)
-        else None,
-        protect=settings.protect,
-        api_dependencies=[*ground.services.dependencies_of("storage"), *ground.key_grants] if new else [],
-        clusters=made,
+        names=shared.names,
+        project=infra.project,
+        bucket=infra.model_bucket,
+        kms_key=infra.kms_key(infra.model_bucket.location) if isinstance(infra.model_bucket, NewBucket) else None,
+        protect=infra.protect,
+        api_dependencies=[*shared.services.dependencies_of("storage"), *shared.key_grants] if new else [],
+        clusters=new_clusters,
     )
-    return ModelBucket(ground.environment, args, ground.opts)
+    return ModelBucket(shared.environment, args, shared.opts)
 
 
-def _entrance(
-    ground: SharedResources, config: ClusterReference, made: Sequence[pulumi.Resource]
+def _gateway_frontend(
+    shared: SharedResources, config_cluster: ClusterReference, new_clusters: Sequence[pulumi.Resource]
 ) -> contract.GatewayFrontend:
-    settings, services = ground.settings, ground.services
-    proxies = [each for region in settings.regions for each in settings.proxy_ranges(region)]
-    needed = {"compute", "dns", "certificatemanager"} & set(required_apis(settings))
+    infra, services = shared.infra, shared.services
+    proxy_ranges = [range_ for region in infra.regions for range_ in infra.proxy_ranges(region)]
+    apis = {"compute", "dns", "certificatemanager"} & set(required_apis(infra))
     args = GatewayFrontendArgs(
-        names=ground.names,
-        gateway=settings.gateway,
-        multi_cluster=settings.multi_cluster,
-        networks={region.name: ground.networks[region.name] for region in settings.regions},
-        protect=settings.protect,
-        api_dependencies=services.dependencies_of(*sorted(needed)),
+        names=shared.names,
+        gateway=infra.gateway,
+        multi_cluster=infra.multi_cluster,
+        networks={region.name: shared.networks[region.name] for region in infra.regions},
+        protect=infra.protect,
+        api_dependencies=services.dependencies_of(*sorted(apis)),
     )
-    found = GatewayFrontendResources(ground.environment, args, ground.opts)
-    proxy_subnetworks = [each for where in ground.networks.values() for each in where.proxy_only_subnets]
+    frontend = GatewayFrontendResources(shared.environment, args, shared.opts)
+    proxy_subnetworks = [subnet for each in shared.networks.values() for subnet in each.proxy_only_subnets]
     return contract.GatewayFrontend(
-        config_cluster=settings.config_cluster_region,
-        gateway_class=settings.gateway_class,
-        proxy_ranges=(*network.HEALTH_CHECKS, *proxies),
-        addresses=found.addresses,
-        hostname=settings.gateway.hostname,
-        certificate=found.certificate,
-        security_policy=found.security_policy,
-        dns_zone=found.dns_zone,
-        depends_on=(*found.reserved, *proxy_subnetworks, *_fleet(ground, config, made)),
+        config_cluster=infra.config_cluster_region,
+        gateway_class=infra.gateway_class,
+        proxy_ranges=(*network.HEALTH_CHECK_RANGES, *proxy_ranges),
+        addresses=frontend.addresses,
+        hostname=infra.gateway.hostname,
+        certificate=frontend.certificate,
+        security_policy=frontend.security_policy,
+        dns_zone=frontend.dns_zone,
+        depends_on=(*frontend.reserved, *proxy_subnetworks, *_fleet(shared, config_cluster, new_clusters)),
     )
 
 
 def _fleet(
-    ground: SharedResources, config: ClusterReference, made: Sequence[pulumi.Resource]
+    shared: SharedResources, config_cluster: ClusterReference, new_clusters: Sequence[pulumi.Resource]
 ) -> tuple[pulumi.Resource, ...]:
-    if not ground.settings.multi_cluster:
+    if not shared.infra.multi_cluster:
         return ()
-    assert config.membership is not None, "GoogleSettings refuses a multi-cluster entrance without a membership"
+    assert config_cluster.membership is not None, "config/google/validation.py reports a missing membership"
     args = FleetArgs(
-        project=ground.settings.project,
-        config_membership=config.membership,
-        api_dependencies=ground.services.dependencies_of(
+        project=shared.infra.project,
+        config_membership=config_cluster.membership,
+        api_dependencies=shared.services.dependencies_of(
             "cloudresourcemanager", "gkehub", "multiclusteringress", "multiclusterservicediscovery", "trafficdirector"
         ),
-        clusters=made,
+        clusters=new_clusters,
     )
-    return Fleet(ground.environment, args, ground.opts).ready
+    return Fleet(shared.environment, args, shared.opts).resources

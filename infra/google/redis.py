@@ -1,4 +1,4 @@
-"""Redis in a region, for the state of Ray heads (GCS fault tolerance)."""
+"""Memorystore for Redis of a region, which keeps the state of the Ray heads (Ray: GCS fault tolerance)."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ VERSION = "REDIS_7_2"
 
 @dataclass(frozen=True)
 class MemorystoreInstanceArgs:
+    """Arguments of `MemorystoreInstance`."""
+
     names: ResourceNames
     region: str
     settings: RedisSettings
     network: Input[str]
     range_: IPv4Network | str | None
-    """Of the VPC, for direct peering; the name of an allocated range, for private services access; None: Google's
-    choice."""
+    """Range for direct peering, name of an allocated range for private services access, or None for a range that Google
+    chooses."""
     kms_key: str | None
     protect: bool
     api_dependencies: Sequence[pulumi.Resource]
 
 
 class MemorystoreInstance(pulumi.ComponentResource):
-    """Makes: a Memorystore for Redis instance that asks for a password, reachable from the VPC only.
+    """A Memorystore for Redis instance with a password, reachable from the VPC only.
 
-    Does not: encrypt the way to it; Ray's support of TLS there is rough (ray-project/ray#41161).
-    Replaces: the instance, and with it what the region's heads remember, when tier, VPC, range or key changes.
+    Does not encrypt the connection: Ray's support of TLS to Redis is incomplete (ray-project/ray#41161). A change of
+    tier, VPC, range or key replaces the instance, and the state of the region's Ray heads is lost.
     """
 
     def __init__(self, name: str, args: MemorystoreInstanceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:infra:MemorystoreInstance", name, {}, opts)
-        services_access = isinstance(args.range_, str)
+        private_services_access = isinstance(args.range_, str)
         instance = redis.Instance(
             name,
             name=name,
@@ -51,7 +53,7 @@ class MemorystoreInstance(pulumi.ComponentResource):
             auth_enabled=True,
             transit_encryption_mode="DISABLED",
             authorized_network=args.network,
-            connect_mode="PRIVATE_SERVICE_ACCESS" if services_access else "DIRECT_PEERING",
+            connect_mode="PRIVATE_SERVICE_ACCESS" if private_services_access else "DIRECT_PEERING",
             reserved_ip_range=None if args.range_ is None else str(args.range_),
             customer_managed_key=args.kms_key,
             deletion_protection=args.protect,

@@ -1,4 +1,4 @@
-"""Who acts: the account that nodes run as, and the Kubernetes service accounts of head and workers. No keys."""
+"""Service account of the nodes, and Kubernetes service accounts of head and workers. None has a key."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from config.google.resource_names import ResourceNames
 from infra.contract import ServiceAccounts
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
-"""Writes logs and metrics, as GKE's page "Harden your cluster's security" has it; reading images is granted on each
-repository (images.py)."""
+"""Lets nodes write logs and metrics (GKE, Harden your cluster's security). image_registry.py grants the right to read
+images on each repository."""
 
 SERVICE_ACCOUNTS = ServiceAccounts(namespace="ray", head="ray-head", worker="ray-worker")
-"""KubeRay gives the head's account the right to change pods (ray-project/kuberay#2585), so model code has another."""
+"""KubeRay grants the head's account the right to change pods (ray-project/kuberay#2585), so model code runs as
+another."""
 
 
 @dataclass(frozen=True)
 class NodeServiceAccountArgs:
+    """Arguments of `NodeServiceAccount`."""
+
     names: ResourceNames
     project: Project
     api_dependencies: Sequence[pulumi.Resource]
 
 
 class NodeServiceAccount(pulumi.ComponentResource):
-    """Makes: the service account that every node runs as, with the one role that GKE asks for.
+    """The service account of every node, with the one role that GKE requires.
 
-    Does not: give pods anything; a pod is its own principal (`principal`).
-    Replaces: every node pool, when the environment is renamed.
+    Grants nothing to pods: a pod is a principal of its own (`workload_identity_principal`). Another stack name replaces
+    the account and every node pool.
     """
 
     def __init__(self, name: str, args: NodeServiceAccountArgs, opts: ResourceOptions | None = None) -> None:
@@ -55,8 +58,8 @@ class NodeServiceAccount(pulumi.ComponentResource):
 
 
 def workload_identity_principal(project: Project, namespace: str, service_account: str) -> str:
-    """A Kubernetes service account as IAM knows it, in every cluster of the project alike. It exists once a cluster
-    with Workload Identity does."""
+    """Return a Kubernetes service account as an IAM principal, the same in every cluster of the project. It exists
+    once a cluster with Workload Identity exists."""
     return (
         f"principal://iam.googleapis.com/projects/{project.number}/locations/global/workloadIdentityPools/"
         f"{project.id}.svc.id.goog/subject/ns/{namespace}/sa/{service_account}"

@@ -1,4 +1,4 @@
-"""What GKE needs to be allowed in the host project of a Shared VPC."""
+"""Grants for GKE in the host project of a Shared VPC."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from infra.google.project_services import service_agent
 
 @dataclass(frozen=True)
 class SharedVpcGrantsArgs:
+    """Arguments of `SharedVpcGrants`."""
+
     project: Project
     host: Project
     subnetworks: Mapping[str, ExistingSubnetwork]
@@ -24,12 +26,12 @@ class SharedVpcGrantsArgs:
 
 
 class SharedVpcGrants(pulumi.ComponentResource):
-    """Makes: in the host project, the right of this project's agents to use the subnetworks, of GKE's agent to act as
-    its host agent, and of the multi-cluster Services agent to see the network.
+    """In the host project: the right of this project's agents to use the subnetworks, of GKE's agent to act as host
+    agent, and of the multi-cluster Services agent to read the network.
 
-    Does not: attach the project to its host, or make any part of the network. GKE may not write firewall rules there:
-    its Gateway controller reports the ones it wants as events.
-    Replaces: a grant, when the subnetwork it is on changes.
+    Does not attach the project to its host project, and creates no part of the network. GKE may not create firewall
+    rules there: its Gateway controller reports the rules that it needs as events. Another subnetwork replaces its
+    grants.
     """
 
     def __init__(self, name: str, args: SharedVpcGrantsArgs, opts: ResourceOptions | None = None) -> None:
