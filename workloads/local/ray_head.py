@@ -116,7 +116,7 @@ def ray_start_command(site: LocalHost) -> list[str]:
     ]
 
 
-class _Provider(ResourceProvider):
+class RayHeadProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         folder, mark = Path(props["folder"]), props["environment"][processes.PROCESS_TAG_ENV_VAR]
         with exclusive_lock(folder):
@@ -160,7 +160,7 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
         env = ray_env_vars(site, data_path)
         env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(site))
         super().__init__(
-            _Provider(),
+            RayHeadProvider(),
             name,
             {
                 "folder": str(site.data_dir),

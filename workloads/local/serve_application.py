@@ -32,7 +32,7 @@ DELETE_LIMIT_S = 60
 DEPLOYMENT_LOG_LINES = ("Error", "error", "Exception", "CRITICAL", "failed")
 
 
-class _Provider(ResourceProvider):
+class ServeApplicationProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         _deploy(props)
         return CreateResult(f"serve@{props['session']}", {**props, "status": "RUNNING"})
@@ -81,7 +81,7 @@ class ServeApplication(Resource, module="rayllm", name="ServeApplication"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
-            _Provider(),
+            ServeApplicationProvider(),
             name,
             {
                 "config": json.dumps(config, indent=1, sort_keys=True),

@@ -21,7 +21,7 @@ from workloads.dynamic_provider import OperationFailed
 RECIPE = CHECKOUT / "workloads" / "local" / "ray_runtime" / "make_tiny_model.py"
 
 
-class _Provider(ResourceProvider):
+class TinyModelProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         run = subprocess.run(
             [props["python"], props["recipe"], props["folder"]],
@@ -51,7 +51,7 @@ class TinyModel(Resource, module="rayllm", name="TinyModel"):
 
     def __init__(self, name: str, site: LocalHost, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
-            _Provider(),
+            TinyModelProvider(),
             name,
             {
                 "folder": str(folder_of(site)),
