@@ -29,7 +29,7 @@ def read() -> tuple[StackConfig, pulumi.Output[str] | None]:
 
 
 def _keys() -> set[str]:
-    """Everything in the file: what is called neither `infra` nor `serving` is a mistake that would go unnoticed."""
+    """Return every key of the file: without the unknown ones a misspelt block would be ignored."""
     return {*runtime_config.CONFIG.get(), *runtime_config.get_config_env()}
 
 
@@ -38,7 +38,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _plain(text: str | None) -> object:
-    """A block as plain data. Pulumi hands on `null` as empty text, and anything structured as JSON."""
+    """Return a block as plain data. Pulumi passes `null` as empty text, and mappings and lists as JSON."""
     try:
         return json.loads(text) if text else None
     except json.JSONDecodeError:
