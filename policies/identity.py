@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from config.secret_patterns import TOKEN_PATTERN
+from config.secret_patterns import SECRET_ENV_VAR, TOKEN_PATTERN
 from policies.base import Policy
 from policies.inputs import HEAD_POD, UNKNOWN, at, containers, each, pods, ray_cluster, require
 from policies.resource_types import (
@@ -34,7 +34,6 @@ POD_CREATING_RESOURCES = {
     *("jobs", "cronjobs", "rayclusters", "rayservices", "rayjobs"),
 }
 """Kubernetes resources with which an account creates a pod or runs a command in one."""
-SECRET_ENV_VAR = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIALS?)$", re.IGNORECASE)
 NAME_AND_VALUE = re.compile(r"^\W*(\w+)\W*:[ \t]*(\S.*?)\W*$", re.MULTILINE)
 """One line `NAME: VALUE` of a text."""
 

@@ -8,8 +8,8 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 import versions
+from config.secret_patterns import SECRET_ENV_VAR
 from policies.base import Policy
-from policies.identity import SECRET_ENV_VAR
 from policies.inputs import HEAD_POD, UNKNOWN, at, containers, display, each, pods, ray_cluster, require
 from policies.resource_types import RAY, RAY_SERVICE, WITH_PODS
 
