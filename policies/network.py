@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
+from config.kuberay import SERVE_PORT, SERVE_SERVICE_SUFFIX
 from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.inputs import UNKNOWN, at, display, each, require
 from policies.resource_types import (
@@ -23,10 +24,8 @@ from policies.resource_types import (
     SERVICE_EXPORT,
 )
 
-SERVE_SERVICE_SUFFIX = "-serve-svc"
-"""KubeRay's Service of a RayService's workers; dashboard, GCS and metrics are behind others."""
-SERVE_PORT = 8000
 SERVE_SERVICE = f"NAME{SERVE_SERVICE_SUFFIX}"
+"""KubeRay's Service of the pods that serve. Dashboard, GCS and metrics are behind other Services."""
 PUBLIC_GATEWAY_CLASSES = ("external", "gxlb")
 """Part of the name of each GKE GatewayClass whose load balancer has a public address."""
 MIN_PREFIX_LENGTH = 8

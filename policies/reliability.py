@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from config.kuberay import (
+    HEALTH_CHECK_PATH,
+    MAX_CONNECTION_DRAINING_S,
+    NODE_TYPE_LABEL,
+    SERVE_PORT,
+    SERVE_SERVICE_SUFFIX,
+)
 from policies.base import Policy, Resource, StackPolicy, Violation
 from policies.gpu_node_pools import has_gpus
 from policies.inputs import UNKNOWN, at, display, each, number, pods, ray_cluster
-from policies.network import SERVE_PORT, SERVE_SERVICE_SUFFIX
 from policies.resource_types import (
     BACKEND_POLICY,
     DISRUPTION_BUDGET,
@@ -19,15 +25,10 @@ from policies.resource_types import (
     ROUTES,
 )
 
-HEALTH_CHECK_PATH = "/-/healthz"
-NODE_TYPE_LABEL = "ray.io/node-type"
-"""KubeRay's label on pods: head or worker."""
 HAPROXY_SERVER_TIMEOUT = "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"
 HAPROXY_HARD_STOP = "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
 DEFAULT_BACKEND_TIMEOUT_S = 30
 """Google's default for `timeoutSec`: the seconds for a whole response."""
-MAX_CONNECTION_DRAINING_S = 3600
-"""Greatest `drainingTimeoutSec` that GCPBackendPolicy accepts, in seconds."""
 DEFAULT_DELETION_DELAY_S = 60
 """KubeRay's default for `rayClusterDeletionDelaySeconds`."""
 DEFAULT_GRACE_PERIOD_S = 30
