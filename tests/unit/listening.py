@@ -1,4 +1,4 @@
-"""What code under test asks, listening on this computer: an HTTP server, and HAProxy's admin socket."""
+"""Servers that code under test calls: an HTTP server, and HAProxy's admin socket."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 @contextmanager
 def served(server: Server) -> Iterator[Server]:
+    """Serve in a thread until the block ends."""
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -25,8 +26,11 @@ def served(server: Server) -> Iterator[Server]:
 
 @contextmanager
 def admin_socket(folder: Path, monkeypatch: pytest.MonkeyPatch, reply: Callable[[str], str]) -> Iterator[None]:
-    """Where Ray has it: in a folder with the node's id, below the one that is set. `reply` gets the line that came."""
-    path = folder / "of-this-node" / "admin.sock"
+    """Listen where Ray puts the socket: in a folder with the node's id, below the configured one.
+
+    `reply` maps a command line to the reply.
+    """
+    path = folder / "node-id" / "admin.sock"
     path.parent.mkdir()
     monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(folder / path.name))
     with socket.create_server(str(path), family=socket.AF_UNIX) as server:

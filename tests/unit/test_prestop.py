@@ -20,7 +20,7 @@ stats,BACKEND,0,0,7,7
 
 @pytest.fixture
 def haproxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Answers with the list's next number of requests in flight; the last one stays."""
+    """A statistics page that reports the next number of the list each time; the last number stays."""
     answers: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ def haproxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    monkeypatch.setenv("PATH", "")  # there is no `ray` to tell
+    monkeypatch.setenv("PATH", "")  # so that there is no `ray` command
     with served(HTTPServer(("127.0.0.1", 0), Handler)) as server:
         monkeypatch.setenv("RAY_SERVE_HAPROXY_STATS_PORT", str(server.server_port))
         yield answers
@@ -48,12 +48,8 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-def test_only_back_ends_that_serve_are_counted() -> None:
-    assert prestop.requests_in_flight(STATS.format(scur=3)) == 3
-
-
 def test_a_pod_stays_until_its_requests_are_answered(haproxy: list[int], seconds: list[float]) -> None:
-    haproxy += [2, 1, 0, 1, 0]  # one is handed over between two looks
+    haproxy += [2, 1, 0, 1, 0]  # the fourth request arrives between two polls
     prestop.drain_node(100)
     assert len(seconds) == 4 + prestop.QUIET_POLLS
 

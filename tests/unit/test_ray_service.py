@@ -13,7 +13,7 @@ from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
 from workloads.kubernetes.disruption_budgets import min_available
 from workloads.kubernetes.namespace import POD_SCRIPTS
-from workloads.kubernetes.pod_scripts.startup_probe import WAIT_S
+from workloads.kubernetes.pod_scripts.startup_probe import REQUEST_TIMEOUT_S
 from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
 
 CLOUDS = ("dev", "staging", "prod")
@@ -142,7 +142,7 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
         _python, script, model, port, *_ = probe["exec"]["command"]
         assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/startup_probe.py", "8000", last)
         assert model == args(stack).service.model.id
-        assert probe["timeoutSeconds"] > WAIT_S
+        assert probe["timeoutSeconds"] > REQUEST_TIMEOUT_S
         assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
         assert worker["readinessProbe"]["failureThreshold"] == 1, "it leaves the Service at once"
 
@@ -151,9 +151,8 @@ def test_pods_find_the_code_that_their_hooks_run() -> None:
     worker = container(pods(manifest("prod"))["a4"])
     hooks = [worker["startupProbe"], *worker["lifecycle"].values()]
     commands = [" ".join(hook["exec"]["command"]) for hook in hooks]
-    assert {name for command in commands for name in re.findall(r"python /opt/rayllm/(\S+)", command)} == set(
-        POD_SCRIPTS
-    )
+    run = {name for command in commands for name in re.findall(r"python /opt/rayllm/(\S+)", command)}
+    assert {*run, "haproxy_client.py"} == set(POD_SCRIPTS), "the scripts import haproxy_client"
     assert "/opt/rayllm" in [each["mountPath"] for each in worker["volumeMounts"]]
 
 

@@ -1,4 +1,4 @@
-"""A worker pod's start-up probe, against HAProxy's words as it writes them and a proxy that listens."""
+"""A worker pod's startup probe, against an admin socket and a proxy that answer as HAProxy does."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ STATES = """1
 
 
 class Proxy(HTTPServer):
-    """Answers `status`, and keeps what it was asked."""
+    """Answers with `status`, and keeps the requests."""
 
     status = 200
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, object]] = []
+        self.requests: list[tuple[str, object]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((self.path, json.loads(body)))
+        self.server.requests.append((self.path, json.loads(body)))
         self.send_response(self.server.status)
         self.end_headers()
         self.wfile.write(b"router_unreachable")
@@ -53,32 +53,32 @@ def proxy() -> Iterator[Proxy]:
 
 @pytest.fixture
 def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What HAProxy's admin socket says."""
-    said: list[str] = []
+    """Reply of HAProxy's admin socket."""
+    replies: list[str] = []
 
     def reply(command: str) -> str:
         assert command == "show servers state\n"
-        return said[0]
+        return replies[0]
 
     with admin_socket(tmp_path, monkeypatch, reply):
-        yield said
+        yield replies
 
 
 @pytest.mark.parametrize(("state", "there"), [("0", False), ("1", False), ("2", True), ("3", False)])
-def test_a_server_counts_when_it_runs_here(state: str, there: bool) -> None:
+def test_a_local_server_that_runs_counts(state: str, there: bool) -> None:
     assert startup_probe.has_local_replica(STATES.format(state=state)) is there
 
 
 def test_a_pod_is_ready_when_it_has_answered(states: list[str], proxy: Proxy) -> None:
     states.append(STATES.format(state=2))
     assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) is None
-    assert proxy.asked == [("/v1/completions", {"model": "tiny", "prompt": "Hello", "max_tokens": 1})]
+    assert proxy.requests == [("/v1/completions", {"model": "tiny", "prompt": "Hello", "max_tokens": 1})]
 
 
 def test_replicas_of_other_pods_do_not_count(states: list[str], proxy: Proxy) -> None:
     states.append(STATES.format(state=0))
     assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy) -> None:
@@ -90,14 +90,14 @@ def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize(("status", "there"), [(400, True), (404, False), (500, False), (503, False)])
-def test_what_a_proxy_says_by_itself_is_no_answer(proxy: Proxy, status: int, there: bool) -> None:
+def test_an_error_of_a_proxy_is_no_answer(proxy: Proxy, status: int, there: bool) -> None:
     proxy.status = status
-    said = startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False)
-    assert (said is None) is there
-    assert there or f"answers {status}: router_unreachable" in (said or "")
+    reason = startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False)
+    assert (reason is None) is there
+    assert there or f"answers {status}: router_unreachable" in (reason or "")
 
 
-def test_nobody_listens(proxy: Proxy) -> None:
+def test_a_closed_port_is_not_ready(proxy: Proxy) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert "does not answer" in (startup_probe.not_ready_reason("tiny", port, haproxy=False) or "")

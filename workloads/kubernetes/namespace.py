@@ -16,7 +16,7 @@ from paths import CHECKOUT
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Above everything without a class: a batch job on the same pool gives way, and never the other way round."""
-POD_SCRIPTS = ("close_keepalive.py", "prestop.py", "startup_probe.py")
+POD_SCRIPTS = ("close_keepalive.py", "haproxy_client.py", "prestop.py", "startup_probe.py")
 _SCRIPTS_FOLDER = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
 
 

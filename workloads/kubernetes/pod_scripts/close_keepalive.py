@@ -1,49 +1,58 @@
-"""Beside Ray in a worker pod (started by its postStart hook): a HAProxy that is drained lets go of its clients.
+"""Close the keep-alive connections of a HAProxy that Serve drains.
 
-Serve drains the HAProxy of a worker whose last replica goes: health checks fail, so that load balancers send nothing
-new, and after a while Serve kills it at a moment without a request. Whoever has kept a connection goes on using it, and
-loses what is sent just then. A HAProxy whose frontend is shut answers kept connections once more, with `Connection:
-close`, and that is what this does as soon as every load balancer has seen the health check. Serve reloads a HAProxy
-that it takes back, and with it the frontend. Standard library only; runs in Ray's image, mounted from a ConfigMap.
+The postStart hook of a worker pod starts this script, and it runs beside Ray until the pod ends.
+
+Serve drains the HAProxy of a worker whose last replica leaves. Health checks then fail, so load balancers send nothing
+new, and after a while Serve kills HAProxy at a moment without a request. A client that kept its connection goes on
+using it, and loses the request that it sends at that moment. HAProxy with a shut-down frontend answers each kept
+connection once more, with `Connection: close`. This script shuts the frontend down as soon as every load balancer has
+seen the failing health check. If Serve uses the HAProxy again, it reloads it, and the reload restores the frontend.
+Standard library only; runs in Ray's image, mounted from a ConfigMap.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
-import socket
 import sys
 import time
-from pathlib import Path
+
+import haproxy_client
 
 DRAINING = b"This node is being drained."
-"""What a health check of it says, and of no other that fails (ray/serve/_private/constants.py, DRAINING_MESSAGE)."""
+"""Body of the health check while Serve drains the node, and of no other failing health check
+(ray/serve/_private/constants.py, DRAINING_MESSAGE)."""
 FRONTEND = "http_frontend"
-EVERY_S = 2
-SETTLED_S = 5
-"""A younger process is not shut: it may have been started to serve again, after the health check was asked."""
+POLL_INTERVAL_S = 2
+MIN_UPTIME_S = 5
+"""A younger HAProxy stays open: Serve may have started it to serve again after the health check was read."""
 
 
 def run(port: int, load_balancer_propagation_s: float) -> None:
-    """For ever. `load_balancer_propagation_s`: seconds from the first failed health check until new requests go
-    elsewhere."""
-    since: float | None = None
+    """Poll the health check on `port` forever, and shut the HAProxy frontend down while Serve drains the node.
+
+    `load_balancer_propagation_s`: seconds from the first failing health check until load balancers send new requests
+    elsewhere.
+    """
+    drained_since: float | None = None
     while True:
         drained = is_drained(port)
         if drained:
-            since = since or time.monotonic()
-            if time.monotonic() - since >= load_balancer_propagation_s:
-                with contextlib.suppress(OSError):  # it ended, or is busy: the next look tries again
+            drained_since = drained_since or time.monotonic()
+            if time.monotonic() - drained_since >= load_balancer_propagation_s:
+                with contextlib.suppress(OSError):  # HAProxy ended or is busy: the next poll tries again
                     shutdown_frontend()
         elif drained is not None:
-            since = None
-        time.sleep(EVERY_S)
+            drained_since = None
+        time.sleep(POLL_INTERVAL_S)
 
 
 def is_drained(port: int) -> bool | None:
-    """None where nobody answers: not yet, no more, or because its frontend is shut."""
+    """Return True if the health check says that Serve drains this node.
+
+    Returns None if nothing answers: HAProxy has not started, has ended, or its frontend is shut down.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/-/healthz")
@@ -55,23 +64,13 @@ def is_drained(port: int) -> bool | None:
 
 
 def shutdown_frontend() -> None:
-    """Take no connection any more, and close each that there is after its next answer (HAProxy's management guide,
-    `shutdown frontend`). Raises OSError where there is no HAProxy."""
-    uptime = re.search(r"^Uptime_sec: (\d+)$", _ask("show info"), re.MULTILINE)
-    if uptime is not None and int(uptime[1]) >= SETTLED_S:
-        _ask(f"shutdown frontend {FRONTEND}")
+    """Stop accepting connections, and close each open one after its next response.
 
-
-def _ask(command: str) -> str:
-    path = Path(os.environ.get("RAY_SERVE_HAPROXY_SOCKET_PATH", "/tmp/haproxy-serve/admin.sock"))
-    found = sorted(path.parent.glob(f"*/{path.name}"), key=os.path.getmtime)  # below it, a folder for each node
-    if not found:
-        raise FileNotFoundError(f"none in {path.parent}")
-    with socket.socket(socket.AF_UNIX) as admin:
-        admin.settimeout(2)
-        admin.connect(str(found[-1]))
-        admin.sendall(f"{command}\n".encode())
-        return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+    Source: HAProxy management guide, `shutdown frontend`. Raises OSError if there is no HAProxy.
+    """
+    uptime = re.search(r"^Uptime_sec: (\d+)$", haproxy_client.admin_command("show info"), re.MULTILINE)
+    if uptime is not None and int(uptime[1]) >= MIN_UPTIME_S:
+        haproxy_client.admin_command(f"shutdown frontend {FRONTEND}")
 
 
 if __name__ == "__main__":
