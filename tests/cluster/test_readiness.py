@@ -15,7 +15,7 @@ from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.readiness import objects, ray_service_status, region_drain, wait
 from workloads.kubernetes.readiness import ray_service as readiness
 from workloads.kubernetes.readiness.crds import REQUIRED_CRDS_IN_FLEET, CrdsEstablishedProvider
-from workloads.kubernetes.readiness.objects import EXPORTS
+from workloads.kubernetes.readiness.objects import SERVICE_EXPORT_API
 from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider
 
 NAMESPACE = "waits"
@@ -39,7 +39,7 @@ def namespace(plane: Plane) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wait, "POLL_INTERVAL_S", 0.2)
-    monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.2)
+    monkeypatch.setattr(region_drain, "STATS_POLL_INTERVAL_S", 0.2)
     monkeypatch.setattr(readiness, "STABLE_FOR_S", 4)
     monkeypatch.setattr(ray_service_status, "SPEC_NOT_APPLIED_GRACE_S", 4)
     yield
@@ -111,7 +111,7 @@ def run_once_seen(plane: Plane, name: str) -> None:
     """Let Serve's applications run as soon as the RayService says that they do not yet."""
 
     def follow() -> None:
-        while "DEPLOYING" not in json.dumps(plane.get(f"{objects.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")):
+        while "DEPLOYING" not in json.dumps(plane.get(f"{objects.RAY_API}/namespaces/{NAMESPACE}/rayservices/{name}")):
             time.sleep(0.2)
         time.sleep(1)  # several looks
         tell(status="RUNNING")
@@ -120,7 +120,7 @@ def run_once_seen(plane: Plane, name: str) -> None:
 
 
 def remove(plane: Plane, name: str) -> None:
-    plane.http.delete(f"{objects.RAY}/namespaces/{NAMESPACE}/rayservices/{name}")
+    plane.http.delete(f"{objects.RAY_API}/namespaces/{NAMESPACE}/rayservices/{name}")
 
 
 def test_kinds_are_there_and_established(config: str) -> None:
@@ -162,7 +162,7 @@ def test_a_changed_pod_is_waited_for_until_its_cluster_has_taken_over(
 def test_a_refused_spec_fails_in_kuberays_words_and_a_corrected_one_does_not(plane: Plane, config: str) -> None:
     plane.apply(ray_service("refused", low=3, high=1))
     with pytest.raises(
-        OperationFailed, match=r"KubeRay refuses RayService refused: .*minReplicas 3 greater than maxReplicas 1"
+        OperationFailed, match=r"KubeRay rejects RayService refused: .*minReplicas 3 greater than maxReplicas 1"
     ):
         PROVIDER.create(props(config, "refused"))
     plane.apply(ray_service("refused"))
@@ -175,7 +175,7 @@ def test_bounds_that_kuberay_ignores_are_a_failure(plane: Plane, config: str) ->
     PROVIDER.create(props(config, "bounds"))
     plane.apply(ray_service("bounds", low=2, high=2))
     with pytest.raises(
-        OperationFailed, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\), and KubeRay lets it be"
+        OperationFailed, match=r"\(workerGroupSpecs\[gpu\].maxReplicas: 1, not 2\)\. KubeRay does not apply this change"
     ):
         PROVIDER.create(props(config, "bounds"))
     remove(plane, "bounds")
@@ -194,7 +194,7 @@ def test_a_cluster_without_gpus_is_told_and_so_is_what_reverting_does(plane: Pla
     said = str(failed.value)
     assert "waiting for GPUs: 0 of 1 workers scheduled (pod full-" in said
     assert f"Insufficient nvidia.com/gpu); RayCluster {before} keeps serving" in said
-    assert "that makes a third RayCluster" in said
+    assert "creates a third RayCluster" in said
     remove(plane, "full")
 
 
@@ -216,7 +216,7 @@ def test_an_account_that_is_not_there_is_named(
     service = ray_service("nobody")
     service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
     plane.apply(service)
-    with pytest.raises(OperationFailed, match=r'cannot make the head\'s pod .* serviceaccount "nobody" not found'):
+    with pytest.raises(OperationFailed, match=r'cannot create the head pod .* serviceaccount "nobody" not found'):
         PROVIDER.create(props(config, "nobody"))
     assert "FailedToCreateHeadPod" in capsys.readouterr().err, "the operator's warning, as it came"
     remove(plane, "nobody")
@@ -262,11 +262,11 @@ def test_draining_unexports_and_waits_for_the_streams_of_the_pods(
             tell(streams=0)
         return read[-1]
 
-    count = region_drain.open_streams
-    monkeypatch.setattr(region_drain, "open_streams", streams)
+    count = region_drain.open_requests
+    monkeypatch.setattr(region_drain, "open_requests", streams)
     drain = {"kubeconfig": config, "namespace": NAMESPACE, "services": ["leaving"], "limit_s": LIMIT_S, "settle_s": 1.0}
     made = DRAINED.create(drain)
-    assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)
-    assert "4 stream(s) open on 2 of 2 pod(s)" in capsys.readouterr().err
-    assert plane.get(f"{EXPORTS}/namespaces/{NAMESPACE}/serviceexports/leaving-serve-svc") is None
+    assert (made.outs["status"], made.outs["requests_left"]) == ("drained", 0)
+    assert "4 open request(s) on 2 of 2 pod(s)" in capsys.readouterr().err
+    assert plane.get(f"{SERVICE_EXPORT_API}/namespaces/{NAMESPACE}/serviceexports/leaving-serve-svc") is None
     remove(plane, "leaving")

@@ -1,6 +1,8 @@
-"""What the waits on clusters make of what an API server says. The RayService states are recordings of KubeRay 1.6.1
-under a real API server 1.37.2, on simulated nodes and a stand-in for Ray's API (so Serve's own messages are the
-stand-in's); fields that nothing reads were left out."""
+"""The waits, against recorded states and a small API server.
+
+The RayService states are recordings of KubeRay 1.6.1 under a real API server 1.37.2, on simulated nodes and a stand-in
+for Ray's API (so Serve's own messages are the stand-in's); fields that nothing reads are left out.
+"""
 
 import json
 import subprocess
@@ -16,37 +18,28 @@ import pytest
 import yaml
 from pulumi.dynamic.dynamic import serialize_provider
 
+from tests.unit.test_haproxy_client import BUSY, IDLE
 from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.readiness import crds, objects, ray_service, ray_service_deletion, region_drain, wait
 from workloads.kubernetes.readiness.crds import CrdsEstablishedProvider
 from workloads.kubernetes.readiness.gateway import GatewayProgrammedProvider
-from workloads.kubernetes.readiness.objects import EXPORTS, RAY
+from workloads.kubernetes.readiness.objects import RAY_API, SERVICE_EXPORT_API
 from workloads.kubernetes.readiness.ray_service_deletion import RayServiceDeletedProvider
-from workloads.kubernetes.readiness.ray_service_status import difference, evaluate
-from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider, open_streams
+from workloads.kubernetes.readiness.ray_service_status import evaluate
+from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider
+from workloads.kubernetes.readiness.spec_difference import first_difference
 from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded
 
 RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "ray_service_states.json").read_text())
-SERVICE = f"{RAY}/namespaces/serving/rayservices/svc"
-CLUSTERS = f"{RAY}/namespaces/serving/rayclusters"
+SERVICE = f"{RAY_API}/namespaces/serving/rayservices/svc"
+CLUSTERS = f"{RAY_API}/namespaces/serving/rayclusters"
 PODS = "/api/v1/namespaces/serving/pods"
 EVENTS = "/api/v1/namespaces/serving/events"
 SERVE = "/api/v1/namespaces/serving/services/svc-serve-svc"
 
-IDLE = """\
-# pxname,svname,qcur,qmax,scur,smax,slim,stot,
-http_frontend,FRONTEND,,,3,3,524247,3,
-llm-LLMServer,SERVE_REPLICA_1,0,0,0,3,,3,
-llm-LLMServer,BACKEND,0,0,0,3,52425,3,
-stats,FRONTEND,,,1,1,524247,2,
-stats,BACKEND,0,0,1,0,52425,0,
-"""
-"""HAProxy 2.8's, its first columns: three clients are connected and ask nothing."""
-BUSY = IDLE.replace("SERVE_REPLICA_1,0,0,0", "SERVE_REPLICA_1,0,0,3").replace("BACKEND,0,0,0", "BACKEND,0,0,3")
 
-
-def verdict(name: str, change: Callable[[dict[str, Any]], None] = lambda _: None, has_service: bool = True) -> State:
-    """Of a recording, as it is or changed."""
+def state_of(name: str, change: Callable[[dict[str, Any]], None] = lambda _: None, has_service: bool = True) -> State:
+    """Return the state of a recording, as it is or changed."""
     state = deepcopy(RECORDED[name])
     change(state)
     return evaluate(state["service"], state["clusters"], state["pods"], state["events"], has_service)
@@ -58,60 +51,67 @@ def verdict(name: str, change: Callable[[dict[str, Any]], None] = lambda _: None
         ("ready", Succeeded, ["Ready: RayCluster svc-8pdq7, 1 serving pod(s), llm"]),
         ("in_place_deploying", InProgress, ["llm DEPLOYING (LLMServer:other UPDATING)"]),
         ("bounds_ignored", Failed, ["workerGroupSpecs[gpu].maxReplicas: 1, not 2"]),
-        ("refused", Failed, ["KubeRay refuses it: The RayService spec is invalid: worker group gpu has minReplicas 3"]),
+        (
+            "refused",
+            Failed,
+            ["KubeRay rejects the spec: The RayService spec is invalid: worker group gpu has minReplicas 3"],
+        ),
         (
             "no_room",
             InProgress,
             ["waiting for GPUs: 1 of 2 workers scheduled (pod svc-7lxdq-gpu-worker-", "svc-8pdq7 keeps serving"],
         ),
-        ("not_submitted", Failed, ["Serve does not take the configuration", "error converting YAML to JSON"]),
+        ("not_submitted", Failed, ["Serve rejects the configuration", "error converting YAML to JSON"]),
         ("deploy_failed", Failed, ["application llm is DEPLOY_FAILED"]),
-        ("no_account", Failed, ["cannot make the head's pod", 'serviceaccount "nobody" not found']),
+        ("no_account", Failed, ["cannot create the head pod", 'serviceaccount "nobody" not found']),
     ],
 )
-def test_each_recorded_state_is_told_for_what_it_is(name: str, kind: type[State], words: list[str]) -> None:
-    found = verdict(name)
+def test_each_recorded_state_is_recognised(name: str, kind: type[State], words: list[str]) -> None:
+    found = state_of(name)
     assert isinstance(found, kind)
     assert [word for word in words if word not in found.text] == []
 
 
-def test_a_second_cluster_that_finds_no_gpus_is_not_taken_back_by_reverting() -> None:
-    found = verdict("no_room")
+def test_the_remedy_for_a_second_cluster_without_gpus_warns_of_reverting() -> None:
+    found = state_of("no_room")
     assert isinstance(found, InProgress)
     assert "svc-7lxdq does not fit beside svc-8pdq7" in found.remedy
     assert "a third RayCluster" in found.remedy
 
 
-def test_a_refusal_says_what_goes_on_and_what_to_do() -> None:
-    found = verdict("refused")
+def test_a_rejection_says_what_keeps_running_and_what_to_do() -> None:
+    found = state_of("refused")
     assert isinstance(found, Failed)
-    assert "greater than maxReplicas 1. RayCluster svc-8pdq7 runs on as it was; correct the settings" in found.message
+    assert (
+        "greater than maxReplicas 1. RayCluster svc-8pdq7 keeps running unchanged. Correct the settings"
+        in found.message
+    )
 
 
-def test_the_refusal_of_an_earlier_spec_is_not_one_of_this() -> None:
+def test_the_rejection_of_an_earlier_spec_does_not_count() -> None:
     def corrected(state: dict[str, Any]) -> None:
         metadata = state["service"]["metadata"]
         metadata["generation"] += 1
         metadata["managedFields"][0]["time"] = "2026-11-24T23:00:00Z"
 
-    assert verdict("refused", corrected) == InProgress(
-        "KubeRay has not taken it up yet", "See whether KubeRay's operator runs (the Ray Operator add-on)."
+    assert state_of("refused", corrected) == InProgress(
+        "KubeRay has not observed the spec yet", "Check that KubeRay's operator runs (GKE's Ray Operator add-on)."
     )
 
 
-def test_a_refusal_is_known_by_its_event_alone() -> None:
+def test_the_event_alone_shows_a_rejection() -> None:
     """Operators before 1.6 set no condition."""
 
     def without_conditions(state: dict[str, Any]) -> None:
         state["service"]["status"]["conditions"] = []
 
-    found = verdict("refused", without_conditions)
+    found = state_of("refused", without_conditions)
     assert isinstance(found, Failed)
-    assert found.text.startswith("KubeRay refuses it: The RayService spec is invalid")
+    assert found.text.startswith("KubeRay rejects the spec: The RayService spec is invalid")
 
 
 def test_ready_is_not_enough_without_the_service_that_is_exported() -> None:
-    found = verdict("ready", has_service=False)
+    found = state_of("ready", has_service=False)
     assert isinstance(found, InProgress)
     assert "svc-serve-svc" in found.text
 
@@ -136,19 +136,19 @@ def still_two_clusters(state: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (no_endpoints, "0 pod(s) answer"),
-        (a_further_application, "Serve has not begun"),
-        (still_two_clusters, "KubeRay is switching"),
+        (no_endpoints, "0 pod(s) serve"),
+        (a_further_application, "Serve has not started the applications"),
+        (still_two_clusters, "KubeRay is switching traffic"),
     ],
 )
-def test_kuberays_ready_alone_is_not_believed(change: Callable[[dict[str, Any]], None], words: str) -> None:
-    found = verdict("ready", change)
+def test_kuberays_ready_alone_is_not_enough(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    found = state_of("ready", change)
     assert isinstance(found, InProgress)
     assert words in found.text
 
 
 def waiting(reason: str, **more: Any) -> Callable[[dict[str, Any]], None]:
-    """The worker's container waits, in the kubelet's words."""
+    """Return a change after which the worker's container waits, in the kubelet's words."""
 
     def change(state: dict[str, Any]) -> None:
         no_endpoints(state)
@@ -165,16 +165,16 @@ def waiting(reason: str, **more: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def test_a_pod_that_never_starts_is_a_failure_with_the_kubelets_words() -> None:
-    found = verdict("ready", waiting("ImagePullBackOff"))
+    found = state_of("ready", waiting("ImagePullBackOff"))
     assert isinstance(found, Failed)
-    assert "does not start: ImagePullBackOff: Back-off: no. See that the release's image is there" in found.message
+    assert "does not start: ImagePullBackOff: Back-off: no. Check that the release's image exists" in found.message
 
 
 def test_a_container_that_ended_says_how() -> None:
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-    found = verdict("ready", waiting("CrashLoopBackOff", lastState=ended))
+    found = state_of("ready", waiting("CrashLoopBackOff", lastState=ended))
     assert isinstance(found, Failed)
-    assert "it ended before with code 137 (OOMKilled)" in found.text
+    assert "it ended before with exit code 137 (OOMKilled)" in found.text
 
 
 def test_images_being_pulled_are_progress() -> None:
@@ -182,34 +182,28 @@ def test_images_being_pulled_are_progress() -> None:
         waiting("ContainerCreating")(state)
         state["service"]["status"]["activeServiceStatus"].pop("applicationStatuses")
 
-    found = verdict("ready", first_time)
+    found = state_of("ready", first_time)
     assert isinstance(found, InProgress)
     assert found.text.startswith("pulling images and mounting volumes: 1 of 2 pods ready (pod svc-8pdq7-gpu-worker-")
 
 
-def test_what_is_there_besides_is_no_difference() -> None:
-    asked = {"head": {"containers": [{"name": "ray-head", "image": "a"}]}, "sizes": [1, 2]}
-    there = {"head": {"containers": [{"name": "log", "image": "x"}, {"name": "ray-head", "image": "a", "tty": True}]}}
-    assert difference(asked, {**there, "sizes": [1, 2, 3]}) is None
-    assert difference(asked, {**there, "sizes": [1, 3]}) == "sizes[1]: 3, not 2"
-    assert difference(asked, {"head": {"containers": []}, "sizes": [1, 2]}) is not None
+def test_undeclared_fields_are_no_difference() -> None:
+    declared = {"head": {"containers": [{"name": "ray-head", "image": "a"}]}, "sizes": [1, 2]}
+    actual = {"head": {"containers": [{"name": "log", "image": "x"}, {"name": "ray-head", "image": "a", "tty": True}]}}
+    assert first_difference(declared, {**actual, "sizes": [1, 2, 3]}) is None
+    assert first_difference(declared, {**actual, "sizes": [1, 3]}) == "sizes[1]: 3, not 2"
+    assert first_difference(declared, {"head": {"containers": []}, "sizes": [1, 2]}) is not None
 
 
-def test_streams_are_the_sessions_of_back_ends() -> None:
-    assert (open_streams(BUSY), open_streams(IDLE)) == (3, 0)
-    with pytest.raises(ValueError, match="not HAProxy's"):
-        open_streams("<html>")
-
-
-# What follows talks to an API server of a few lines.
+# The tests below run against a small API server.
 
 
 class FakeApi:
-    """Answers what a test put in: path -> (status, JSON or text), or the same by turns, the last one for ever."""
+    """Answers each path with (status, JSON or text) in turn; the last answer stays."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, Any]]] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         fake = self
 
@@ -218,17 +212,17 @@ class FakeApi:
 
             def _answer(self) -> None:
                 path = self.path.partition("?")[0]
-                fake.asked.append(f"{self.command} {path}")
+                fake.requests.append(f"{self.command} {path}")
                 fake.headers.append(dict(self.headers))
                 turns = fake.answers.get(path, [(404, {"message": "not found"})])
                 status, body = turns.pop(0) if len(turns) > 1 else turns[0]
                 if self.command == "DELETE" and status == 200:
                     fake.answers.pop(path)
-                said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+                content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(said)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(content)
 
             do_GET = do_DELETE = _answer  # noqa: N815
 
@@ -268,7 +262,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr(wait, "POLL_INTERVAL_S", 0.01)
-    monkeypatch.setattr(region_drain, "STREAMS_EVERY_S", 0.01)
+    monkeypatch.setattr(region_drain, "STATS_POLL_INTERVAL_S", 0.01)
     monkeypatch.setattr(ray_service, "STABLE_FOR_S", 0.2)
     fake = FakeApi()
     yield fake
@@ -289,7 +283,7 @@ def service_props(api: FakeApi, **more: Any) -> dict[str, Any]:
 
 
 def provider(of: type) -> Any:
-    """As Pulumi keeps it in the state: a reference to the class, none of its code."""
+    """Return a provider after checking how Pulumi keeps it in the state: a reference to the class, none of its code."""
     made = of()
     assert len(serialize_provider(made)) < 500
     return made
@@ -298,11 +292,13 @@ def provider(of: type) -> Any:
 RAY_SERVICE = ray_service.RayServiceReadyProvider
 CRDS = CrdsEstablishedProvider
 DRAINED = RegionDrainedProvider
-ENTRANCE = GatewayProgrammedProvider
+GATEWAY_PROGRAMMED = GatewayProgrammedProvider
 
 
-def test_a_change_that_looks_done_for_a_moment_is_waited_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    """KubeRay says that it has seen the change before Serve has begun with it."""
+def test_a_status_that_looks_ready_for_a_moment_is_not_trusted(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """KubeRay reports the change as observed before Serve has started to apply it."""
     api.put_state("in_place_not_yet_told", "in_place_deploying", "ready")
     made = provider(RAY_SERVICE).create(service_props(api))
     assert made.outs["status"] == "Ready"
@@ -310,11 +306,11 @@ def test_a_change_that_looks_done_for_a_moment_is_waited_for(api: FakeApi, capsy
     assert "RayService svc: Serve: llm DEPLOYING" in capsys.readouterr().err
 
 
-def test_what_is_not_waited_for_is_declared_without_a_request(api: FakeApi) -> None:
+def test_without_a_wait_the_status_is_declared_and_no_request_is_sent(api: FakeApi) -> None:
     props = service_props(api, wait=False)
     made = provider(RAY_SERVICE).create(props)
     assert made.outs["status"] == "declared"
-    assert api.asked == []
+    assert api.requests == []
     assert not provider(RAY_SERVICE).diff("", made.outs, props).changes
 
 
@@ -323,11 +319,11 @@ def test_a_failure_must_last_and_then_ends_the_wait(api: FakeApi, monkeypatch: p
     api.put_state("refused", "ready")
     assert provider(RAY_SERVICE).create(service_props(api)).outs["status"] == "Ready"
     api.put_state("refused")
-    with pytest.raises(OperationFailed, match="KubeRay refuses RayService svc"):
+    with pytest.raises(OperationFailed, match="KubeRay rejects RayService svc"):
         provider(RAY_SERVICE).create(service_props(api))
 
 
-def test_the_limit_says_what_was_waited_for_and_what_to_do(api: FakeApi) -> None:
+def test_the_message_at_the_limit_names_the_state_and_a_remedy(api: FakeApi) -> None:
     api.put_state("no_room")
     with pytest.raises(OperationFailed, match=r"not ready after 0 s: waiting for GPUs: 1 of 2 .* a third RayCluster"):
         provider(RAY_SERVICE).create(service_props(api, limit_s=0.05))
@@ -353,7 +349,7 @@ def test_an_api_server_that_restarts_is_waited_for(api: FakeApi, capsys: pytest.
     assert "the API server does not answer (HTTP 503: apiserver not ready)" in capsys.readouterr().err
 
 
-def test_a_missing_right_is_named(api: FakeApi) -> None:
+def test_a_missing_permission_is_named(api: FakeApi) -> None:
     api.put(SERVICE, {"message": "rayservices is forbidden"}, status=403)
     with pytest.raises(
         OperationFailed, match=r"refuses GET .*/rayservices/svc \(rayservices is forbidden\): give who runs"
@@ -361,7 +357,7 @@ def test_a_missing_right_is_named(api: FakeApi) -> None:
         provider(RAY_SERVICE).create(service_props(api))
 
 
-def test_a_refresh_tells_and_the_next_up_waits_again(api: FakeApi) -> None:
+def test_after_a_refresh_that_finds_a_problem_the_next_up_waits_again(api: FakeApi) -> None:
     before = service_props(api, status="Ready", cluster="svc-8pdq7", endpoints=1.0)
     api.put_state("ready")
     after = provider(RAY_SERVICE).read("serving/svc", before)
@@ -384,7 +380,9 @@ def test_a_refresh_tells_and_the_next_up_waits_again(api: FakeApi) -> None:
         ({"service": "other"}, True, ["service"]),
     ],
 )
-def test_what_an_edit_does_to_the_wait(api: FakeApi, edit: dict[str, Any], changes: bool, replaces: list[str]) -> None:
+def test_an_edit_of_the_wait_updates_or_replaces_it(
+    api: FakeApi, edit: dict[str, Any], changes: bool, replaces: list[str]
+) -> None:
     olds = service_props(api, status="Ready")
     found = provider(RAY_SERVICE).diff("", olds, service_props(api, **edit))
     assert (found.changes, found.replaces) == (changes, replaces)
@@ -394,27 +392,39 @@ def crd(established: bool) -> dict[str, Any]:
     return {"status": {"conditions": [{"type": "Established", "status": str(established)}]}}
 
 
-def test_kinds_are_waited_for_until_they_are_established(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    path = f"{crds.CRDS}/rayservices.ray.io"
+def test_crds_are_awaited_until_they_are_established(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"{crds.CRD_API}/rayservices.ray.io"
     api.put(path, (404, {}), crd(False), crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io"]}
     assert provider(CRDS).create(props).outs["status"] == "Established"
-    said = capsys.readouterr().err
-    assert "rayservices.ray.io (not there)" in said
-    assert "rayservices.ray.io (not established)" in said
+    printed = capsys.readouterr().err
+    assert "rayservices.ray.io (not installed)" in printed
+    assert "rayservices.ray.io (not established)" in printed
     assert provider(CRDS).read("established", props).id == "established"
     api.put(path, {}, status=404)
     assert provider(CRDS).read("established", props).id == ""
 
 
-def test_kinds_that_do_not_come_are_named_with_what_brings_them(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_crds_are_named_with_the_feature_that_installs_them(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(crds, "CRDS_LIMIT_S", 0.05)
-    api.put(f"{crds.CRDS}/rayservices.ray.io", crd(True))
+    api.put(f"{crds.CRD_API}/rayservices.ray.io", crd(True))
     props = {"kubeconfig": api.kubeconfig(), "crds": ["rayservices.ray.io", "serviceexports.net.gke.io"]}
     with pytest.raises(OperationFailed) as failed:
         provider(CRDS).create(props)
     assert "serviceexports.net.gke.io comes with the fleet's feature multiclusterservicediscovery" in str(failed.value)
     assert "Ray Operator" not in str(failed.value)
+
+
+def test_only_missing_crds_are_named(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of one CRD may contain that of another."""
+    monkeypatch.setattr(crds, "CRDS_LIMIT_S", 0.05)
+    api.put(f"{crds.CRD_API}/services.ray.io", crd(True))
+    props = {"kubeconfig": api.kubeconfig(), "crds": ["services.ray.io", "rayservices.ray.io"]}
+    with pytest.raises(OperationFailed) as failed:
+        provider(CRDS).create(props)
+    assert str(failed.value).count("comes with") == 1
 
 
 PLUGIN = """\
@@ -438,8 +448,8 @@ def exec_user(*command: str) -> dict[str, Any]:
     return {"exec": plugin}
 
 
-def test_a_credential_plugin_is_told_of_the_cluster(api: FakeApi) -> None:
-    api.put(f"{crds.CRDS}/a.ray.io", crd(True))
+def test_a_credential_plugin_gets_the_cluster_s_data(api: FakeApi) -> None:
+    api.put(f"{crds.CRD_API}/a.ray.io", crd(True))
     kubeconfig = api.kubeconfig(exec_user(sys.executable, "-c", PLUGIN))
     provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
     assert api.headers[-1]["Authorization"] == "Bearer of-v1beta1"
@@ -451,7 +461,7 @@ def test_a_missing_credential_plugin_is_named(api: FakeApi) -> None:
         provider(CRDS).create({"kubeconfig": kubeconfig, "crds": ["a.ray.io"]})
 
 
-TOGETHER = """\
+PARALLEL_CONNECTIONS = """\
 import sys, threading
 from workloads.kubernetes import kube_api
 sys.setswitchinterval(1e-6)
@@ -467,14 +477,14 @@ for thread in threads: thread.join()
 """
 
 
-def test_clusters_are_connected_to_at_once(api: FakeApi) -> None:
-    """In a process of its own: what can go wrong ends it, and only the first meeting of two threads shows it."""
-    command = [sys.executable, "-c", TOGETHER]
+def test_threads_connect_to_clusters_at_once(api: FakeApi) -> None:
+    """In its own process, because the defect crashes the process when two threads connect first at the same moment."""
+    command = [sys.executable, "-c", PARALLEL_CONNECTIONS]
     done = subprocess.run(command, input=api.kubeconfig(exec_user("x")), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("connected")) == (0, 8), done.stderr
 
 
-EXPORT = f"{EXPORTS}/namespaces/serving/serviceexports/svc-serve-svc"
+EXPORT = f"{SERVICE_EXPORT_API}/namespaces/serving/serviceexports/svc-serve-svc"
 
 
 def drain_props(api: FakeApi, **more: Any) -> dict[str, Any]:
@@ -489,47 +499,49 @@ def drain_props(api: FakeApi, **more: Any) -> dict[str, Any]:
 
 
 def statistics(api: FakeApi, *bodies: Any) -> None:
-    """What HAProxy on each pod says."""
+    """Put the statistics of each pod's HAProxy."""
     api.put_state("ready")
     for pod in RECORDED["ready"]["pods"]:
         api.put(f"{PODS}/{pod['metadata']['name']}:8404/proxy/stats;csv", *bodies)
 
 
-def test_draining_takes_the_export_away_and_waits_for_the_streams(
+def test_draining_deletes_the_export_and_waits_for_open_requests(
     api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     statistics(api, BUSY, IDLE, BUSY, IDLE)
     api.put(EXPORT, {})
     made = provider(DRAINED).create(drain_props(api))
-    assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 0)
-    assert api.asked[0] == f"DELETE {EXPORT}"
-    said = capsys.readouterr().err
-    assert "Draining svc: taken from the entrance: svc" in said
-    assert "6 stream(s) open on 2 of 2 pod(s)" in said
+    assert (made.outs["status"], made.outs["requests_left"]) == ("drained", 0)
+    assert api.requests[0] == f"DELETE {EXPORT}"
+    printed = capsys.readouterr().err
+    assert "Draining svc: deleted the ServiceExports of svc" in printed
+    assert "6 open request(s) on 2 of 2 pod(s)" in printed
 
 
-def test_draining_ends_at_its_limit_and_says_what_is_cut(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_draining_ends_at_its_limit_and_prints_the_requests_left(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     statistics(api, BUSY)
     made = provider(DRAINED).create(drain_props(api, limit_s=0.1))
-    assert (made.outs["status"], made.outs["streams_left"]) == ("drained", 6)
-    assert "6 stream(s) were still open after 0 s; a change of pods cuts them" in capsys.readouterr().err
+    assert (made.outs["status"], made.outs["requests_left"]) == ("drained", 6)
+    assert "6 request(s) are still open after 0 s; a change of pods ends them early" in capsys.readouterr().err
 
 
 def test_without_statistics_draining_takes_all_its_time(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     statistics(api, (503, {"message": "error trying to reach service"}))
     made = provider(DRAINED).create(drain_props(api, limit_s=0.3))
-    assert made.outs["streams_left"] == -1
-    assert "not known how many streams were open" in capsys.readouterr().err
+    assert made.outs["requests_left"] == -1
+    assert "open requests unknown: cannot read HAProxy's statistics" in capsys.readouterr().err
 
 
-def test_where_nothing_runs_there_is_nothing_to_wait_for(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_running_pods_draining_ends_at_once(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     made = provider(DRAINED).create(drain_props(api, limit_s=1.0, settle_s=3600.0))
-    assert made.outs["streams_left"] == 0
+    assert made.outs["requests_left"] == 0
     assert "still open" not in capsys.readouterr().err
 
 
 def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None:
-    drained = drain_props(api, status="drained", streams_left=0.0)
+    drained = drain_props(api, status="drained", requests_left=0.0)
     assert provider(DRAINED).read("i", drained).outs == drained
     api.put(EXPORT, {})
     found = provider(DRAINED).read("i", drained)
@@ -537,47 +549,45 @@ def test_a_region_that_was_exported_again_is_drained_again(api: FakeApi) -> None
     assert provider(DRAINED).diff("i", found.outs, drain_props(api)).changes
 
 
-GONE = RayServiceDeletedProvider
+DELETED = RayServiceDeletedProvider
 
 
-def gone_props(api: FakeApi) -> dict[str, Any]:
+def deleted_props(api: FakeApi) -> dict[str, Any]:
     return {"kubeconfig": api.kubeconfig(), "namespace": "serving", "service": "svc"}
 
 
-def test_its_deletion_waits_for_every_cluster_of_a_service_that_goes(
+def test_deletion_waits_for_every_ray_cluster_of_the_service(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """KubeRay makes one more after the last has gone."""
-    monkeypatch.setattr(ray_service_deletion, "GONE_STEADY_S", 0.2)
+    """KubeRay creates one more after it has deleted the last."""
+    monkeypatch.setattr(ray_service_deletion, "DELETED_FOR_S", 0.2)
     (cluster,) = RECORDED["ready"]["clusters"]
     there, nothing = {"items": [cluster]}, {"items": []}
     api.put(CLUSTERS, there, nothing, there, nothing)
-    made = provider(GONE).create(gone_props(api))
-    assert api.asked == [], "declared before there is anything"
-    provider(GONE).delete(made.id, made.outs)
-    assert len(api.answers[CLUSTERS]) == 1, "it stopped looking between two clusters"
+    made = provider(DELETED).create(deleted_props(api))
+    assert api.requests == [], "declared before there is anything"
+    provider(DELETED).delete(made.id, made.outs)
+    assert len(api.answers[CLUSTERS]) == 1, "it stopped polling between two clusters"
     assert f"RayCluster {cluster['metadata']['name']}" in capsys.readouterr().err
 
 
-def test_what_holds_a_service_that_goes_is_named_and_nothing_more_is_deleted(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_service_deletion, "GONE_LIMIT_S", 0.2)
+def test_a_deletion_that_does_not_end_names_what_is_left(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_service_deletion, "DELETION_LIMIT_S", 0.2)
     api.put_state("ready")
     with pytest.raises(
-        OperationFailed, match=r"RayCluster svc-8pdq7, RayService svc\. Nothing that it needs was deleted"
+        OperationFailed, match=r"RayCluster svc-8pdq7, RayService svc\. Pulumi deleted nothing that the pods need"
     ):
-        provider(GONE).delete("i", gone_props(api))
+        provider(DELETED).delete("i", deleted_props(api))
 
 
 def test_deleting_a_wait_does_nothing(api: FakeApi) -> None:
-    for each in (RAY_SERVICE, CRDS, DRAINED, ENTRANCE):
+    for each in (RAY_SERVICE, CRDS, DRAINED, GATEWAY_PROGRAMMED):
         provider(each).delete("i", drain_props(api))
-    assert api.asked == []
+    assert api.requests == []
 
 
-GATEWAY = f"{objects.GATEWAY}/namespaces/serving/gateways/front"
-ROUTE = f"{objects.GATEWAY}/namespaces/serving/httproutes/llm"
+GATEWAY = f"{objects.GATEWAY_API}/namespaces/serving/gateways/front"
+ROUTE = f"{objects.GATEWAY_API}/namespaces/serving/httproutes/llm"
 
 
 def conditions(generation: int = 1, **states: str) -> list[dict[str, Any]]:
@@ -587,7 +597,7 @@ def conditions(generation: int = 1, **states: str) -> list[dict[str, Any]]:
     ]
 
 
-def entrance_props(api: FakeApi, **more: Any) -> dict[str, Any]:
+def gateway_props(api: FakeApi, **more: Any) -> dict[str, Any]:
     return {
         "kubeconfig": api.kubeconfig(),
         "namespace": "serving",
@@ -600,7 +610,9 @@ def entrance_props(api: FakeApi, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_entrance_is_ready_when_gateway_and_routes_say_so(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gateway_is_programmed_when_its_conditions_and_those_of_its_routes_say_so(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     metadata = {"name": "front", "generation": 2, "creationTimestamp": "2026-11-24T00:00:00Z"}
     old = {"metadata": metadata, "status": {"conditions": conditions(1, Accepted="True", Programmed="True")}}
     new = {"metadata": metadata, "status": {"conditions": conditions(2, Accepted="True", Programmed="True")}}
@@ -614,15 +626,15 @@ def test_the_entrance_is_ready_when_gateway_and_routes_say_so(api: FakeApi, caps
             for parents in ([], [{**good, "parentRef": {"name": "another"}}], [parent], [good])
         ),
     )
-    assert provider(ENTRANCE).create(entrance_props(api)).outs["status"] == "Ready"
-    said = capsys.readouterr().err
-    assert "Gateway front is not Accepted (Waiting: not yet)" in said, "of another generation"
-    assert "HTTPRoute llm: the load balancer's controller has not looked at it" in said
-    assert "HTTPRoute llm is not ResolvedRefs (Waiting: not yet)" in said
+    assert provider(GATEWAY_PROGRAMMED).create(gateway_props(api)).outs["status"] == "Ready"
+    printed = capsys.readouterr().err
+    assert "Gateway front is not Accepted (Waiting: not yet)" in printed, "of another generation"
+    assert "HTTPRoute llm has no status yet from the load balancer's controller" in printed
+    assert "HTTPRoute llm is not ResolvedRefs (Waiting: not yet)" in printed
 
 
-def test_an_entrance_that_does_not_come_says_what_is_pending(api: FakeApi) -> None:
-    with pytest.raises(OperationFailed, match="Gateway front is not there; HTTPRoute llm is not there"):
-        provider(ENTRANCE).create(entrance_props(api, limit_s=0.05))
-    assert provider(ENTRANCE).read("i", entrance_props(api)).id == ""
-    assert provider(ENTRANCE).create(entrance_props(api, wait=False)).outs["status"] == "declared"
+def test_a_gateway_that_does_not_exist_is_named(api: FakeApi) -> None:
+    with pytest.raises(OperationFailed, match="Gateway front does not exist; HTTPRoute llm does not exist"):
+        provider(GATEWAY_PROGRAMMED).create(gateway_props(api, limit_s=0.05))
+    assert provider(GATEWAY_PROGRAMMED).read("i", gateway_props(api)).id == ""
+    assert provider(GATEWAY_PROGRAMMED).create(gateway_props(api, wait=False)).outs["status"] == "declared"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi import Input, ResourceOptions
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from workloads.dynamic_provider import OperationFailed
-from workloads.kubernetes.kube_api import KubeApi, Unreachable, condition, connect
-from workloads.kubernetes.readiness.objects import any_changed
-from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
+from workloads.kubernetes.kube_api import KubeApi, condition, connect
+from workloads.kubernetes.readiness.wait import InProgress, Props, State, Succeeded, WaitProvider, wait_for
 
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRD_API = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 REQUIRED_CRDS = (
     "rayservices.ray.io",
@@ -24,9 +22,9 @@ REQUIRED_CRDS = (
     "healthcheckpolicies.networking.gke.io",
     "gcpbackendpolicies.networking.gke.io",
 )
-"""What this stack uses in every cluster."""
+"""CRDs that every cluster of this stack uses."""
 REQUIRED_CRDS_IN_FLEET = (*REQUIRED_CRDS, "serviceexports.net.gke.io", "serviceimports.net.gke.io")
-"""Where several clusters stand behind one entrance."""
+"""CRDs of a cluster that shares its Gateway with other clusters of the fleet."""
 CRD_SOURCES = {
     "ray.io": "the cluster's Ray Operator add-on",
     "gateway.networking.k8s.io": "the cluster's Gateway API (gateway_api_config)",
@@ -34,34 +32,56 @@ CRD_SOURCES = {
     "net.gke.io": "the fleet's feature multiclusterservicediscovery, in clusters that are members",
     "monitoring.googleapis.com": "managed Prometheus",
 }
+"""API group -> the GKE feature that installs its CRDs."""
 CRDS_LIMIT_S = 900
-"""GKE installs them some minutes after a cluster or fleet feature is there."""
+"""GKE installs the CRDs some minutes after it has enabled the feature."""
 
 
-class CrdsEstablishedProvider(ResourceProvider):
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult("established", _await_crds(props))
+class CrdsEstablishedProvider(WaitProvider):
+    """Waits for CRDs."""
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=any_changed(olds, news, "kubeconfig", "crds"))
+    update_keys = ("kubeconfig", "crds")
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(_await_crds(news))
+    def resource_id(self, props: Props) -> str:
+        """Return a constant: there is one such wait in each cluster."""
+        return "established"
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    def observe(self, api: KubeApi, props: Props) -> Props | None:
+        """Return the outputs, or None if a CRD is not established."""
+        return None if missing_crds(api, props["crds"]) else props
+
+    def run(self, props: Props) -> Props:
+        """Wait until every CRD is established. Raises OperationFailed, which names the feature to enable."""
+
+        def observe() -> State:
+            missing = missing_crds(api, props["crds"])
+            if not missing:
+                return Succeeded("all established")
+            text = ", ".join(f"{crd} ({problem})" for crd, problem in missing.items())
+            return InProgress(text, outputs={"missing": missing})
+
         with connect(props["kubeconfig"]) as api:
-            try:
-                gone = _missing(api, props["crds"])
-            except Unreachable:
-                return ReadResult(id_, props)
-        return ReadResult("" if gone else id_, props)
+            state = wait_for("GKE's CRDs", CRDS_LIMIT_S, observe)
+        if isinstance(state, InProgress):
+            sources = [
+                f"{crd} comes with {CRD_SOURCES.get(crd.partition('.')[2], 'a feature of GKE')}"
+                for crd in state.outputs.get("missing", ())
+            ]
+            fix = f"{'; '.join(sources)}. Enable it." if sources else ""
+            parts = (f"GKE's CRDs are not established after {CRDS_LIMIT_S} s: {state.text}.", fix, state.remedy)
+            raise OperationFailed(" ".join(part for part in parts if part))
+        return {**props, "status": "Established"}
 
 
 class CrdsEstablished(Resource, module="rayllm", name="CrdsEstablished"):
-    """Waits until the cluster knows the kinds that GKE brings with an add-on or a feature, some time after that was
-    switched on. GKE owns them: they are never installed from here."""
+    """Wait until the API server has established `crds`.
+
+    GKE installs and owns them: it does so some minutes after an add-on or a fleet feature is enabled. This stack never
+    installs a CRD.
+    """
 
     status: pulumi.Output[str]
+    """`Established`."""
 
     def __init__(
         self, name: str, *, kubeconfig: Input[str], crds: Sequence[str], opts: ResourceOptions | None = None
@@ -71,28 +91,13 @@ class CrdsEstablished(Resource, module="rayllm", name="CrdsEstablished"):
         )
 
 
-def _await_crds(props: dict[str, Any]) -> dict[str, Any]:
-    def look() -> State:
-        if missing := _missing(api, props["crds"]):
-            return InProgress(", ".join(missing))
-        return Succeeded("all there", {})
-
-    with connect(props["kubeconfig"]) as api:
-        state = wait_for("Kinds of GKE", CRDS_LIMIT_S, look)
-    if isinstance(state, InProgress):
-        missing = [crd for crd in props["crds"] if crd in state.text]
-        brought = [f"{crd} comes with {CRD_SOURCES.get(crd.partition('.')[2], 'a feature of GKE')}" for crd in missing]
-        raise OperationFailed(
-            f"After {CRDS_LIMIT_S} s the cluster does not know these kinds: {state.text}. {'; '.join(brought)}: see "
-            f"that it is switched on. {state.remedy}".rstrip()
-        )
-    return {**props, "status": "Established"}
-
-
-def _missing(api: KubeApi, crds: Sequence[str]) -> list[str]:
-    found = {crd: api.get(f"{CRDS}/{crd}") for crd in crds}
-    return [
-        f"{crd} ({'not there' if there is None else 'not established'})"
-        for crd, there in found.items()
-        if condition((there or {}).get("status", {}).get("conditions", []), "Established").get("status") != "True"
-    ]
+def missing_crds(api: KubeApi, crds: Sequence[str]) -> Mapping[str, str]:
+    """Return each CRD that is not established -> `not installed` or `not established`."""
+    missing: dict[str, str] = {}
+    for crd in crds:
+        found = api.get(f"{CRD_API}/{crd}")
+        if found is None:
+            missing[crd] = "not installed"
+        elif condition(found.get("status", {}).get("conditions", []), "Established").get("status") != "True":
+            missing[crd] = "not established"
+    return missing

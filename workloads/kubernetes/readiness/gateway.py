@@ -7,47 +7,84 @@ from typing import Any
 
 import pulumi
 from pulumi import Input, ResourceOptions
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from workloads.dynamic_provider import OperationFailed
-from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, condition, connect, last_seen
-from workloads.kubernetes.readiness.objects import GATEWAY, READY, any_changed
-from workloads.kubernetes.readiness.ray_service_status import RESUME_HINT, last_spec_update
-from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, WarningEvents, wait_for
+from workloads.kubernetes.kube_api import KubeApi, Object, condition, connect, last_seen
+from workloads.kubernetes.readiness.objects import GATEWAY_API, last_spec_update, warning_events
+from workloads.kubernetes.readiness.wait import (
+    DECLARED,
+    READY,
+    RESUME_HINT,
+    InProgress,
+    Props,
+    State,
+    Succeeded,
+    WaitProvider,
+    WarningEvents,
+    wait_for,
+)
 
 
-class GatewayProgrammedProvider(ResourceProvider):
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(f"{props['namespace']}/{props['gateway']}", _await_entrance(props))
+class GatewayProgrammedProvider(WaitProvider):
+    """Waits for a Gateway and its HTTPRoutes."""
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        replaced = [key for key in ("namespace", "gateway") if olds.get(key) != news.get(key)]
-        changed = any_changed(olds, news, "kubeconfig", "routes", "spec_digest", "wait")
-        again = bool(news.get("wait")) and olds.get("status") != READY
-        return DiffResult(changes=bool(replaced) or changed or again, replaces=replaced, delete_before_replace=True)
+    replace_keys = ("namespace", "gateway")
+    update_keys = ("kubeconfig", "routes", "spec_digest", "wait")
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(_await_entrance(news))
+    def resource_id(self, props: Props) -> str:
+        """Return `NAMESPACE/GATEWAY`."""
+        return f"{props['namespace']}/{props['gateway']}"
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connect(props["kubeconfig"]) as api:
-            try:
-                gateway, routes = _entrance(api, props)
-            except Unreachable:
-                return ReadResult(id_, props)
+    def final_status(self, props: Props) -> str | None:
+        """Return `Ready`, or None with `wait: false`."""
+        return READY if props.get("wait") else None
+
+    def observe(self, api: KubeApi, props: Props) -> Props | None:
+        """Return the outputs with the current status, or None if the Gateway does not exist."""
+        gateway, routes = _read_objects(api, props)
         if gateway is None:
-            return ReadResult("", props)
+            return None
         state = gateway_status(props["gateway"], gateway, routes)
         status = READY if isinstance(state, Succeeded) else state.text
-        return ReadResult(id_, {**props, "status": status} if props["wait"] else props)
+        return {**props, "status": status} if props["wait"] else props
+
+    def run(self, props: Props) -> Props:
+        """Wait until the Gateway is programmed. Raises OperationFailed."""
+        if not props["wait"]:
+            return {**props, "status": DECLARED}
+        limit_s = int(props["limit_s"])
+        subject = f"Gateway {props['gateway']}"
+        warnings = WarningEvents(subject)
+
+        def observe() -> State:
+            gateway, routes = _read_objects(api, props)
+            if gateway is not None:
+                names = {props["gateway"], *props["routes"]}
+                warnings.show(
+                    event
+                    for event in warning_events(api, props["namespace"])
+                    if event["involvedObject"].get("name") in names and last_seen(event) >= last_spec_update(gateway)
+                )
+            return gateway_status(props["gateway"], gateway, routes)
+
+        with connect(props["kubeconfig"]) as api:
+            state = wait_for(subject, limit_s, observe)
+        if isinstance(state, InProgress):
+            raise OperationFailed(f"{subject} is not programmed after {limit_s} s: {state.text}. {state.remedy}")
+        return {**props, "status": READY}
 
 
 class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
-    """Waits until the load balancer is programmed: the Gateway says so, and each HTTPRoute is accepted and finds what
-    it points to. `routes`: names of HTTPRoutes. `generation_key`: a digest of what they say, as for RayServiceReady.
+    """Wait until the load balancer is programmed: the Gateway has the conditions Accepted and Programmed, and each
+    HTTPRoute has Accepted and ResolvedRefs.
+
+    `routes`: names of the HTTPRoutes. `spec_digest`: a digest of Gateway and HTTPRoutes, so that a change of them waits
+    again. With `wait` false the status is `declared` and nothing is awaited. `limit_s`: whole seconds.
     """
 
     status: pulumi.Output[str]
+    """`Ready` or `declared`; after a refresh the unmet conditions."""
 
     def __init__(
         self,
@@ -80,12 +117,12 @@ class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
 
 
 def gateway_status(name: str, gateway: Object | None, routes: Mapping[str, Object | None]) -> Succeeded | InProgress:
-    """A Gateway and the HTTPRoutes by name; None for what is not there."""
-    waiting: list[str] = []
+    """Return whether Gateway `name` and its HTTPRoutes (by name) are programmed. None stands for a missing object."""
+    unmet: list[str] = []
     if gateway is None:
-        waiting.append(f"Gateway {name} is not there")
+        unmet.append(f"Gateway {name} does not exist")
     else:
-        waiting += _unmet(f"Gateway {name}", gateway, gateway.get("status", {}), "Accepted", "Programmed")
+        unmet += _unmet_conditions(f"Gateway {name}", gateway, gateway.get("status", {}), "Accepted", "Programmed")
     for route, found in routes.items():
         parents = [
             parent
@@ -93,57 +130,35 @@ def gateway_status(name: str, gateway: Object | None, routes: Mapping[str, Objec
             if parent.get("parentRef", {}).get("name") == name
         ]
         if found is None:
-            waiting.append(f"HTTPRoute {route} is not there")
+            unmet.append(f"HTTPRoute {route} does not exist")
         elif not parents:
-            waiting.append(f"HTTPRoute {route}: the load balancer's controller has not looked at it")
+            unmet.append(f"HTTPRoute {route} has no status yet from the load balancer's controller")
         for parent in parents:
-            waiting += _unmet(f"HTTPRoute {route}", found or {}, parent, "Accepted", "ResolvedRefs")
-    if not waiting:
-        return Succeeded(f"Gateway {name} is programmed", {})
+            unmet += _unmet_conditions(f"HTTPRoute {route}", found or {}, parent, "Accepted", "ResolvedRefs")
+    if not unmet:
+        return Succeeded(f"Gateway {name} is programmed")
     return InProgress(
-        "; ".join(waiting),
-        "A load balancer takes about ten minutes. See that a region is active, that its serve Service exists and is "
-        f"imported (`kubectl get serviceimports -A`), and that addresses and certificate are there. {RESUME_HINT}",
+        "; ".join(unmet),
+        "GKE needs about ten minutes to program a load balancer. Check that one region has `traffic: active`, that its "
+        "serve Service exists and is imported (`kubectl get serviceimports -A`), and that the addresses and the "
+        f"certificate exist. {RESUME_HINT}",
     )
 
 
-def _await_entrance(props: dict[str, Any]) -> dict[str, Any]:
-    if not props["wait"]:
-        return {**props, "status": "declared"}
-    limit_s = int(props["limit_s"])
-    what = f"Gateway {props['gateway']}"
-    warnings = WarningEvents(what)
-
-    def look() -> State:
-        gateway, routes = _entrance(api, props)
-        if gateway is not None:
-            names = {props["gateway"], *props["routes"]}
-            events = api.items(f"/api/v1/namespaces/{props['namespace']}/events", fieldSelector="type=Warning")
-            ours = [each for each in events if each["involvedObject"].get("name") in names]
-            warnings.show(each for each in ours if last_seen(each) >= last_spec_update(gateway))
-        return gateway_status(props["gateway"], gateway, routes)
-
-    with connect(props["kubeconfig"]) as api:
-        state = wait_for(what, limit_s, look)
-    if isinstance(state, InProgress):
-        raise OperationFailed(f"The entrance was not ready after {limit_s} s: {state.text}. {state.remedy}")
-    return {**props, "status": READY}
-
-
-def _entrance(api: KubeApi, props: Mapping[str, Any]) -> tuple[Object | None, dict[str, Object | None]]:
-    base = f"{GATEWAY}/namespaces/{props['namespace']}"
+def _read_objects(api: KubeApi, props: Mapping[str, Any]) -> tuple[Object | None, dict[str, Object | None]]:
+    base = f"{GATEWAY_API}/namespaces/{props['namespace']}"
     routes = {route: api.get(f"{base}/httproutes/{route}") for route in props["routes"]}
     return api.get(f"{base}/gateways/{props['gateway']}"), routes
 
 
-def _unmet(what: str, of: Object, status: Object, *kinds: str) -> list[str]:
-    """Conditions that are not True of this generation of `of`."""
-    generation = of["metadata"].get("generation", 0)
-    found: list[str] = []
-    for kind in kinds:
-        there = condition(status.get("conditions", []), kind)
-        if there.get("status") == "True" and there.get("observedGeneration", generation) >= generation:
+def _unmet_conditions(subject: str, resource: Object, status: Object, *types: str) -> list[str]:
+    """Return a text for each condition of these types that is not True for the resource's current generation."""
+    generation = resource["metadata"].get("generation", 0)
+    unmet: list[str] = []
+    for kind in types:
+        found = condition(status.get("conditions", []), kind)
+        if found.get("status") == "True" and found.get("observedGeneration", generation) >= generation:
             continue
-        said = f" ({there.get('reason')}: {' '.join(there.get('message', '').split())[:240]})" if there else ""
-        found.append(f"{what} is not {kind}{said}")
-    return found
+        detail = f" ({found.get('reason')}: {' '.join(found.get('message', '').split())[:240]})" if found else ""
+        unmet.append(f"{subject} is not {kind}{detail}")
+    return unmet

@@ -1,77 +1,104 @@
-"""Waits, as dynamic resources: what one step of `up` needs of the step before, and a preview shows.
-
-Each polls the cluster's API server, tells how things are when that changes and every ten seconds, shows the Warning
-events of the operators as they come, and ends with one sentence when it fails. None makes anything, and deleting one
-does nothing, but for RayServiceGone, which waits when it is deleted.
-"""
+"""Wait until a RayService serves as declared."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pulumi
 from pulumi import Input, ResourceOptions
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, connect
-from workloads.kubernetes.readiness.objects import RAY, READY, any_changed, ray_clusters, ray_pods
-from workloads.kubernetes.readiness.ray_service_status import (
+from workloads.kubernetes.readiness.objects import RAY_API, ray_clusters, ray_pods, warning_events
+from workloads.kubernetes.readiness.ray_service_snapshot import events_since_update
+from workloads.kubernetes.readiness.ray_service_status import evaluate
+from workloads.kubernetes.readiness.wait import (
+    DECLARED,
+    READY,
     RESUME_HINT,
-    evaluate,
-    events_since_update,
+    InProgress,
+    Props,
+    State,
+    Succeeded,
+    WaitProvider,
+    WarningEvents,
+    wait_for,
 )
-from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, WarningEvents, wait_for
 
 STABLE_FOR_S = 10
-"""KubeRay asks Serve for its state before it hands over a changed configuration, and says then that it has seen the
-change: for a round or two everything looks as before."""
+"""KubeRay reads Serve's status before it submits a changed configuration, and already reports the change as observed.
+For one or two reconciliations the status still describes the old configuration."""
 
 
-class RayServiceReadyProvider(ResourceProvider):
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(f"{props['namespace']}/{props['service']}", _await_service(props))
+class RayServiceReadyProvider(WaitProvider):
+    """Waits for a RayService."""
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        replaced = [key for key in ("namespace", "service") if olds.get(key) != news.get(key)]
-        changed = any_changed(olds, news, "kubeconfig", "spec_digest", "wait")
-        again = bool(news.get("wait")) and olds.get("status") != READY
-        return DiffResult(changes=bool(replaced) or changed or again, replaces=replaced, delete_before_replace=True)
+    replace_keys = ("namespace", "service")
+    update_keys = ("kubeconfig", "spec_digest", "wait")
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(_await_service(news))
+    def resource_id(self, props: Props) -> str:
+        """Return `NAMESPACE/SERVICE`."""
+        return f"{props['namespace']}/{props['service']}"
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with connect(props["kubeconfig"]) as api:
-            try:
-                look = _look(api, props["namespace"], props["service"])
-            except Unreachable as error:
-                return ReadResult(id_, {**props, "status": f"unknown: {error}"} if props["wait"] else props)
-        if look is None:
-            return ReadResult("", props)
+    def final_status(self, props: Props) -> str | None:
+        """Return `Ready`, or None with `wait: false`."""
+        return READY if props.get("wait") else None
+
+    def observe(self, api: KubeApi, props: Props) -> Props | None:
+        """Return the outputs with the current status, or None if the RayService does not exist."""
+        observed = _observe(api, props["namespace"], props["service"])
+        if observed is None:
+            return None
         if not props["wait"]:
-            return ReadResult(id_, props)
-        state = look[0]
+            return props
+        state = observed[0]
         if isinstance(state, Succeeded):
-            return ReadResult(id_, {**props, "status": READY, "cluster": state.outputs["cluster"]})
-        return ReadResult(id_, {**props, "status": state.text})
+            return {**props, "status": READY, "cluster": state.outputs["cluster"]}
+        return {**props, "status": state.text}
+
+    def unreachable(self, props: Props, error: Unreachable) -> Props:
+        """Return the outputs with an unknown status, so that the next `up` waits again."""
+        return {**props, "status": f"unknown: {error}"} if props["wait"] else props
+
+    def run(self, props: Props) -> Props:
+        """Wait until the RayService is ready. Raises OperationFailed."""
+        if not props["wait"]:
+            return {**props, "status": DECLARED, "cluster": "", "endpoints": 0}
+        name, limit_s = props["service"], int(props["limit_s"])
+        subject = f"RayService {name}"
+        warnings = WarningEvents(subject)
+
+        def observe() -> State:
+            observed = _observe(api, props["namespace"], name)
+            if observed is None:
+                return InProgress("does not exist", "Find out why it was not created.")
+            state, events = observed
+            warnings.show(events)
+            return state
+
+        with connect(props["kubeconfig"]) as api:
+            state = wait_for(subject, limit_s, observe, stable_for_s=STABLE_FOR_S)
+        if isinstance(state, InProgress):
+            raise OperationFailed(
+                f"{subject} is not ready after {limit_s} s: {state.text}. {state.remedy or RESUME_HINT}"
+            )
+        return {**props, "status": READY, **state.outputs}
 
 
 class RayServiceReady(Resource, module="rayllm", name="RayServiceReady"):
-    """Waits until a RayService answers as declared: KubeRay has taken up this very spec, its one RayCluster is what the
-    spec asks for, Serve's applications run, and pods stand behind `<service>-serve-svc`.
+    """Wait until a RayService serves as declared.
 
-    `generation_key`: a digest of the spec, so that each change is waited for again. With `wait` false it says
-    "declared" and waits for nothing: nodes may come in hours. After a refresh that found it not ready, the next `up`
-    waits again. `limit_s`: whole seconds.
+    KubeRay has observed this spec, its only RayCluster has that spec, Serve's applications run, and pods stand behind
+    `<service>-serve-svc`. `spec_digest`: a digest of the spec, so that every change waits again. With `wait` false the
+    status is `declared` and nothing is awaited, because nodes may take hours. If a refresh finds the RayService not
+    ready, the next `up` waits again. `limit_s`: whole seconds.
     """
 
     status: pulumi.Output[str]
-    """`Ready` or `declared`; after a refresh what is the matter."""
+    """`Ready` or `declared`; after a refresh the problem."""
     cluster: pulumi.Output[str]
     """Name of the RayCluster that serves."""
     endpoints: pulumi.Output[int]
-    """Pods that served when it became ready."""
+    """Number of pods that served when the RayService became ready."""
 
     def __init__(
         self,
@@ -103,34 +130,14 @@ class RayServiceReady(Resource, module="rayllm", name="RayServiceReady"):
         )
 
 
-def _await_service(props: dict[str, Any]) -> dict[str, Any]:
-    if not props["wait"]:
-        return {**props, "status": "declared", "cluster": "", "endpoints": 0}
-    name, limit_s = props["service"], int(props["limit_s"])
-    what = f"RayService {name}"
-    warnings = WarningEvents(what)
-
-    def look() -> State:
-        found = _look(api, props["namespace"], name)
-        if found is None:
-            return InProgress("not there", "See why it was not made.")
-        warnings.show(found[1])
-        return found[0]
-
-    with connect(props["kubeconfig"]) as api:
-        state = wait_for(what, limit_s, look, steady_s=STABLE_FOR_S)
-    if isinstance(state, InProgress):
-        raise OperationFailed(f"{what} was not ready after {limit_s} s: {state.text}. {state.remedy or RESUME_HINT}")
-    return {**props, "status": READY, **state.outputs}
-
-
-def _look(api: KubeApi, namespace: str, name: str) -> tuple[State, list[Object]] | None:
-    """How it is, and what was warned of; None where there is no such RayService."""
-    service = api.get(f"{RAY}/namespaces/{namespace}/rayservices/{name}")
+def _observe(api: KubeApi, namespace: str, name: str) -> tuple[State, list[Object]] | None:
+    """Return the state of a RayService and its warnings, or None if it does not exist."""
+    service = api.get(f"{RAY_API}/namespaces/{namespace}/rayservices/{name}")
     if service is None:
         return None
     clusters = ray_clusters(api, namespace, [name])
     pods = ray_pods(api, namespace, clusters)
-    events = api.items(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
-    serves = api.get(f"/api/v1/namespaces/{namespace}/services/{name}-serve-svc") is not None
-    return evaluate(service, clusters, pods, events, serves), events_since_update(service, clusters, pods, events)
+    events = warning_events(api, namespace)
+    has_serve_service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}-serve-svc") is not None
+    state = evaluate(service, clusters, pods, events, has_serve_service)
+    return state, events_since_update(service, clusters, pods, events)

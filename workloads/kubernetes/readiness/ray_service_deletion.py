@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pulumi import Input, ResourceOptions
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import ReadResult, Resource
 
 from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.kube_api import connect
-from workloads.kubernetes.readiness.objects import RAY, any_changed, ray_clusters
-from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
+from workloads.kubernetes.readiness.objects import RAY_API, ray_clusters
+from workloads.kubernetes.readiness.wait import InProgress, Props, State, Succeeded, WaitProvider, wait_for
 
-GONE_LIMIT_S = 900
-"""KubeRay gives its clean-up of Redis five minutes and lets go then; pods have their grace before."""
-GONE_STEADY_S = 5
-"""KubeRay goes on with a RayService that is being deleted and may make one more RayCluster for it."""
+DELETION_LIMIT_S = 900
+"""KubeRay gives its clean-up of Redis five minutes, then removes its finalizer. The pods' grace period comes first."""
+DELETED_FOR_S = 5
+"""KubeRay reconciles a RayService until its deletion ends, and may create one more RayCluster for it."""
 
 
-class RayServiceDeletedProvider(ResourceProvider):
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(f"{props['namespace']}/{props['service']}", props)
+class RayServiceDeletedProvider(WaitProvider):
+    """Waits when the resource is deleted, and never before."""
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=any_changed(olds, news, "kubeconfig", "namespace", "service"))
+    update_keys = ("kubeconfig", "namespace", "service")
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(news)
+    def resource_id(self, props: Props) -> str:
+        """Return `NAMESPACE/SERVICE`."""
+        return f"{props['namespace']}/{props['service']}"
 
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        _await_nothing(props)
+    def run(self, props: Props) -> Props:
+        """Return at once: the RayService does not exist yet."""
+        return props
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Return the state as it is, without a request."""
+        return ReadResult(id_, props)
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Wait until the RayService and its RayClusters are gone. Raises OperationFailed."""
+        namespace, name = props["namespace"], props["service"]
+        subject = f"Deletion of RayService {name}"
+
+        def observe() -> State:
+            remaining = [f"RayCluster {each['metadata']['name']}" for each in ray_clusters(api, namespace, [name])]
+            if api.get(f"{RAY_API}/namespaces/{namespace}/rayservices/{name}") is not None:
+                remaining.append(f"RayService {name}")
+            return InProgress(f"waiting for {', '.join(remaining)}") if remaining else Succeeded("complete")
+
+        with connect(props["kubeconfig"]) as api:
+            state = wait_for(subject, DELETION_LIMIT_S, observe, stable_for_s=DELETED_FOR_S)
+        if isinstance(state, InProgress):
+            raise OperationFailed(
+                f"{subject} is not complete after {DELETION_LIMIT_S} s: {state.text}. Pulumi deleted nothing that the "
+                f"pods need. Find out what blocks the deletion (`kubectl -n {namespace} describe "
+                f"rayclusters,jobs,pods`), then run the command again. {state.remedy}".rstrip()
+            )
 
 
 class RayServiceDeleted(Resource, module="rayllm", name="RayServiceDeleted"):
-    """Stands between a RayService and what its pods and KubeRay's clean-up of Redis need (accounts, secrets, policies):
-    deleted after the one and before the others, it waits until no RayCluster of that RayService is left.
+    """Wait, when this resource is deleted, until KubeRay has deleted the RayClusters of a RayService.
 
-    The deletion of a RayService does not see to that: KubeRay goes on while it lasts, and a RayCluster that it makes
-    then outlives it. Without its account and password that one cannot be cleaned up, and holds its namespace.
+    Pulumi deletes it after the RayService, and before the accounts, secrets and policies that the pods and KubeRay's
+    clean-up of Redis need. The deletion of the RayService alone does not ensure that: KubeRay reconciles during the
+    deletion, and a RayCluster that it creates then outlives the RayService. Without its service account and password
+    KubeRay cannot clean that RayCluster up, and it blocks the deletion of the namespace.
     """
 
     def __init__(
@@ -49,24 +72,5 @@ class RayServiceDeleted(Resource, module="rayllm", name="RayServiceDeleted"):
         service: Input[str],
         opts: ResourceOptions | None = None,
     ) -> None:
-        given = {"kubeconfig": kubeconfig, "namespace": namespace, "service": service}
-        super().__init__(RayServiceDeletedProvider(), name, given, opts)
-
-
-def _await_nothing(props: dict[str, Any]) -> None:
-    namespace, name = props["namespace"], props["service"]
-    what = f"What is left of RayService {name}"
-
-    def look() -> State:
-        left = [f"RayCluster {each['metadata']['name']}" for each in ray_clusters(api, namespace, [name])]
-        if api.get(f"{RAY}/namespaces/{namespace}/rayservices/{name}") is not None:
-            left.append(f"RayService {name}")
-        return InProgress(", ".join(left)) if left else Succeeded("nothing", {})
-
-    with connect(props["kubeconfig"]) as api:
-        state = wait_for(what, GONE_LIMIT_S, look, steady_s=GONE_STEADY_S)
-    if isinstance(state, InProgress):
-        raise OperationFailed(
-            f"{what} after {GONE_LIMIT_S} s: {state.text}. Nothing that it needs was deleted; see what holds it "
-            f"(`kubectl -n {namespace} describe rayclusters,jobs,pods`), and run this again. {state.remedy}".rstrip()
-        )
+        props = {"kubeconfig": kubeconfig, "namespace": namespace, "service": service}
+        super().__init__(RayServiceDeletedProvider(), name, props, opts)

@@ -1,45 +1,47 @@
-"""What a RayService, its RayClusters, pods and events say together: ready, not yet, or never. No request is made here.
+"""Decide whether a RayService is ready, in progress or failed. Makes no request.
 
-KubeRay 1.6's own words are not enough. `Ready` means that somebody serves: in an upgrade that is the old RayCluster.
-A RayService that KubeRay refuses is accepted by the API server all the same. And a change of worker bounds alone is
-taken note of, and nothing else happens (ray-operator/controllers/ray/rayservice_controller.go).
+KubeRay 1.6's own conditions are not enough. `Ready` is True while any RayCluster serves; during an upgrade that is the
+old one. The API server accepts a RayService that KubeRay then rejects. KubeRay marks a change of worker bounds alone as
+observed, and does nothing (ray-operator/controllers/ray/rayservice_controller.go).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import yaml
+from workloads.kubernetes.kube_api import Object
+from workloads.kubernetes.readiness.objects import RAY_CLUSTER_LABEL
+from workloads.kubernetes.readiness.ray_service_snapshot import (
+    RayServiceSnapshot,
+    events_since_update,
+    has_scheduler_message,
+    has_started,
+    is_ready,
+    is_scheduled,
+    requests_gpu,
+    scheduling_problem,
+    waiting_containers,
+)
+from workloads.kubernetes.readiness.spec_difference import first_difference
+from workloads.kubernetes.readiness.wait import RESUME_HINT, Failed, InProgress, State, Succeeded
 
-from workloads.kubernetes.kube_api import Object, condition, last_seen
-from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded
-
-GPU = "nvidia.com/gpu"
-RAY_SERVICE_LABEL = "ray.io/originated-from-cr-name"
-"""Label on the RayClusters of a RayService."""
-RAY_CLUSTER_LABEL = "ray.io/cluster"
-"""Label on the pods of a RayCluster."""
-
-REFUSED = ("InvalidRayService", "InvalidRayCluster")
-"""How the reasons of KubeRay's refusals begin. It looks again only when the object changes."""
-NOT_SUBMITTED = "FailedToUpdateServeApplications"
-NOT_CREATED = ("FailedToCreate", "AutoscalerServiceAccountNotFound")
-"""It tries again and again."""
-NOISE = ("FailedScheduling", "Unhealthy", "NotTriggerScaleUp")
-"""Of pods that start: progress says as much, in fewer words."""
+REJECTED_REASONS = ("InvalidRayService", "InvalidRayCluster")
+"""Prefixes of the reasons of KubeRay's validation events. KubeRay validates again only when the object changes."""
+CONFIG_REJECTED_REASON = "FailedToUpdateServeApplications"
+NOT_CREATED_REASONS = ("FailedToCreate", "AutoscalerServiceAccountNotFound")
+"""Prefixes of the reasons of events about objects that KubeRay cannot create. KubeRay retries."""
 
 VALIDATION_GRACE_S = 3
-"""The object and the answer carry times of whole seconds: an answer to what was written just before looks the same."""
+"""Times of the object and of the status are whole seconds, so a status about the spec before the last update can look
+current."""
 SPEC_NOT_APPLIED_GRACE_S = 15
-"""KubeRay updates a RayCluster in the same round in which it says that it has seen the change."""
+"""KubeRay updates a RayCluster in the same reconciliation in which it marks the change as observed."""
 NOT_CREATED_GRACE_S = 60
-NOT_SUBMITTED_GRACE_S = 60
-"""The dashboard answers some seconds after the head is ready."""
+CONFIG_REJECTED_GRACE_S = 60
+"""Ray's dashboard answers some seconds after the head is ready."""
 NOT_DEPLOYED_GRACE_S = {"DEPLOY_FAILED": 20, "UNHEALTHY": 90}
-"""KubeRay asks Serve before it submits: what it says first after a correction is still of before."""
-
+"""Application status -> seconds tolerated. KubeRay reads Serve's status before it submits the configuration, so the
+first status after a correction is an old one."""
 WAITING_REASON_GRACE_S = {
     "InvalidImageName": 5,
     "ErrImagePull": 120,
@@ -49,382 +51,297 @@ WAITING_REASON_GRACE_S = {
     "RunContainerError": 120,
     "CrashLoopBackOff": 240,
 }
-"""A container's reason to wait that starting does not mend -> how long it may be a hiccup."""
-IMAGE = "See that the release's image is there and that the node account may read it"
-WAITING_REASON_REMEDY = {
-    "InvalidImageName": IMAGE,
-    "ErrImagePull": IMAGE,
-    "ImagePullBackOff": IMAGE,
-    "CreateContainerConfigError": "See that the Secret or ConfigMap is there that it names",
-    "CrashLoopBackOff": "See what its log says",
-}
+"""Waiting reason of a container -> seconds tolerated before the rollout counts as failed."""
 
-RESUME_HINT = "`pulumi up` goes on waiting where this ended."
+IMAGE_REMEDY = "Check that the release's image exists and that the node service account may read it"
+WAITING_REASON_REMEDY = {
+    "InvalidImageName": IMAGE_REMEDY,
+    "ErrImagePull": IMAGE_REMEDY,
+    "ImagePullBackOff": IMAGE_REMEDY,
+    "CreateContainerConfigError": "Check that the Secret or ConfigMap that it names exists",
+    "CrashLoopBackOff": "Read the container's log",
+}
 
 
 def evaluate(
-    service: Object, clusters: Sequence[Object], pods: Sequence[Object], events: Sequence[Object], has_service: bool
+    service: Object,
+    clusters: Sequence[Object],
+    pods: Sequence[Object],
+    events: Sequence[Object],
+    has_serve_service: bool,
 ) -> State:
-    """Of a RayService, its RayClusters and pods, the namespace's events, and whether `<name>-serve-svc` exists."""
-    facts = RayServiceSnapshot(service, clusters, pods, events_since_update(service, clusters, pods, events))
-    if refused := facts.spec_rejected():
-        return refused
-    if not facts.seen:
-        return facts.not_submitted() or InProgress(
-            "KubeRay has not taken it up yet", "See whether KubeRay's operator runs (the Ray Operator add-on)."
-        )
-    wrong = None if facts.pending else facts.spec_not_applied()
-    if facts.serving and not facts.pending and has_service and not wrong:
-        return Succeeded(f"Ready: {facts.running}", {"cluster": facts.active, "endpoints": facts.endpoints})
+    """Return the state of a RayService, from its RayClusters and pods and the namespace's events.
+
+    `has_serve_service`: whether the Service `<name>-serve-svc` exists. There are ten cases; the first that applies, in
+    this order, decides:
+
+    1. KubeRay rejected the spec: Failed.
+    2. KubeRay has not observed the spec: Failed if it reports that Serve rejected the configuration, else InProgress.
+    3. No upgrade is in progress, and the RayCluster differs from the spec: Failed.
+    4. No upgrade is in progress, and the RayService serves: Succeeded, with the outputs `cluster` (name of the
+       RayCluster) and `endpoints` (number of pods that serve).
+    5. The RayCluster, its head or a worker does not exist: Failed if KubeRay reports why, else InProgress.
+    6. A pod has no node: InProgress.
+    7. A pod does not start: Failed if a container waits for a reason that does not pass by itself, else InProgress.
+    8. Serve rejected the configuration: Failed.
+    9. An application does not run: Failed if Serve reports a failure, else InProgress.
+    10. All applications run and KubeRay switches traffic to them: InProgress.
+
+    Every Failed state has a grace period, because it may describe the spec before the last update.
+    """
+    current_events = events_since_update(service, clusters, pods, events)
+    snapshot = RayServiceSnapshot(service, clusters, pods, current_events, has_serve_service)
     return (
-        wrong
-        or facts.not_created()
-        or facts.not_scheduled()
-        or facts.not_started()
-        or facts.not_submitted()
-        or facts.not_deployed()
-        or facts.switching(has_service)
+        _spec_rejected(snapshot)
+        or _spec_not_observed(snapshot)
+        or _spec_not_applied(snapshot)
+        or _ready(snapshot)
+        or _pods_not_created(snapshot)
+        or _pods_not_scheduled(snapshot)
+        or _pods_not_started(snapshot)
+        or _serve_config_rejected(snapshot)
+        or _applications_not_running(snapshot)
+        or _traffic_not_switched(snapshot)
     )
 
 
-def last_spec_update(service: Object) -> str:
-    """When somebody last wrote anything but the status (RFC 3339)."""
-    metadata = service["metadata"]
-    times = [
-        field["time"] for field in metadata.get("managedFields", []) if not field.get("subresource") and "time" in field
-    ]
-    return max(times, default=metadata.get("creationTimestamp", ""))
+def _spec_rejected(snapshot: RayServiceSnapshot) -> Failed | None:
+    reason = _rejection(snapshot)
+    if reason is None:
+        return None
+    effect = (
+        f"RayCluster {snapshot.active} keeps running unchanged" if snapshot.active else "KubeRay created no RayCluster"
+    )
+    return Failed(
+        f"KubeRay rejects the spec: {reason}",
+        f"KubeRay rejects RayService {snapshot.name}: {_one_line(reason)}. {effect}. Correct the settings, then run "
+        "`pulumi up` again.",
+        VALIDATION_GRACE_S,
+    )
 
 
-def events_since_update(
-    service: Object, clusters: Sequence[Object], pods: Sequence[Object], events: Iterable[Object]
-) -> list[Object]:
-    """Warnings about these since the RayService was last written, oldest first."""
-    names = {("RayService", service["metadata"]["name"])}
-    names |= {("RayCluster", cluster["metadata"]["name"]) for cluster in clusters}
-    names |= {("Pod", pod["metadata"]["name"]) for pod in pods}
-    since = last_spec_update(service)
-    found = [
-        event
-        for event in events
-        if event.get("type") == "Warning"
-        and event.get("reason") not in NOISE
-        and (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) in names
-        and last_seen(event) >= since
-    ]
-    return sorted(found, key=last_seen)
+def _rejection(snapshot: RayServiceSnapshot) -> str | None:
+    """Return why KubeRay rejects the spec, from the condition (since KubeRay 1.6) or else from the first event."""
+    ready = snapshot.ready_condition
+    # KubeRay keeps the condition after a correction until it observes the new spec, so compare the times as well.
+    if (
+        ready.get("reason") == "ValidationFailed"
+        and not snapshot.spec_observed
+        and snapshot.ready_condition_is_current
+        and ready.get("message")
+    ):
+        return ready["message"]
+    for event in snapshot.events:
+        involved = event["involvedObject"]
+        is_about_spec = involved["kind"] == "RayService" and not snapshot.spec_observed
+        if event["reason"].startswith(REJECTED_REASONS) and (is_about_spec or involved["name"] == snapshot.target):
+            return event["message"].removeprefix(f"{snapshot.namespace}/{involved['name']}: ")
+    return None
 
 
-def difference(asked: Any, there: Any, where: str = "") -> str | None:
-    """The first thing that is asked for and not there, as `where: X, not Y`. What is there besides is nobody's
-    business: defaults and admission add things."""
-    if isinstance(asked, Mapping) and isinstance(there, Mapping):
-        deeper = ((asked[key], there.get(key), f"{where}.{key}".lstrip(".")) for key in asked)
-    elif isinstance(asked, list) and isinstance(there, list):
-        deeper = ((each, *found) for each, found in zip(asked, _partners(asked, there, where), strict=True))
+def _spec_not_observed(snapshot: RayServiceSnapshot) -> State | None:
+    if snapshot.spec_observed:
+        return None
+    return _serve_config_rejected(snapshot) or InProgress(
+        "KubeRay has not observed the spec yet", "Check that KubeRay's operator runs (GKE's Ray Operator add-on)."
+    )
+
+
+def _spec_not_applied(snapshot: RayServiceSnapshot) -> Failed | None:
+    """KubeRay has observed the change and left the RayCluster as it was."""
+    if snapshot.pending or snapshot.ray_cluster is None:
+        return None
+    declared, actual = snapshot.spec["rayClusterConfig"], snapshot.ray_cluster["spec"]
+    difference = first_difference(_without_scaling(declared), _without_scaling(actual))
+    if difference is None:
+        return None
+    name, target = snapshot.name, snapshot.target
+    return Failed(
+        f"RayCluster {target} differs from the spec: {difference}",
+        f"RayCluster {target} differs from RayService {name} ({difference}). KubeRay does not apply this change to a "
+        f"running RayCluster. Set `traffic: drained` for the region, delete the RayService (`kubectl -n "
+        f"{snapshot.namespace} delete rayservice {name}`), then run `pulumi up --refresh` to create it again.",
+        SPEC_NOT_APPLIED_GRACE_S,
+    )
+
+
+def _ready(snapshot: RayServiceSnapshot) -> Succeeded | None:
+    if snapshot.pending or not snapshot.serves or not snapshot.has_serve_service:
+        return None
+    applications = ", ".join(sorted(snapshot.applications))
+    return Succeeded(
+        f"Ready: RayCluster {snapshot.active}, {snapshot.endpoints} serving pod(s), {applications}",
+        {"cluster": snapshot.active, "endpoints": snapshot.endpoints},
+    )
+
+
+def _pods_not_created(snapshot: RayServiceSnapshot) -> State | None:
+    reasons: tuple[str, ...]
+    if snapshot.ray_cluster is None:
+        missing, reasons = "the RayCluster", ("RayCluster",)
+    elif not snapshot.heads:
+        missing, reasons = "the head pod", ("HeadPod", "Role", "Service", "AutoscalerServiceAccountNotFound")
+    elif len(snapshot.workers) < snapshot.desired_workers:
+        missing, reasons = f"{snapshot.desired_workers - len(snapshot.workers)} worker pod(s)", ("WorkerPod",)
     else:
-        return None if asked == there else f"{where}: {there}, not {asked}"
-    return next((text for text in (difference(*each) for each in deeper) if text), None)
-
-
-class RayServiceSnapshot:
-    """One look at everything."""
-
-    def __init__(
-        self, service: Object, clusters: Sequence[Object], pods: Sequence[Object], events: Sequence[Object]
-    ) -> None:
-        self.name = service["metadata"]["name"]
-        self.namespace = service["metadata"]["namespace"]
-        self.spec = service["spec"]
-        self.events = events
-        status = service.get("status", {})
-        self.conditions = status.get("conditions", [])
-        self.generation = service["metadata"].get("generation", 0)
-        self.seen = status.get("observedGeneration", 0) >= self.generation
-        self.last_update = status.get("lastUpdateTime", "")
-        self.written = last_spec_update(service)
-        self.endpoints = int(status.get("numServeEndpoints", 0))
-        active, pending = status.get("activeServiceStatus", {}), status.get("pendingServiceStatus", {})
-        self.active: str = active.get("rayClusterName", "")
-        self.pending: str = pending.get("rayClusterName", "")
-        self.target = self.pending or self.active
-        side = pending if self.pending else active
-        self.applications: Mapping[str, Object] = side.get("applicationStatuses") or {}
-        self.wanted_workers = int(side.get("rayClusterStatus", {}).get("desiredWorkerReplicas", 0))
-        self.cluster = next((each for each in clusters if each["metadata"]["name"] == self.target), None)
-        ours = [each for each in pods if each["metadata"].get("labels", {}).get(RAY_CLUSTER_LABEL) == self.target]
-        self.heads = [pod for pod in ours if _is_head(pod)]
-        self.workers = [pod for pod in ours if not _is_head(pod)]
-
-    @property
-    def serving(self) -> bool:
-        return (
-            condition(self.conditions, "Ready").get("status") == "True"
-            and self.endpoints >= 1
-            and bool(self.applications)
-            and all(state.get("status") == "RUNNING" for state in self.applications.values())
-            and all(name in self.applications for name in _wanted_applications(self.spec))
-        )
-
-    @property
-    def running(self) -> str:
-        return f"RayCluster {self.active}, {self.endpoints} serving pod(s), {', '.join(sorted(self.applications))}"
-
-    @property
-    def upgrade_suffix(self) -> str:
-        """What goes on meanwhile."""
-        return f"; RayCluster {self.active} keeps serving" if self.active and self.pending else ""
-
-    def spec_rejected(self) -> Failed | None:
-        ready = condition(self.conditions, "Ready")
-        said = None
-        # The condition outlives a correction: it is of this object only if it is younger than the object.
-        if ready.get("reason") == "ValidationFailed" and not self.seen and self.last_update >= self.written:
-            said = ready.get("message")
-        for event in self.events:
-            about = event["involvedObject"]
-            of_us = about["kind"] == "RayService" and not self.seen
-            if event["reason"].startswith(REFUSED) and (of_us or about["name"] == self.target):
-                said = said or event["message"].removeprefix(f"{self.namespace}/{about['name']}: ")
-        if said is None:
-            return None
-        runs = f"RayCluster {self.active} runs on as it was" if self.active else "Nothing was made"
-        return Failed(
-            f"KubeRay refuses it: {said}",
-            f"KubeRay refuses RayService {self.name}: {_line(said)}. {runs}; correct the settings and run `pulumi up` "
-            "again.",
-            VALIDATION_GRACE_S,
-        )
-
-    def spec_not_applied(self) -> Failed | None:
-        """KubeRay has seen the change and left the RayCluster as it was."""
-        if self.cluster is None:
-            return None
-        told = difference(_comparable(self.spec["rayClusterConfig"]), _comparable(self.cluster["spec"]))
-        if told is None:
-            return None
-        return Failed(
-            f"RayCluster {self.target} is not what is asked for: {told}",
-            f"RayCluster {self.target} is not what RayService {self.name} asks for ({told}), and KubeRay lets it be: "
-            "it does not apply such a change to a RayCluster that runs. Drain the region (`traffic: drained`) and "
-            f"delete the RayService (`kubectl -n {self.namespace} delete rayservice {self.name}`); the next "
-            "`pulumi up --refresh` makes it new.",
-            SPEC_NOT_APPLIED_GRACE_S,
-        )
-
-    def not_created(self) -> State | None:
-        missing: tuple[str, ...]
-        if self.cluster is None:
-            what, missing = "the RayCluster", ("RayCluster",)
-        elif not self.heads:
-            what, missing = "the head's pod", ("HeadPod", "Role", "Service", "AutoscalerServiceAccountNotFound")
-        elif len(self.workers) < self.wanted_workers:
-            what, missing = f"{self.wanted_workers - len(self.workers)} worker pod(s)", ("WorkerPod",)
-        else:
-            return None
-        for event in reversed(self.events):
-            if event["reason"].startswith(NOT_CREATED) and any(part in event["reason"] for part in missing):
-                return Failed(
-                    f"KubeRay cannot make {what}{self.upgrade_suffix}: {_line(event['message'])}",
-                    f"KubeRay cannot make {what} of RayService {self.name}{self.upgrade_suffix}: "
-                    f"{_line(event['message'])}. "
-                    f"Put right what it names; KubeRay tries again by itself. {RESUME_HINT}",
-                    NOT_CREATED_GRACE_S,
-                )
-        return InProgress(f"KubeRay is making {what}{self.upgrade_suffix}")
-
-    def not_scheduled(self) -> InProgress | None:
-        for kind, pods in (("head", self.heads), ("workers", self.workers)):
-            waiting = [pod for pod in pods if _scheduled(pod).get("status") != "True"]
-            if waiting:
-                return self._waiting_for_nodes(kind, pods, waiting)
         return None
+    suffix = snapshot.upgrade_suffix
+    for event in reversed(snapshot.events):
+        if event["reason"].startswith(NOT_CREATED_REASONS) and any(part in event["reason"] for part in reasons):
+            message = _one_line(event["message"])
+            return Failed(
+                f"KubeRay cannot create {missing}{suffix}: {message}",
+                f"KubeRay cannot create {missing} of RayService {snapshot.name}{suffix}: {message}. Correct this; "
+                f"KubeRay then retries by itself. {RESUME_HINT}",
+                NOT_CREATED_GRACE_S,
+            )
+    return InProgress(f"KubeRay is creating {missing}{suffix}")
 
-    def _waiting_for_nodes(self, kind: str, pods: Sequence[Object], waiting: Sequence[Object]) -> InProgress:
-        told = next((pod for pod in waiting if _scheduled(pod).get("message")), waiting[0])
-        what = "GPUs" if any(_wants_gpu(pod) for pod in waiting) else "a node"
-        wanted = max(len(pods), self.wanted_workers if kind == "workers" else 0)
-        count = f"{len(pods) - len(waiting)} of {wanted} {kind} scheduled"
-        text = f"waiting for {what}: {count} (pod {told['metadata']['name']}: {_why_not(told)}){self.upgrade_suffix}"
-        remedy = (
-            f"The new RayCluster {self.pending} does not fit beside {self.active}, and KubeRay neither gives up nor "
-            "goes back: give the pool the nodes that it lacks, or drain the region and delete the RayService. Taking "
-            "the edit back does not help: that makes a third RayCluster, which needs as many nodes again."
-            if self.upgrade_suffix
-            else f"Give the pool nodes: see its bounds, its reservation and the project's quota. {RESUME_HINT}"
-        )
-        return InProgress(text, remedy)
 
-    def not_started(self) -> State | None:
-        for kind, pods in (("head", self.heads), ("worker", self.workers)):
-            for pod in pods:
-                for state in _waiting_containers(pod):
-                    if state.get("reason") in WAITING_REASON_GRACE_S:
-                        return self._stuck(kind, pod, state)
-        behind = [pod for pod in (*self.heads, *self.workers) if not _ready(pod)]
-        if not behind or (self.applications and _ready(self.heads[0])):
-            return None  # a worker's readiness is Serve's: the applications say more
-        count = len(self.heads) + len(self.workers)
-        creating = [pod for pod in behind if not _begun(pod)]
-        if creating:
-            doing = "pulling images and mounting volumes"
-        elif any(not _ready(pod) for pod in self.heads):
-            doing = "starting Ray on the head"
-        else:
-            return None
-        name = (creating or behind)[0]["metadata"]["name"]
+def _pods_not_scheduled(snapshot: RayServiceSnapshot) -> InProgress | None:
+    for kind, pods, desired in (
+        ("head", snapshot.heads, len(snapshot.heads)),
+        ("workers", snapshot.workers, max(len(snapshot.workers), snapshot.desired_workers)),
+    ):
+        unscheduled = [pod for pod in pods if not is_scheduled(pod)]
+        if unscheduled:
+            count = f"{len(pods) - len(unscheduled)} of {desired} {kind} scheduled"
+            return _waiting_for_nodes(snapshot, count, unscheduled)
+    return None
+
+
+def _waiting_for_nodes(snapshot: RayServiceSnapshot, count: str, unscheduled: Sequence[Object]) -> InProgress:
+    pod = next((pod for pod in unscheduled if has_scheduler_message(pod)), unscheduled[0])
+    resource = "GPUs" if any(requests_gpu(pod) for pod in unscheduled) else "a node"
+    problem = f"pod {pod['metadata']['name']}: {scheduling_problem(pod)}"
+    text = f"waiting for {resource}: {count} ({problem}){snapshot.upgrade_suffix}"
+    if not snapshot.upgrade_suffix:
         return InProgress(
-            f"{doing}: {count - len(behind)} of {count} pods ready (pod {name}){self.upgrade_suffix}", RESUME_HINT
+            text, f"Add nodes to the pool: check its bounds, its reservation and the project's quota. {RESUME_HINT}"
         )
+    return InProgress(
+        text,
+        f"The new RayCluster {snapshot.pending} does not fit beside {snapshot.active}, and KubeRay neither stops the "
+        "upgrade nor rolls it back. Add the missing nodes to the pool, or drain the region and delete the RayService. "
+        "Do not revert the edit: KubeRay then creates a third RayCluster, which needs as many nodes again.",
+    )
 
-    def _stuck(self, kind: str, pod: Object, state: Object) -> Failed:
-        name, reason = pod["metadata"]["name"], state["reason"]
-        said = f"{reason}: {_line(state.get('message', ''))}".rstrip(": ")
-        remedy = WAITING_REASON_REMEDY.get(reason, "See what its events say")
-        return Failed(
-            f"{kind} pod {name} does not start ({said}){self.upgrade_suffix}",
-            f"The {kind} pod {name} of RayService {self.name} does not start{self.upgrade_suffix}: {said}. {remedy} "
-            f"(`kubectl -n {self.namespace} describe pod {name}`, `kubectl -n {self.namespace} logs {name}`). "
-            f"{RESUME_HINT}",
-            WAITING_REASON_GRACE_S[reason],
-        )
 
-    def not_submitted(self) -> Failed | None:
-        """Serve, or KubeRay before it, does not take the configuration. KubeRay then leaves its status as it was."""
-        if self.seen and self.applications:
-            return None
-        for event in reversed(self.events):
-            if event["reason"] == NOT_SUBMITTED:
-                said = _line(event["message"])
-                return Failed(
-                    f"Serve does not take the configuration{self.upgrade_suffix}: {said}",
-                    f"The Serve configuration of RayService {self.name} was not taken{self.upgrade_suffix}: {said}. "
-                    "Correct "
-                    "the settings and run `pulumi up` again.",
-                    NOT_SUBMITTED_GRACE_S,
-                )
+def _pods_not_started(snapshot: RayServiceSnapshot) -> State | None:
+    heads, workers = snapshot.heads, snapshot.workers
+    for kind, pods in (("head", heads), ("worker", workers)):
+        for pod in pods:
+            for waiting in waiting_containers(pod):
+                if waiting.get("reason") in WAITING_REASON_GRACE_S:
+                    return _container_stuck(snapshot, kind, pod, waiting)
+    pods = [*heads, *workers]
+    not_ready = [pod for pod in pods if not is_ready(pod)]
+    if not not_ready or (snapshot.applications and is_ready(heads[0])):
+        return None  # workers become ready with Serve's applications, whose status says more
+    not_started = [pod for pod in not_ready if not has_started(pod)]
+    if not_started:
+        step = "pulling images and mounting volumes"
+    elif any(not is_ready(pod) for pod in heads):
+        step = "starting Ray on the head"
+    else:
         return None
+    name = (not_started or not_ready)[0]["metadata"]["name"]
+    ready = f"{len(pods) - len(not_ready)} of {len(pods)} pods ready"
+    return InProgress(f"{step}: {ready} (pod {name}){snapshot.upgrade_suffix}", RESUME_HINT)
 
-    def not_deployed(self) -> State | None:
-        for name, state in self.applications.items():
-            limit = NOT_DEPLOYED_GRACE_S.get(state.get("status", ""))
-            if limit is not None:
-                said = "\n".join(_messages(state)) or "(nothing)"
-                return Failed(
-                    f"application {name} is {state['status']}{self.upgrade_suffix}",
-                    f"The Serve application {name} of RayService {self.name} is {state['status']}{self.upgrade_suffix}."
-                    f" Serve says:\n{said}\nCorrect the settings and run `pulumi up` again. All logs: "
-                    f"kubectl -n {self.namespace} logs -l {RAY_CLUSTER_LABEL}={self.target} --all-containers",
-                    limit,
-                )
-        missing = [name for name in _wanted_applications(self.spec) if name not in self.applications]
-        if missing or not self.applications:
-            return InProgress(f"Serve has not begun{self.upgrade_suffix}", RESUME_HINT)
-        states = [f"{name} {_described(state)}" for name, state in self.applications.items()]
-        if all(state.get("status") == "RUNNING" for state in self.applications.values()):
-            return None
+
+def _container_stuck(snapshot: RayServiceSnapshot, kind: str, pod: Object, waiting: Object) -> Failed:
+    name, reason = pod["metadata"]["name"], waiting["reason"]
+    problem = f"{reason}: {_one_line(waiting.get('message', ''))}".rstrip(": ")
+    remedy = WAITING_REASON_REMEDY.get(reason, "Read the pod's events")
+    namespace, suffix = snapshot.namespace, snapshot.upgrade_suffix
+    return Failed(
+        f"{kind} pod {name} does not start ({problem}){suffix}",
+        f"The {kind} pod {name} of RayService {snapshot.name} does not start{suffix}: {problem}. {remedy} "
+        f"(`kubectl -n {namespace} describe pod {name}`, `kubectl -n {namespace} logs {name}`). {RESUME_HINT}",
+        WAITING_REASON_GRACE_S[reason],
+    )
+
+
+def _serve_config_rejected(snapshot: RayServiceSnapshot) -> Failed | None:
+    """KubeRay or Serve rejects the Serve configuration. KubeRay leaves its status unchanged then."""
+    if snapshot.spec_observed and snapshot.applications:
+        return None
+    for event in reversed(snapshot.events):
+        if event["reason"] == CONFIG_REJECTED_REASON:
+            message, suffix = _one_line(event["message"]), snapshot.upgrade_suffix
+            return Failed(
+                f"Serve rejects the configuration{suffix}: {message}",
+                f"Serve rejects the configuration of RayService {snapshot.name}{suffix}: {message}. Correct the "
+                "settings, then run `pulumi up` again.",
+                CONFIG_REJECTED_GRACE_S,
+            )
+    return None
+
+
+def _applications_not_running(snapshot: RayServiceSnapshot) -> State | None:
+    suffix = snapshot.upgrade_suffix
+    for name, application in snapshot.applications.items():
+        if application.get("status", "") in NOT_DEPLOYED_GRACE_S:
+            return _application_failed(snapshot, name, application)
+    if not snapshot.applications or any(name not in snapshot.applications for name in snapshot.declared_applications):
+        return InProgress(f"Serve has not started the applications{suffix}", RESUME_HINT)
+    if snapshot.applications_running:
+        return None
+    statuses = [f"{name} {_describe(application)}" for name, application in snapshot.applications.items()]
+    return InProgress(f"Serve: {', '.join(statuses)}{suffix}", f"Loading weights can take long. {RESUME_HINT}")
+
+
+def _application_failed(snapshot: RayServiceSnapshot, name: str, application: Object) -> Failed:
+    status, suffix = application["status"], snapshot.upgrade_suffix
+    messages = "\n".join(_last_lines(application)) or "(no message)"
+    return Failed(
+        f"application {name} is {status}{suffix}",
+        f"The Serve application {name} of RayService {snapshot.name} is {status}{suffix}. Messages of Serve:\n"
+        f"{messages}\nCorrect the settings, then run `pulumi up` again. All logs: kubectl -n {snapshot.namespace} logs "
+        f"-l {RAY_CLUSTER_LABEL}={snapshot.target} --all-containers",
+        NOT_DEPLOYED_GRACE_S[status],
+    )
+
+
+def _traffic_not_switched(snapshot: RayServiceSnapshot) -> InProgress:
+    service = f"{snapshot.name}-serve-svc"
+    if snapshot.pending:
         return InProgress(
-            f"Serve: {', '.join(states)}{self.upgrade_suffix}", f"Loading weights can take long. {RESUME_HINT}"
+            f"Serve runs in RayCluster {snapshot.pending}; KubeRay is switching traffic to it", RESUME_HINT
         )
-
-    def switching(self, has_service: bool) -> InProgress:
-        if self.pending:
-            return InProgress(f"Serve runs in RayCluster {self.pending}; KubeRay is switching to it", RESUME_HINT)
-        if not has_service:
-            return InProgress(f"Serve runs; KubeRay has not made Service {self.name}-serve-svc yet", RESUME_HINT)
-        return InProgress(
-            f"Serve runs; {self.endpoints} pod(s) answer behind {self.name}-serve-svc",
-            f"See why no more are: `kubectl -n {self.namespace} describe pods -l {RAY_CLUSTER_LABEL}={self.target}`.",
-        )
+    if not snapshot.has_serve_service:
+        return InProgress(f"Serve runs; KubeRay has not created Service {service} yet", RESUME_HINT)
+    selector = f"{RAY_CLUSTER_LABEL}={snapshot.target}"
+    return InProgress(
+        f"Serve runs; {snapshot.endpoints} pod(s) serve behind {service}",
+        f"Find out why no more do: `kubectl -n {snapshot.namespace} describe pods -l {selector}`.",
+    )
 
 
-def _comparable(cluster: Object) -> Object:
-    """Without what Ray's autoscaler and Kueue write."""
-    changing = {"replicas", "scaleStrategy"}
+def _without_scaling(cluster: Object) -> Object:
+    """Return a RayCluster's spec without the fields that Ray's autoscaler and Kueue write."""
+    written_by_autoscaler = {"replicas", "scaleStrategy"}
     groups = [
-        {key: value for key, value in group.items() if key not in changing}
+        {key: value for key, value in group.items() if key not in written_by_autoscaler}
         for group in cluster.get("workerGroupSpecs", [])
     ]
-    return {**{k: v for k, v in cluster.items() if k != "suspend"}, "workerGroupSpecs": groups}
+    return {**{key: value for key, value in cluster.items() if key != "suspend"}, "workerGroupSpecs": groups}
 
 
-def _partners(asked: Sequence[Any], there: Sequence[Any], where: str) -> Iterator[tuple[Any, str]]:
-    """For each of `asked` the one with the same name in `there`, else the one at its place."""
-    for place, each in enumerate(asked):
-        for key in ("groupName", "name", "key") if isinstance(each, Mapping) else ():
-            if key in each:
-                same = (one for one in there if isinstance(one, Mapping) and one.get(key) == each[key])
-                yield next(same, None), f"{where}[{each[key]}]"
-                break
-        else:
-            yield there[place] if place < len(there) else None, f"{where}[{place}]"
-
-
-def _wanted_applications(spec: Object) -> list[str]:
-    try:
-        return [each.get("name", "default") for each in yaml.safe_load(spec.get("serveConfigV2", ""))["applications"]]
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError):
-        return []
-
-
-def _described(state: Object) -> str:
-    parts = [f"{name} {one.get('status', '?')}" for name, one in state.get("serveDeploymentStatuses", {}).items()]
+def _describe(application: Object) -> str:
+    deployments = application.get("serveDeploymentStatuses", {})
+    parts = [f"{name} {deployment.get('status', '?')}" for name, deployment in deployments.items()]
     suffix = f" ({', '.join(parts)})" if parts else ""
-    return f"{state.get('status', 'NOT_STARTED')}{suffix}"
+    return f"{application.get('status', 'NOT_STARTED')}{suffix}"
 
 
-def _messages(state: Object) -> Iterator[str]:
-    """The last lines of each message: tracebacks end with what matters."""
-    for said in (state, *state.get("serveDeploymentStatuses", {}).values()):
-        lines = [line for line in said.get("message", "").splitlines() if line.strip()]
+def _last_lines(application: Object) -> Iterator[str]:
+    """Yield the last eight lines of each message: a traceback ends with its cause."""
+    for status in (application, *application.get("serveDeploymentStatuses", {}).values()):
+        lines = [line for line in status.get("message", "").splitlines() if line.strip()]
         yield from lines[-8:]
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())[:600].rstrip(".")
-
-
-def _is_head(pod: Object) -> bool:
-    return pod["metadata"].get("labels", {}).get("ray.io/node-type") == "head"
-
-
-def _scheduled(pod: Object) -> Object:
-    return condition(pod.get("status", {}).get("conditions", []), "PodScheduled")
-
-
-def _ready(pod: Object) -> bool:
-    return condition(pod.get("status", {}).get("conditions", []), "Ready").get("status") == "True"
-
-
-def _begun(pod: Object) -> bool:
-    """Whether one of its containers runs or ran, or an init container runs (KubeRay's waits for the head)."""
-    status = pod.get("status", {})
-    main = [each.get("state", {}) for each in status.get("containerStatuses", [])]
-    first = [each.get("state", {}) for each in status.get("initContainerStatuses", [])]
-    return any("waiting" not in state for state in main) or any("running" in state for state in first)
-
-
-def _statuses(pod: Object) -> list[Object]:
-    status = pod.get("status", {})
-    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-
-
-def _waiting_containers(pod: Object) -> Iterator[Object]:
-    for each in _statuses(pod):
-        waiting = each.get("state", {}).get("waiting")
-        if waiting:
-            ended = each.get("lastState", {}).get("terminated", {})
-            last = f"it ended before with code {ended.get('exitCode')} ({ended.get('reason')})" if ended else ""
-            yield {**waiting, "message": "; ".join(part for part in (last, waiting.get("message", "")) if part)}
-
-
-def _wants_gpu(pod: Object) -> bool:
-    containers = pod["spec"].get("containers", [])
-    return any(GPU in each.get("resources", {}).get("limits", {}) for each in containers)
-
-
-def _why_not(pod: Object) -> str:
-    """`Insufficient nvidia.com/gpu` out of the scheduler's sentence, or the sentence's beginning."""
-    message = " ".join(_scheduled(pod).get("message", "").split())
-    short = sorted(set(re.findall(r"Insufficient [\w./-]*\w", message)))
-    return ", ".join(short) or message.split(" preemption:")[0][:240] or "the scheduler has not looked at it yet"

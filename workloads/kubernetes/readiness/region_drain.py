@@ -1,64 +1,97 @@
-"""Drain a region before its pods change."""
+"""Drain a region: remove it from the load balancer, then wait until its open requests have ended."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from typing import Any
 
 import pulumi
 from pulumi import Input, ResourceOptions
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from config.timeouts import LOAD_BALANCER_PROPAGATION_S
 from workloads.dynamic_provider import OperationFailed, log_progress
 from workloads.kubernetes.kube_api import KubeApi, Unreachable, connect
-from workloads.kubernetes.readiness.objects import EXPORTS, any_changed, ray_clusters, ray_pods
-from workloads.kubernetes.readiness.wait import InProgress, State, Succeeded, wait_for
+from workloads.kubernetes.pod_scripts.haproxy_client import open_requests
+from workloads.kubernetes.readiness.objects import SERVICE_EXPORT_API, ray_clusters, ray_pods
+from workloads.kubernetes.readiness.wait import InProgress, Props, State, Succeeded, WaitProvider, wait_for
 
 STATS_PORT = 8404
 """HAProxy's statistics on every Ray pod (RAY_SERVE_HAPROXY_STATS_PORT)."""
-STREAMS_EVERY_S = 5.0
+STATS_POLL_INTERVAL_S = 5.0
+DRAINED = "drained"
+UNKNOWN = -1
+"""`requests_left` if HAProxy's statistics could not be read."""
 
 
-class RegionDrainedProvider(ResourceProvider):
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(f"{props['namespace']}/drained", _drain(props))
+class RegionDrainedProvider(WaitProvider):
+    """Drains a region."""
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        changed = any_changed(olds, news, "kubeconfig", "namespace", "services") or olds.get("status") != "drained"
-        return DiffResult(changes=changed)
+    update_keys = ("kubeconfig", "namespace", "services")
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(_drain(news))
+    def resource_id(self, props: Props) -> str:
+        """Return `NAMESPACE/drained`."""
+        return f"{props['namespace']}/drained"
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    def final_status(self, props: Props) -> str:
+        """Return `drained`: a region that was exported again is drained again."""
+        return DRAINED
+
+    def observe(self, api: KubeApi, props: Props) -> Props:
+        """Return the outputs, with the services that have a ServiceExport in `status`."""
+        exported = [name for name in props["services"] if api.get(_export_path(props["namespace"], name)) is not None]
+        return {**props, "status": f"exported: {', '.join(exported)}" if exported else DRAINED}
+
+    def run(self, props: Props) -> Props:
+        """Delete the ServiceExports, then wait for the open requests. Raises OperationFailed if a deletion fails."""
+        namespace, services, limit_s = props["namespace"], props["services"], int(props["limit_s"])
+        subject = f"Draining {', '.join(services)}"
+
+        def unexport() -> State:
+            deleted = [name for name in services if api.delete(_export_path(namespace, name))]
+            return Succeeded(
+                f"deleted the ServiceExports of {', '.join(deleted)}" if deleted else "no ServiceExport to delete"
+            )
+
         with connect(props["kubeconfig"]) as api:
-            try:
-                exported = [n for n in props["services"] if api.get(_export(props["namespace"], n)) is not None]
-            except Unreachable:
-                return ReadResult(id_, props)
-        return ReadResult(id_, {**props, "status": f"exported: {', '.join(exported)}" if exported else "drained"})
+            unexported = wait_for(subject, limit_s, unexport)
+            if isinstance(unexported, InProgress):
+                raise OperationFailed(
+                    f"{subject} did not start within {limit_s} s: {unexported.text}. {unexported.remedy}"
+                )
+            settle_s = 0 if _no_pod_runs(api, namespace, services) else int(props["settle_s"])
+            state = wait_for(
+                subject,
+                limit_s,
+                lambda: _observe_requests(api, namespace, services),
+                stable_for_s=settle_s,
+                poll_interval_s=STATS_POLL_INTERVAL_S,
+            )
+        if isinstance(state, Succeeded):
+            return {**props, "status": DRAINED, "requests_left": 0}
+        left = state.outputs.get("open_requests", UNKNOWN)
+        number = f"{left} request(s) are still open" if left != UNKNOWN else f"open requests unknown: {state.text}"
+        log_progress(f"{subject}: {number} after {limit_s} s; a change of pods ends them early")
+        return {**props, "status": DRAINED, "requests_left": left}
 
 
 class RegionDrained(Resource, module="rayllm", name="RegionDrained"):
-    """Declared for a region with `traffic: drained`: takes its services from the entrance and waits until the streams
-    that they have are over.
+    """Drain a region: delete its ServiceExports, then wait until HAProxy reports no open request or `limit_s` has
+    passed.
 
-    A resource, because of the order: the engine deletes at the end of an `up` what is no longer declared, the
-    ServiceExports too, and by then the region's RayServices may have been changed. They depend on this, so that in the
-    same `up` the region is first drained and then changed; and a preview shows that it will be. Deleting it, when the
-    region becomes active again, does nothing: the exports are declared again, then.
+    The RayServices depend on this resource, so one `up` drains the region before it changes pods, and the preview shows
+    it. Without it, Pulumi would delete the ServiceExports at the end of the `up`, after it has changed the RayServices.
+    Deleting this resource does nothing: when the region becomes active again, its ServiceExports are declared again.
 
-    `settle_s`: no stream for so long means that none comes any more; the load balancer goes on sending until it has
-    let go everywhere. At `limit_s` it is done in any case, and says how many streams are left. HAProxy's statistics
-    are read through the API server (pods/proxy). They leave out what an older process finishes after Serve has had
-    HAProxy reloaded. Where there are none (`python_proxy` has no HAProxy) it waits for `limit_s`.
+    `settle_s`: seconds without an open request after which the region counts as drained; until then load balancer
+    proxies may still send new requests. At `limit_s` the wait ends in any case and prints how many requests are left.
+    HAProxy's statistics come through the API server (pods/proxy). They leave out the requests that an older HAProxy
+    process finishes after a reload. Without HAProxy (`python_proxy`) this resource waits for `limit_s`.
     """
 
     status: pulumi.Output[str]
-    streams_left: pulumi.Output[int]
-    """Streams that were open at the limit; -1: not known."""
+    """`drained`; after a refresh `exported: SERVICES` if ServiceExports exist again."""
+    requests_left: pulumi.Output[int]
+    """Open requests at the limit; -1 if unknown."""
 
     def __init__(
         self,
@@ -81,75 +114,42 @@ class RegionDrained(Resource, module="rayllm", name="RegionDrained"):
                 "limit_s": limit_s,
                 "settle_s": settle_s,
                 "status": None,
-                "streams_left": None,
+                "requests_left": None,
             },
             opts,
         )
 
 
-def open_streams(statistics: str) -> int:
-    """Open streams in HAProxy's statistics (CSV): the sessions that its back ends have. Those of front ends include
-    idle connections of the load balancer."""
-    rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
-    if "scur" not in (rows.fieldnames or ()):
-        raise ValueError(f"not HAProxy's statistics: {statistics[:80]!r}")
-    return sum(int(row["scur"] or 0) for row in rows if row["svname"] == "BACKEND" and row["pxname"] != "stats")
+def _export_path(namespace: str, service: str) -> str:
+    return f"{SERVICE_EXPORT_API}/namespaces/{namespace}/serviceexports/{service}-serve-svc"
 
 
-def _export(namespace: str, service: str) -> str:
-    return f"{EXPORTS}/namespaces/{namespace}/serviceexports/{service}-serve-svc"
+def _observe_requests(api: KubeApi, namespace: str, services: Sequence[str]) -> State:
+    pods = _running_pods(api, namespace, services)
+    counts: list[int] = []
+    for pod in pods:
+        try:
+            stats = api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{STATS_PORT}/proxy/stats;csv")
+            counts.append(open_requests(stats or ""))
+        except (Unreachable, ValueError) as error:
+            return InProgress(f"cannot read HAProxy's statistics of pod {pod} ({error})")
+    total = sum(counts)
+    outputs = {"open_requests": total}
+    if total:
+        busy = sum(1 for count in counts if count)
+        return InProgress(f"{total} open request(s) on {busy} of {len(pods)} pod(s)", outputs=outputs)
+    return Succeeded(f"no open request on {len(pods)} pod(s)", outputs)
 
 
-def _drain(props: dict[str, Any]) -> dict[str, Any]:
-    namespace, services, limit_s = props["namespace"], props["services"], int(props["limit_s"])
-    what = f"Draining {', '.join(services)}"
-    left = -1
-
-    def take_away() -> State:
-        taken = [name for name in services if api.delete(_export(namespace, name))]
-        return Succeeded(f"taken from the entrance: {', '.join(taken) or 'none was in it'}", {})
-
-    def look() -> State:
-        nonlocal left
-        left = -1
-        pods = _running(api, namespace, services)
-        counts: dict[str, int] = {}
-        for pod in pods:
-            try:
-                said = api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{STATS_PORT}/proxy/stats;csv")
-                counts[pod] = open_streams(said or "")
-            except (Unreachable, ValueError) as error:
-                return InProgress(f"HAProxy's statistics of pod {pod} cannot be read ({error})")
-        left = sum(counts.values())
-        if left:
-            busy = sum(1 for count in counts.values() if count)
-            return InProgress(f"{left} stream(s) open on {busy} of {len(pods)} pod(s)")
-        return Succeeded(f"no stream is open on {len(pods)} pod(s)", {})
-
-    with connect(props["kubeconfig"]) as api:
-        gone = wait_for(what, limit_s, take_away)
-        if isinstance(gone, InProgress):
-            raise OperationFailed(f"{what} did not begin within {limit_s} s: {gone.text}. {gone.remedy}")
-        quiet = 0 if _nothing_runs(api, namespace, services) else int(props["settle_s"])
-        state = wait_for(what, limit_s, look, steady_s=quiet, every_s=STREAMS_EVERY_S)
-    if isinstance(state, InProgress):
-        known = (
-            f"{left} stream(s) were still open" if left >= 0 else f"not known how many streams were open: {state.text}"
-        )
-        log_progress(f"{what}: {known} after {limit_s} s; a change of pods cuts them")
-        return {**props, "status": "drained", "streams_left": left}
-    return {**props, "status": "drained", "streams_left": 0}
-
-
-def _nothing_runs(api: KubeApi, namespace: str, services: Sequence[str]) -> bool:
+def _no_pod_runs(api: KubeApi, namespace: str, services: Sequence[str]) -> bool:
     try:
-        return not _running(api, namespace, services)
+        return not _running_pods(api, namespace, services)
     except Unreachable:
         return False
 
 
-def _running(api: KubeApi, namespace: str, services: Sequence[str]) -> list[str]:
-    """Names of pods with a container that runs, those that are about to end included."""
+def _running_pods(api: KubeApi, namespace: str, services: Sequence[str]) -> list[str]:
+    """Return the names of the pods with a running container, including the pods that are terminating."""
     return [
         pod["metadata"]["name"]
         for pod in ray_pods(api, namespace, ray_clusters(api, namespace, services))

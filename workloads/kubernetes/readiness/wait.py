@@ -1,90 +1,186 @@
-"""The loop that every wait shares, and the states it tells apart."""
+"""The base of all waits: their dynamic provider, the states that they tell apart, and the loop that polls a cluster.
+
+A wait is a dynamic resource. It creates nothing in the cluster: `up` uses it to start a step only after the step before
+it has finished, and a preview shows it. It polls the API server, prints its progress, prints the operators' Warning
+events as they arrive, and ends with one message if it fails.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 from workloads.dynamic_provider import OperationFailed, Progress, log_progress
-from workloads.kubernetes.kube_api import Object, Unreachable
+from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, connect
 
 POLL_INTERVAL_S = 2.0
-"""How often a wait looks; KubeRay itself looks every two seconds."""
+"""Seconds between two observations. KubeRay itself reconciles every two seconds."""
+READY = "Ready"
+"""Status of a wait for readiness that has succeeded."""
+DECLARED = "declared"
+"""Status of a wait for readiness with `wait: false`."""
+RESUME_HINT = "Run `pulumi up` again to continue waiting."
+
+Props = dict[str, Any]
+"""Properties of a dynamic resource, as Pulumi keeps them in the state."""
 
 
 @dataclass(frozen=True)
 class Succeeded:
-    """What was waited for is there."""
+    """The awaited state is reached."""
 
     text: str
-    outputs: Mapping[str, Any]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class InProgress:
-    """Not yet."""
+    """The awaited state is not reached yet."""
 
     text: str
     remedy: str = ""
-    """What to do when it takes too long."""
+    """What to do if it takes too long."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """What was observed, as data: decide by this and never by `text`."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """It will not come by itself, if it still looks like this after `after_s`."""
+    """The awaited state cannot be reached without a change, if this state lasts for `grace_s`."""
 
     text: str
     message: str
     """What is wrong, why, and what to do."""
-    after_s: float = 0
+    grace_s: float = 0
 
 
 State = Succeeded | InProgress | Failed
 
 
+class WaitProvider(ResourceProvider):
+    """Base of the dynamic providers that wait for a state of the cluster.
+
+    Creating or updating such a resource waits; a refresh observes once; deleting it does nothing. A subclass says which
+    properties identify the awaited object, how to wait, and how to observe.
+
+    Pulumi stores a provider in the state as the module path and name of its class. Do not move or rename a subclass:
+    every existing state would become unreadable (tests/unit/test_dynamic_providers.py).
+    """
+
+    replace_keys: ClassVar[tuple[str, ...]] = ()
+    """Properties whose change replaces the resource: they identify the awaited object."""
+    update_keys: ClassVar[tuple[str, ...]] = ()
+    """Properties whose change waits again."""
+
+    def resource_id(self, props: Props) -> str:
+        """Return the resource's id."""
+        raise NotImplementedError
+
+    def run(self, props: Props) -> Props:
+        """Wait, then return the outputs. Raises OperationFailed."""
+        raise NotImplementedError
+
+    def observe(self, api: KubeApi, props: Props) -> Props | None:
+        """Return the outputs as the cluster has them now, or None if the awaited object does not exist.
+
+        Raises Unreachable if the API server does not answer.
+        """
+        raise NotImplementedError
+
+    def final_status(self, props: Props) -> str | None:
+        """Return the `status` of a finished wait. With any other status the next `up` waits again; None: never."""
+        return None
+
+    def unreachable(self, props: Props, error: Unreachable) -> Props:
+        """Return the outputs for a refresh while the API server does not answer: the old ones."""
+        return props
+
+    def create(self, props: Props) -> CreateResult:
+        """Wait for the first time."""
+        return CreateResult(self.resource_id(props), self.run(props))
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Wait again."""
+        return UpdateResult(self.run(news))
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Compare the named properties; also wait again if the last wait or refresh left another status."""
+        replaces = [key for key in self.replace_keys if olds.get(key) != news.get(key)]
+        updated = any(olds.get(key) != news.get(key) for key in self.update_keys)
+        final = self.final_status(news)
+        unfinished = final is not None and olds.get("status") != final
+        return DiffResult(
+            changes=bool(replaces) or updated or unfinished,
+            replaces=replaces,
+            delete_before_replace=bool(self.replace_keys),
+        )
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Observe once. An empty id tells Pulumi that the awaited object is gone."""
+        with connect(props["kubeconfig"]) as api:
+            try:
+                observed = self.observe(api, props)
+            except Unreachable as error:
+                return ReadResult(id_, self.unreachable(props, error))
+        return ReadResult("", props) if observed is None else ReadResult(id_, observed)
+
+
 def wait_for(
-    what: str, limit_s: float, look: Callable[[], State], *, steady_s: float = 0, every_s: float | None = None
+    subject: str,
+    limit_s: float,
+    observe: Callable[[], State],
+    *,
+    stable_for_s: float = 0,
+    poll_interval_s: float | None = None,
 ) -> Succeeded | InProgress:
-    """Look until it has been Done for `steady_s`; what it is like at the limit otherwise. Raises Failure when it has
-    been Failed for as long as that says."""
-    wait = Progress(what, limit_s, POLL_INTERVAL_S if every_s is None else every_s)
-    held: type[State] | None = None
-    since = 0.0
+    """Poll `observe` until it has returned Succeeded for `stable_for_s` seconds, and return that state.
+
+    Returns the last state as InProgress when `limit_s` seconds have passed. Raises OperationFailed if `observe` has
+    returned Failed for the state's `grace_s`, or returns it at the limit. `subject` begins every line of progress.
+    """
+    progress = Progress(subject, limit_s, POLL_INTERVAL_S if poll_interval_s is None else poll_interval_s)
+    kind: type[State] | None = None
+    since_s = 0.0
     while True:
-        state = _looked(look)
-        if type(state) is not held:
-            held, since = type(state), wait.seconds
-        lasted = wait.seconds - since
-        if isinstance(state, Succeeded) and lasted >= steady_s:
-            log_progress(f"{what}: {state.text} ({wait.seconds:.0f} s)")
+        state = _observe(observe)
+        if type(state) is not kind:
+            kind, since_s = type(state), progress.seconds
+        lasted_s = progress.seconds - since_s
+        if isinstance(state, Succeeded) and lasted_s >= stable_for_s:
+            log_progress(f"{subject}: {state.text} ({progress.seconds:.0f} s)")
             return state
-        if isinstance(state, Failed) and lasted >= state.after_s:
+        if isinstance(state, Failed) and lasted_s >= state.grace_s:
             raise OperationFailed(state.message)
-        if not wait.pause(state.text):
+        if not progress.pause(state.text):
             if isinstance(state, Failed):
                 raise OperationFailed(state.message)
-            return InProgress(state.text, "" if isinstance(state, Succeeded) else state.remedy)
+            return state if isinstance(state, InProgress) else InProgress(state.text, outputs=state.outputs)
 
 
 class WarningEvents:
-    """Warning events, each shown once."""
+    """Prints Warning events, each once."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown: set[tuple[str, str, str]] = set()
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._printed: set[tuple[str, str, str]] = set()
 
     def show(self, events: Iterable[Object]) -> None:
+        """Print the events that were not printed before."""
         for event in events:
-            about = event["involvedObject"]
-            key = (about["name"], event.get("reason", ""), event.get("message", ""))
-            if key not in self._shown:
-                self._shown.add(key)
-                log_progress(f"{self._what}: {about['kind']} {key[0]}: {key[1]}: {' '.join(key[2].split())}")
+            involved = event["involvedObject"]
+            name, reason, message = key = (involved["name"], event.get("reason", ""), event.get("message", ""))
+            if key not in self._printed:
+                self._printed.add(key)
+                log_progress(f"{self._subject}: {involved['kind']} {name}: {reason}: {' '.join(message.split())}")
 
 
-def _looked(look: Callable[[], State]) -> State:
+def _observe(observe: Callable[[], State]) -> State:
     try:
-        return look()
+        return observe()
     except Unreachable as error:
-        return InProgress(f"the API server does not answer ({error})", "See whether the cluster is up, and reachable.")
+        return InProgress(
+            f"the API server does not answer ({error})", "Check that the cluster runs and that this host can reach it."
+        )
