@@ -15,11 +15,10 @@ import pytest
 import testinfra
 
 from config.data_path import DATA_PATHS, DataPathSpec
+from config.kuberay import HAPROXY_STATS_PORT, NODE_TYPE_LABEL, SERVE_PORT
 from verify import checks, queries
 from verify.declared import DeclaredLocal, DeclaredRayService, Object
-from workloads.kubernetes.network_policy import NODE_TYPE
-from workloads.kubernetes.ray_service import NAME_LABEL, PORTS, SERVE_PORT
-from workloads.kubernetes.readiness.region_drain import STATS_PORT
+from workloads.kubernetes.ray_service import NAME_LABEL, PORTS
 
 QUERIES_SOURCE = Path(queries.__file__).read_text()
 
@@ -137,7 +136,7 @@ class RegionTarget:
         """The pods of the RayCluster that receives requests, the head first."""
         status = self.get("rayservice", self.service.name).get("status", {})
         cluster = status.get("activeServiceStatus", {}).get("rayClusterName")
-        selector = f"{NAME_LABEL}={self.service.name},ray.io/cluster={cluster},{NODE_TYPE} in (head,worker)"
+        selector = f"{NAME_LABEL}={self.service.name},ray.io/cluster={cluster},{NODE_TYPE_LABEL} in (head,worker)"
         found = self.get("pods", "--selector", selector)["items"] if cluster else []
         pods = [each for each in found if "deletionTimestamp" not in each["metadata"]]
         heads = [self._pod(each, None) for each in pods if _node_type(each) == "head"]
@@ -159,7 +158,7 @@ class RegionTarget:
             package_versions={"ray": self.service.ray_cluster_config["rayVersion"]},
             model=self.service.model,
             endpoint=f"http://127.0.0.1:{SERVE_PORT}/v1",
-            haproxy_stats=f"http://127.0.0.1:{STATS_PORT}/stats",
+            haproxy_stats=f"http://127.0.0.1:{HAPROXY_STATS_PORT}/stats",
             metrics=f"http://127.0.0.1:{PORTS['metrics']}/metrics",
             dashboard=f"http://127.0.0.1:{PORTS['dashboard']}",
             head=head,
@@ -171,4 +170,4 @@ class RegionTarget:
 
 
 def _node_type(manifest: Object) -> str:
-    return manifest["metadata"]["labels"][NODE_TYPE]
+    return manifest["metadata"]["labels"][NODE_TYPE_LABEL]

@@ -1,4 +1,4 @@
-"""The Serve configuration: one document, whoever carries it (a RayService on GKE, Ray's REST API on a machine).
+"""The Serve configuration: the same document for a RayService on GKE and for Ray's REST API on the local host.
 
 Source of the field names: ray/serve/schema.py (ServeDeploySchema) and ray.serve.llm.LLMConfig, Ray 2.60.
 """
@@ -12,18 +12,19 @@ from config.model_service import Autoscaling, ModelService, RequestRouter
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
-"""Google's load balancer reuses a connection to a back end for 600 s; a back end that closes first makes it answer 502.
+"""Google's load balancer reuses a connection to a back end for 600 s, and answers 502 if the back end closes it first.
 Ray's default is 90 s."""
 
-LEAVING_S = 10
-"""How long a router or a replica that leaves still answers: until every HAProxy has reloaded without it. What a router
-refuses is not tried again, and answers 503 (router_unreachable). Ray waits 2 s and 30 s."""
+DRAINING_WAIT_S = 10
+"""Seconds for which a terminating router or replica still answers: until every HAProxy has reloaded without it. HAProxy
+does not retry what a router refuses, and answers 503 (router_unreachable). Ray's defaults are 2 s for a router and 30 s
+for a replica."""
 
 _ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_router:PrefixCacheAffinityRouter"}
 
 
 def serve_config(
-    serving: ModelService,
+    service: ModelService,
     *,
     model_source: str,
     accelerator_type: str | None,
@@ -33,51 +34,51 @@ def serve_config(
     drain_s: int | None = None,
     request_timeout_s: int | None = None,
 ) -> dict[str, Any]:
-    """The ServeDeploySchema document for `serving`.
+    """Return the ServeDeploySchema document of one model.
 
-    `model_source` is what vLLM loads (a folder, a bucket or a Hugging Face id); `accelerator_type` is Ray's name of
-    the GPU, None where GPUs are logical; `host` and `port` are where the proxy listens; `engine_defaults` are vLLM
-    arguments of the kind of site, which the settings may override; `drain_s` is how long a replica that leaves may
-    finish what it has, and `request_timeout_s` how long one request may take (Ray's defaults: 20 s, for ever).
+    `model_source`: what vLLM loads: a directory, a bucket URL or a Hugging Face id. `accelerator_type`: Ray's name of
+    the GPU, or None for logical GPUs. `host`, `port`: where the proxy listens. `engine_defaults`: vLLM arguments of the
+    platform, which the settings may override. `drain_s`: seconds that a terminating replica has to finish its requests
+    (Ray's default: 20). `request_timeout_s`: longest duration of a request (Ray's default: no limit).
     """
-    llm_config = _llm_config(serving, model_source, accelerator_type, engine_defaults)
+    llm_config = _llm_config(service, model_source, accelerator_type, engine_defaults)
     if drain_s is not None:
         llm_config["deployment_config"]["graceful_shutdown_timeout_s"] = drain_s
     arguments: dict[str, Any] = {"llm_configs": [llm_config]}
     http_options: dict[str, Any] = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S}
     if request_timeout_s is not None:
         http_options["request_timeout_s"] = request_timeout_s
-    if serving.ingress is not None:
-        arguments["ingress_deployment_config"] = {"num_replicas": serving.ingress.num_replicas}
+    if service.ingress is not None:
+        arguments["ingress_deployment_config"] = {"num_replicas": service.ingress.num_replicas}
     application: dict[str, Any] = {
         "name": APPLICATION,
         "route_prefix": "/",
         "import_path": "ray.serve.llm:build_openai_app",
         "args": arguments,
     }
-    if drain_s is not None and DATA_PATHS[serving.data_path].direct:
-        application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": LEAVING_S}]
+    if drain_s is not None and DATA_PATHS[service.data_path].direct:
+        application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": DRAINING_WAIT_S}]
     return {"proxy_location": "EveryNode", "http_options": http_options, "applications": [application]}
 
 
 def _llm_config(
-    serving: ModelService, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
+    service: ModelService, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "model_loading_config": {"model_id": serving.model.id, "model_source": model_source},
+        "model_loading_config": {"model_id": service.model.id, "model_source": model_source},
         "engine_kwargs": {
             **(engine_defaults or {}),
-            **serving.engine.engine_kwargs,
-            "max_model_len": serving.engine.max_model_len,
-            "tensor_parallel_size": serving.engine.tensor_parallel_size,
-            # The executor family; VLLM_USE_RAY_V2_EXECUTOR_BACKEND (data_path.py) picks its second version.
+            **service.engine.engine_kwargs,
+            "max_model_len": service.engine.max_model_len,
+            "tensor_parallel_size": service.engine.tensor_parallel_size,
+            # The executor family; VLLM_USE_RAY_V2_EXECUTOR_BACKEND (config/data_path.py) selects its second version.
             "distributed_executor_backend": "ray",
         },
-        "deployment_config": _deployment(serving),
+        "deployment_config": _deployment_config(service),
     }
     if accelerator_type is not None:
         config["accelerator_type"] = accelerator_type
-    if (lora := serving.model.lora) is not None:
+    if (lora := service.model.lora) is not None:
         config["lora_config"] = {
             "dynamic_lora_loading_path": lora.dynamic_lora_loading_path,
             "max_num_adapters_per_replica": lora.max_num_adapters_per_replica,
@@ -85,17 +86,17 @@ def _llm_config(
     return config
 
 
-def _deployment(serving: ModelService) -> dict[str, Any]:
-    deployment: dict[str, Any] = {}
-    if isinstance(serving.replicas, Autoscaling):
-        deployment["autoscaling_config"] = {
-            "min_replicas": serving.replicas.min_replicas,
-            "max_replicas": serving.replicas.max_replicas,
-            "target_ongoing_requests": serving.replicas.target_ongoing_requests,
-            "downscale_delay_s": serving.replicas.downscale_delay_s,
+def _deployment_config(service: ModelService) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if isinstance(service.replicas, Autoscaling):
+        config["autoscaling_config"] = {
+            "min_replicas": service.replicas.min_replicas,
+            "max_replicas": service.replicas.max_replicas,
+            "target_ongoing_requests": service.replicas.target_ongoing_requests,
+            "downscale_delay_s": service.replicas.downscale_delay_s,
         }
     else:
-        deployment["num_replicas"] = serving.replicas.num_replicas
-    if serving.request_router in _ROUTER_CLASSES:
-        deployment["request_router_config"] = {"request_router_class": _ROUTER_CLASSES[serving.request_router]}
-    return deployment
+        config["num_replicas"] = service.replicas.num_replicas
+    if service.request_router in _ROUTER_CLASSES:
+        config["request_router_config"] = {"request_router_class": _ROUTER_CLASSES[service.request_router]}
+    return config

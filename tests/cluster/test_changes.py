@@ -245,4 +245,4 @@ def test_a_name_that_the_operator_finds_too_long_is_no_setting() -> None:
     name.validate_python(47 * "a")
     with pytest.raises(ValidationError):
         name.validate_python(48 * "a")
-    assert len(args("prod").name) < 47
+    assert len(args("prod").plan.name) < 47

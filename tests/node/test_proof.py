@@ -17,10 +17,10 @@ import httpx2
 import openai
 import psutil
 
+from config.kuberay import SERVE_PORT
 from tests.node.conftest import Stack
 from tests.node.load import MESSAGES
 from tests.node.record import Section
-from workloads.kubernetes.ray_service import SERVE_PORT
 
 
 def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Section) -> None:

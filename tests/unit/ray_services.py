@@ -1,4 +1,4 @@
-"""A RayService as this repository's environments ask for it, as plain data: without a cloud, nothing is unknown."""
+"""The RayServices that this repository's environments declare, as plain data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import yaml
 from config.google.infra import GoogleInfra
 from config.google.regions import Traffic
 from config.google.scheduling import gpu_pool_info, system_pool_info
-from config.node_pool_info import GpuNodePoolInfo
 from config.releases import RayAuthMode
-from config.sizing import worker_groups
 from config.stack import check
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
@@ -23,56 +21,52 @@ from workloads.kubernetes.secrets import HUGGING_FACE, SecretKeyRef
 
 
 def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:
-    """What the first model of `Pulumi.<stack>.yaml`, with `edit` on top, asks for in one region."""
-    found = check(stack, edited(blocks(stack), edit or {}))
-    infra, serving = found.infra, found.serving
+    """Return the inputs of the first model's RayService in one region of `Pulumi.<stack>.yaml` with `edit` applied."""
+    config = check(stack, edited(blocks(stack), edit or {}))
+    infra, serving = config.infra, config.serving
     assert isinstance(infra, GoogleInfra)
     assert serving is not None
     assert serving.kubernetes is not None
-    here = infra.regions[region]
-    groups: tuple[GpuNodePoolInfo, ...] = tuple(gpu_pool_info(pool) for pool in here.node_pools)
-    nothing: Any = None
-    site = ServingCluster(
-        name=here.name,
-        region=here.name,
-        cluster_id=nothing,
-        kubeconfig=nothing,
+    settings = infra.regions[region]
+    plan = config.region_plans[settings.name]
+    unknown: Any = None
+    cluster = ServingCluster(
+        name=settings.name,
+        region=settings.name,
+        cluster_id=unknown,
+        kubeconfig=unknown,
         system_pool=system_pool_info(infra.system_pool),
-        gpu_pools=groups,
+        gpu_pools=tuple(gpu_pool_info(pool) for pool in settings.node_pools),
         service_accounts=SERVICE_ACCOUNTS,
         model_bucket_url=None,
         redis=None,
         image_repository=None,
-        traffic=Traffic(here.traffic),
+        traffic=Traffic(settings.traffic),
     )
-    release = serving.kubernetes.release(here.release)
-    assert release is not None
-    (service,) = serving.services(release)
+    (service,) = plan.services
     return RayServiceArgs(
-        name="llm",
-        service=service,
-        release=release,
-        cluster=site,
-        worker_groups=worker_groups(service, groups),
-        timeouts=Timeouts(release.request_timeout_s, serving.kubernetes.load_balancer_propagation_s),
+        plan=service,
+        release=plan.release,
+        cluster=cluster,
+        timeouts=Timeouts(plan.release.request_timeout_s, serving.kubernetes.load_balancer_propagation_s),
         priority_class="rayllm-serving",
         redis_password=None,
         hugging_face_token=SecretKeyRef(HUGGING_FACE),
-        scripts_config_map="app-0",
-        token_auth=release.ray_auth_mode is RayAuthMode.TOKEN,
+        scripts_config_map="pod-scripts-0",
+        token_auth=plan.release.ray_auth_mode is RayAuthMode.TOKEN,
         protect=infra.protect,
     )
 
 
 def manifest(stack: str, edit: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`spec` of it, with serveConfigV2 as data."""
+    """Return the `spec` of `args`, with serveConfigV2 as data."""
     whole = spec(args(stack, edit))
     assert not any(isinstance(value, pulumi.Output) for value in whole.values())
     return {**whole, "serveConfigV2": yaml.safe_load(whole["serveConfigV2"])}
 
 
 def pods(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """`head` and each worker group's name -> its pod template's spec."""
+    """Return `head` and each worker group's name -> the spec of its pod template."""
     cluster = whole["rayClusterConfig"]
     return {
         "head": cluster["headGroupSpec"]["template"]["spec"],
@@ -81,11 +75,11 @@ def pods(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def container(pod: dict[str, Any]) -> dict[str, Any]:
-    """Its only container."""
+    """Return the pod's only container."""
     (one,) = pod["containers"]
     return one
 
 
 def variables(pod: dict[str, Any]) -> dict[str, Any]:
-    """Name -> value of the container's environment."""
+    """Return the container's environment variables, name -> value or reference."""
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in container(pod)["env"]}

@@ -118,7 +118,7 @@ def test_other_pods_are_left_alone() -> None:
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_pods_carry_the_label_that_policies_select_by(stack: str) -> None:
-    name = args(stack).name
+    name = args(stack).plan.name
     cluster = manifest(stack)["rayClusterConfig"]
     templates = [cluster["headGroupSpec"]["template"], *(g["template"] for g in cluster["workerGroupSpecs"])]
     assert [template["metadata"]["labels"][NAME_LABEL] for template in templates] == [name] * len(templates)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from config.data_path import DATA_PATHS, DataPath
-from config.sizing import second_ray_cluster_fits
 from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
 from workloads.kubernetes.disruption_budgets import min_available
@@ -91,9 +90,9 @@ def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -
 
 
 def test_a_second_cluster_only_where_two_fit_for_sure() -> None:
-    assert second_ray_cluster_fits(args("prod").worker_groups)
+    assert args("prod").plan.second_ray_cluster_fits
     assert manifest("prod")["upgradeStrategy"] == {"type": "NewCluster"}
-    assert not second_ray_cluster_fits(args("prod", FIXED_FULL).worker_groups)
+    assert not args("prod", FIXED_FULL).plan.second_ray_cluster_fits
     assert manifest("prod", FIXED_FULL)["upgradeStrategy"] == {"type": "None"}
 
 
@@ -141,7 +140,7 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
         probe = worker["startupProbe"]
         _python, script, model, port, *_ = probe["exec"]["command"]
         assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/startup_probe.py", "8000", last)
-        assert model == args(stack).service.model.id
+        assert model == args(stack).plan.service.model.id
         assert probe["timeoutSeconds"] > REQUEST_TIMEOUT_S
         assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
         assert worker["readinessProbe"]["failureThreshold"] == 1, "it leaves the Service at once"
@@ -214,8 +213,10 @@ def test_tokens_are_asked_for_only_when_they_are_on() -> None:
 
 
 def test_all_workers_but_one_stay() -> None:
-    assert min_available(args("prod").worker_groups) == 1
-    assert min_available(args("dev", {"serving.replicas": {"kind": "fixed", "num_replicas": 4}}).worker_groups) == 3
+    assert min_available(args("prod").plan.worker_groups) == 1
+    assert (
+        min_available(args("dev", {"serving.replicas": {"kind": "fixed", "num_replicas": 4}}).plan.worker_groups) == 3
+    )
 
 
 def test_a_release_speaks_for_its_regions_only() -> None:
@@ -229,7 +230,7 @@ def test_a_release_speaks_for_its_regions_only() -> None:
         "infra.regions.1.release": "r2",
     }
     old, new = (args("prod", edit, region=region) for region in (0, 1))
-    assert (old.service.replicas.max_replicas, old.service.engine.max_model_len) == (8, 4096)
-    assert (new.service.replicas.max_replicas, new.service.engine.max_model_len) == (4, 8192)
-    assert new.service.model == old.service.model
+    assert (old.plan.service.replicas.max_replicas, old.plan.service.engine.max_model_len) == (8, 4096)
+    assert (new.plan.service.replicas.max_replicas, new.plan.service.engine.max_model_len) == (4, 8192)
+    assert new.plan.service.model == old.plan.service.model
     assert new.release.image.endswith(64 * "a")

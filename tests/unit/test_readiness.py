@@ -352,7 +352,7 @@ def test_an_api_server_that_restarts_is_waited_for(api: FakeApi, capsys: pytest.
 def test_a_missing_permission_is_named(api: FakeApi) -> None:
     api.put(SERVICE, {"message": "rayservices is forbidden"}, status=403)
     with pytest.raises(
-        OperationFailed, match=r"refuses GET .*/rayservices/svc \(rayservices is forbidden\): give who runs"
+        OperationFailed, match=r"denies GET .*/rayservices/svc \(rayservices is forbidden\)\. Grant this permission"
     ):
         provider(RAY_SERVICE).create(service_props(api))
 

@@ -1,23 +1,23 @@
-"""How many pods of a RayService may be evicted at once."""
+"""PodDisruptionBudgets: how many pods of a RayService Kubernetes may evict at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pulumi import ResourceOptions
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
+from config.kuberay import NODE_TYPE_LABEL
 from config.sizing import WorkerGroup
 from workloads.kubernetes.ray_service import NAME_LABEL
 
-NODE_TYPE = "ray.io/node-type"
-
 
 def min_available(workers: Sequence[WorkerGroup]) -> int:
-    """Of worker pods: all but one, and never none. A single one is only evicted by force, which GKE does after an hour
-    of waiting: change it in a drained region."""
-    return max(1, sum(each.min_replicas for each in workers) - 1)
+    """Return how many worker pods must stay: all but one, and at least one.
+
+    GKE evicts a single worker only by force, after an hour of waiting. Change such a pool in a drained region.
+    """
+    return max(1, sum(group.min_replicas for group in workers) - 1)
 
 
 def pod_disruption_budgets(
@@ -26,25 +26,25 @@ def pod_disruption_budgets(
     namespace: str,
     workers: Sequence[WorkerGroup],
     *,
-    head_comes_back: bool,
+    head_restarts: bool,
     opts: ResourceOptions,
 ) -> list[PodDisruptionBudget]:
-    """One for the workers; one for the head where its state would go with it (no fault tolerance).
+    """Declare a budget for the workers of RayService `service`, and one for its head unless `head_restarts`.
 
-    `minAvailable` is a whole number: percentages need a controller with a scale, which a RayCluster is not
+    `head_restarts`: the head restores its state after an eviction (GCS fault tolerance with Redis). `minAvailable` is a
+    number, because percentages need a controller with a scale subresource, which a RayCluster is not
     (kubernetes/kubernetes, disruption controller).
     """
-    kinds = {"worker": min_available(workers), **({} if head_comes_back else {"head": 1})}
+    minimums = {"worker": min_available(workers), **({} if head_restarts else {"head": 1})}
     return [
         PodDisruptionBudget(
-            f"{name}-{kind}-budget",
-            metadata={"name": f"{service}-{kind}", "namespace": namespace},
-            spec=_spec(service, kind, least),
+            f"{name}-{node_type}-budget",
+            metadata={"name": f"{service}-{node_type}", "namespace": namespace},
+            spec={
+                "min_available": minimum,
+                "selector": {"match_labels": {NAME_LABEL: service, NODE_TYPE_LABEL: node_type}},
+            },
             opts=opts,
         )
-        for kind, least in kinds.items()
+        for node_type, minimum in minimums.items()
     ]
-
-
-def _spec(service: str, kind: str, least: int) -> Any:
-    return {"min_available": least, "selector": {"match_labels": {NAME_LABEL: service, NODE_TYPE: kind}}}

@@ -1,5 +1,5 @@
-"""The entrance: one Gateway of GKE's, how requests find their model behind it, and what the load balancer must know of
-each model. All of it is in the config cluster; a region takes part by a ServiceExport in its own cluster.
+"""The inference gateway: one GKE Gateway, the routes to the models behind it, and the load balancer's settings for each
+model. All of it is in the config cluster; a region joins with a ServiceExport in its own cluster.
 
 Shapes: sigs.k8s.io/gateway-api (v1) and GoogleCloudPlatform/gke-gateway-api (networking.gke.io/v1).
 """
@@ -14,135 +14,147 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from config.kuberay import HEALTH_CHECK_PATH, SERVE_PORT, SERVE_SERVICE_SUFFIX
 from config.routes import HeaderRoute, HostRoute, PathRoute, Route
 from config.timeouts import Timeouts
 from infra.contract import GatewayFrontend, RegionalAddress
-from workloads.kubernetes.ray_service import HEALTH_PATH, SERVE_PORT, spec_digest
+from workloads.kubernetes.ray_service import spec_digest
 
 Manifest = dict[str, Any]
 
 GATEWAY = "inference-gateway"
-MATCH_ALL = 1_000_000
-"""LoggingConfig.sampleRate: parts of a million."""
-RELEASE_LIMIT = "20m"
-"""Google takes minutes to give up forwarding rules and network endpoint groups, and the VPC stays until it has."""
-NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
-"""These kinds never say Ready; readiness.py waits, and knows what for. Deletion of them is awaited all the same: the
-provider leaves that out for a few built-in kinds only (pulumi-kubernetes, allowsSkipAwaitWithDelete)."""
+"""Name of the Gateway, and of the first HTTPRoute."""
+LOG_EVERY_REQUEST = 1_000_000
+"""LoggingConfig.sampleRate, in parts per million."""
+DELETE_TIMEOUT = "20m"
+"""Google takes minutes to delete forwarding rules and network endpoint groups, and the VPC cannot be deleted before."""
+SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
+"""These kinds have no condition Ready; readiness/ waits for their own conditions. Pulumi still waits for their
+deletion: the provider skips that for a few built-in kinds only (pulumi-kubernetes, allowsSkipAwaitWithDelete)."""
+
+
+def serve_service(ray_service: str) -> str:
+    """Return the name of the Service that KubeRay creates for a RayService."""
+    return f"{ray_service}{SERVE_SERVICE_SUFFIX}"
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One RayService behind the entrance."""
+    """One RayService behind the gateway."""
 
     name: str
     route: Route | None
-    """Which requests are its own; None: all that no other backend claims."""
+    """Requests that go to it; None: all requests that no other route matches."""
     max_rate_per_endpoint: int
-    """Requests per second that one worker pod was measured to bear."""
+    """Requests per second that one worker pod can serve, as measured."""
 
     @property
     def service(self) -> str:
-        """The Service that KubeRay makes for it, and its ServiceImport."""
-        return f"{self.name}-serve-svc"
+        """Name of the Service that KubeRay creates for it, and of its ServiceImport."""
+        return serve_service(self.name)
 
 
 @dataclass(frozen=True)
 class InferenceGatewayArgs:
+    """Inputs of InferenceGateway."""
+
     frontend: GatewayFrontend
     backends: Sequence[Backend]
     namespace: str
-    """The same in every cluster: a ServiceImport appears under the name and namespace of what was exported."""
+    """The same in every cluster: a ServiceImport has the name and namespace of the exported Service."""
     timeouts: Timeouts
 
 
 class InferenceGateway(pulumi.ComponentResource):
-    """Makes: the Gateway, its HTTPRoutes, and for each model a HealthCheckPolicy and a GCPBackendPolicy.
+    """Creates the Gateway, its HTTPRoutes, and for each model a HealthCheckPolicy and a GCPBackendPolicy.
 
-    Does not: make addresses, certificate or DNS record (infra does), or wait until the load balancer is programmed.
-    Replaces: the Gateway when its class changes. Policies come before routes and go after them, so that no request
-    meets Google's defaults (30 s, no draining, no limit on the rate).
+    Does not create addresses, certificate or DNS record (infra does), and does not wait until the load balancer is
+    programmed. A change of the gateway class replaces the Gateway; every other edit is applied in place. Pulumi creates
+    the policies before the routes and deletes them after the routes, so that Google's defaults (30 s, no draining, no
+    rate limit) never apply to a request.
     """
 
     def __init__(self, name: str, args: InferenceGatewayArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:InferenceGateway", name, {}, opts)
         child = ResourceOptions.merge(opts, ResourceOptions(parent=self))  # children inherit no dependencies
-        slow = pulumi.CustomTimeouts(delete=RELEASE_LIMIT)
-        policies = [_make(name, each, child) for each in (*health_checks(args), *backend_policies(args))]
-        front = _make(
+        timeouts = pulumi.CustomTimeouts(delete=DELETE_TIMEOUT)
+        policies = [_create(name, each, child) for each in (*health_checks(args), *backend_policies(args))]
+        gateway_resource = _create(
             name,
             gateway(args),
             ResourceOptions.merge(
                 child,
                 ResourceOptions(
-                    replace_on_changes=["spec.gatewayClassName"], delete_before_replace=True, custom_timeouts=slow
+                    replace_on_changes=["spec.gatewayClassName"], delete_before_replace=True, custom_timeouts=timeouts
                 ),
             ),
         )
         for route in routes(args):
-            after = ResourceOptions(depends_on=[front, *policies], custom_timeouts=slow)
-            _make(name, route, ResourceOptions.merge(child, after))
+            route_opts = ResourceOptions(depends_on=[gateway_resource, *policies], custom_timeouts=timeouts)
+            _create(name, route, ResourceOptions.merge(child, route_opts))
         self.gateway = GATEWAY
         self.routes = [str(route["metadata"]["name"]) for route in routes(args)]
         self.endpoint = endpoint(args.frontend)
-        """What clients call."""
+        """URL that clients call."""
         self.spec_digest = spec_digest([gateway(args), *routes(args)])
-        """Of what was asked for: whoever waits for it waits again when it changes."""
+        """Digest of Gateway and HTTPRoutes; a wait starts again when it changes."""
         self.register_outputs({})
 
 
 @dataclass(frozen=True)
 class ServiceExportsArgs:
+    """Inputs of ServiceExports."""
+
     namespace: str
     backends: Sequence[str]
     """Names of the region's RayServices."""
 
 
 class ServiceExports(pulumi.ComponentResource):
-    """Makes: a ServiceExport for each RayService of one region. A region without them gets no requests.
+    """Creates a ServiceExport for each RayService of one region. A region without them receives no requests.
 
-    Does not: wait for the Service, which KubeRay makes when the model answers; until then the export only says so.
+    Does not wait for the Service, which KubeRay creates when the model answers; until then the ServiceExport reports
+    that the Service is missing. ServiceExports have no fields to edit.
     """
 
     def __init__(self, name: str, args: ServiceExportsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:ServiceExports", name, {}, opts)
-        slow = ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete=RELEASE_LIMIT))
+        export_opts = ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete=DELETE_TIMEOUT))
         for backend in args.backends:
-            manifest = service_export(Backend(backend, None, 1).service, args.namespace)
-            _make(name, manifest, ResourceOptions.merge(opts, slow))
+            manifest = service_export(serve_service(backend), args.namespace)
+            _create(name, manifest, ResourceOptions.merge(opts, export_opts))
         self.register_outputs({})
 
 
 def service_export(service: str, namespace: str) -> Manifest:
-    """Nothing but a name: that of KubeRay's own Service. An alias could not name the RayCluster that it selects."""
+    """Return a ServiceExport. It exports KubeRay's own Service: an alias Service could not select the RayCluster."""
     return _manifest("net.gke.io/v1", "ServiceExport", service, namespace)
 
 
-def endpoint(entrance: GatewayFrontend) -> Input[str]:
-    """The URL that clients call: the hostname, or the address of the first region."""
-    scheme = "http" if entrance.certificate is None else "https"
+def endpoint(frontend: GatewayFrontend) -> Input[str]:
+    """Return the URL that clients call: by hostname, or else by the address of the first region."""
+    scheme = "http" if frontend.certificate is None else "https"
     return (
-        f"{scheme}://{entrance.hostname}"
-        if entrance.hostname
-        else Output.format("{}://{}", scheme, entrance.addresses[0].value)
+        f"{scheme}://{frontend.hostname}"
+        if frontend.hostname
+        else Output.format("{}://{}", scheme, frontend.addresses[0].value)
     )
 
 
 def gateway(args: InferenceGatewayArgs) -> Manifest:
-    """One listener: HTTPS where there is a certificate, and then nothing on port 80."""
-    entrance = args.frontend
+    """Return the Gateway. It has one listener: HTTPS if there is a certificate, else HTTP."""
+    frontend = args.frontend
     annotations: dict[str, Input[str]] = {}
     listener: dict[str, Any] = {"name": "http", "protocol": "HTTP", "port": 80}
-    if entrance.certificate is not None:
+    if frontend.certificate is not None:
         listener = {"name": "https", "protocol": "HTTPS", "port": 443}
-        if _global_external(entrance):
-            annotations["networking.gke.io/certmap"] = entrance.certificate
-        else:  # internal load balancers take no map (GKE, "Secure a Gateway")
-            options = {"networking.gke.io/cert-manager-certs": entrance.certificate}
+        if _global_external(frontend):
+            annotations["networking.gke.io/certmap"] = frontend.certificate
+        else:  # internal load balancers do not support certificate maps (GKE, "Secure a Gateway")
+            options = {"networking.gke.io/cert-manager-certs": frontend.certificate}
             listener["tls"] = {"mode": "Terminate", "options": options}
-    further = [backend for backend in args.backends if isinstance(backend.route, HostRoute)]
-    if entrance.hostname and not further:
-        listener["hostname"] = entrance.hostname
+    if frontend.hostname and not any(isinstance(backend.route, HostRoute) for backend in args.backends):
+        listener["hostname"] = frontend.hostname
     listener["allowedRoutes"] = {"namespaces": {"from": "Same"}}
     return _manifest(
         "gateway.networking.k8s.io/v1",
@@ -150,8 +162,8 @@ def gateway(args: InferenceGatewayArgs) -> Manifest:
         GATEWAY,
         args.namespace,
         {
-            "gatewayClassName": entrance.gateway_class,
-            "addresses": [_address(entrance, each) for each in entrance.addresses],
+            "gatewayClassName": frontend.gateway_class,
+            "addresses": [_address(frontend, address) for address in frontend.addresses],
             "listeners": [listener],
         },
         annotations,
@@ -159,25 +171,26 @@ def gateway(args: InferenceGatewayArgs) -> Manifest:
 
 
 def routes(args: InferenceGatewayArgs) -> list[Manifest]:
-    """One HTTPRoute for the entrance's own name, one for each further name.
+    """Return one HTTPRoute for the gateway's own hostname, and one for each additional hostname.
 
-    Which rule takes a request is the Gateway API's business, whatever their order: the host first, then the longest
-    path, then headers. They are written in that order.
+    The Gateway API defines which rule matches, independent of their order: the hostname first, then the longest path,
+    then headers. The rules are written in that order.
     """
-    own: list[Backend] = []
-    found: list[Manifest] = []
+    shared_host: list[Backend] = []
+    own_host: list[Manifest] = []
     for backend in args.backends:
         if isinstance(backend.route, HostRoute):
             name = f"{GATEWAY}-{backend.name}"
-            found.append(_route(args, name, backend.route.hostname, [_rule(args, backend)]))
+            own_host.append(_route(args, name, backend.route.hostname, [_rule(args, backend)]))
         else:
-            own.append(backend)
-    rules = [_rule(args, backend) for backend in sorted(own, key=_precedence)]
-    return [_route(args, GATEWAY, args.frontend.hostname, rules), *found]
+            shared_host.append(backend)
+    rules = [_rule(args, backend) for backend in sorted(shared_host, key=_precedence)]
+    return [_route(args, GATEWAY, args.frontend.hostname, rules), *own_host]
 
 
 def health_checks(args: InferenceGatewayArgs) -> list[Manifest]:
-    """Google's own default would ask for `/`, which no Serve application answers with 200."""
+    """Return a HealthCheckPolicy for each model. Google's default path is `/`, which no Serve application answers with
+    200."""
     return [
         _policy(
             args,
@@ -194,7 +207,7 @@ def health_checks(args: InferenceGatewayArgs) -> list[Manifest]:
                     "httpHealthCheck": {
                         "portSpecification": "USE_FIXED_PORT",
                         "port": SERVE_PORT,
-                        "requestPath": HEALTH_PATH,
+                        "requestPath": HEALTH_CHECK_PATH,
                     },
                 },
             },
@@ -204,8 +217,11 @@ def health_checks(args: InferenceGatewayArgs) -> list[Manifest]:
 
 
 def backend_policies(args: InferenceGatewayArgs) -> list[Manifest]:
-    """Time-out, draining and rate are always written: Google's defaults cut streams and never leave a full region."""
-    armor = args.frontend.security_policy
+    """Return a GCPBackendPolicy for each model, always with timeout, draining and rate limit.
+
+    Google's defaults cut streams, and never send requests from a full region to another one.
+    """
+    security_policy = args.frontend.security_policy
     return [
         _policy(
             args,
@@ -215,30 +231,30 @@ def backend_policies(args: InferenceGatewayArgs) -> list[Manifest]:
                 "timeoutSec": args.timeouts.backend_timeout_s,
                 "connectionDraining": {"drainingTimeoutSec": args.timeouts.connection_draining_s},
                 "maxRatePerEndpoint": backend.max_rate_per_endpoint,
-                "logging": {"enabled": True, "sampleRate": MATCH_ALL},
-                **({} if armor is None else {"securityPolicy": armor}),
+                "logging": {"enabled": True, "sampleRate": LOG_EVERY_REQUEST},
+                **({} if security_policy is None else {"securityPolicy": security_policy}),
             },
         )
         for backend in args.backends
     ]
 
 
-def _address(entrance: GatewayFrontend, address: RegionalAddress) -> dict[str, str]:
-    """A reserved address, by name.
+def _address(frontend: GatewayFrontend, address: RegionalAddress) -> dict[str, str]:
+    """Return a reserved address, by name.
 
-    `NamedAddress` is in Google's pages ("Deploying Gateways"); with a domain in front GKE refuses it (GWCER106). For
-    cross-regional classes only ephemeral addresses were found in what Google publishes
-    (networking.gke.io/ephemeral-ipv4-address/REGION); the type of a reserved one is not verified:
+    Google documents `NamedAddress` ("Deploying Gateways"); with a domain before the name GKE rejects it (GWCER106). For
+    cross-regional classes Google documents only ephemeral addresses
+    (networking.gke.io/ephemeral-ipv4-address/REGION). The type of a reserved one is not verified:
     docs/decisions/0009-what-the-gateway-routes-by.md.
     """
-    if "cross-regional" in entrance.gateway_class:
+    if "cross-regional" in frontend.gateway_class:
         value = f"regions/{address.region}/addresses/{address.name}"
         return {"type": "networking.gke.io/named-address-with-region", "value": value}
     return {"type": "NamedAddress", "value": address.name}
 
 
-def _global_external(entrance: GatewayFrontend) -> bool:
-    return "global-external" in entrance.gateway_class
+def _global_external(frontend: GatewayFrontend) -> bool:
+    return "global-external" in frontend.gateway_class
 
 
 def _precedence(backend: Backend) -> tuple[int, int]:
@@ -253,10 +269,10 @@ def _precedence(backend: Backend) -> tuple[int, int]:
 
 def _rule(args: InferenceGatewayArgs, backend: Backend) -> dict[str, Any]:
     prefix = backend.route.prefix if isinstance(backend.route, PathRoute) else "/"
-    matching: dict[str, Any] = {"path": {"type": "PathPrefix", "value": prefix}}
+    match: dict[str, Any] = {"path": {"type": "PathPrefix", "value": prefix}}
     if isinstance(backend.route, HeaderRoute):
-        matching["headers"] = [{"type": "Exact", "name": backend.route.name, "value": backend.route.value}]
-    rule: dict[str, Any] = {"matches": [matching]}
+        match["headers"] = [{"type": "Exact", "name": backend.route.name, "value": backend.route.value}]
+    rule: dict[str, Any] = {"matches": [match]}
     if prefix != "/":
         rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
         rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
@@ -275,9 +291,9 @@ def _policy(args: InferenceGatewayArgs, kind: str, backend: Backend, default: Ma
 
 
 def _target(args: InferenceGatewayArgs, backend: Backend) -> dict[str, Any]:
-    """What routes and policies point to."""
-    many = args.frontend.multi_cluster
-    kind = {"group": "net.gke.io", "kind": "ServiceImport"} if many else {"group": "", "kind": "Service"}
+    """Return the reference of routes and policies to a backend."""
+    multi_cluster = args.frontend.multi_cluster
+    kind = {"group": "net.gke.io", "kind": "ServiceImport"} if multi_cluster else {"group": "", "kind": "Service"}
     return {**kind, "name": backend.service}
 
 
@@ -289,11 +305,11 @@ def _manifest(
     spec: Manifest | None = None,
     annotations: dict[str, Input[str]] | None = None,
 ) -> Manifest:
-    metadata = {"name": name, "namespace": namespace, "annotations": {**NOT_AWAITED, **(annotations or {})}}
+    metadata = {"name": name, "namespace": namespace, "annotations": {**SKIP_AWAIT, **(annotations or {})}}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **({} if spec is None else {"spec": spec})}
 
 
-def _make(owner: str, manifest: Manifest, opts: ResourceOptions) -> CustomResource:
+def _create(owner: str, manifest: Manifest, opts: ResourceOptions) -> CustomResource:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return CustomResource(
         f"{owner}-{kind}-{name}".lower(),

@@ -1,7 +1,9 @@
-"""A cluster's API server as the waits of readiness.py use it: plain reads, one delete, and one loop for all of them.
+"""A client of a cluster's API server for the waits in readiness/: plain reads and one delete.
 
-An API server that does not answer for a while (GKE upgrades its control plane now and then) is waited for like
-anything else; one that says no is not.
+lightkube parses the kubeconfig, runs the credential plugin and configures TLS. Its resource client is not used: that
+client has no call for a pod's proxy (HAProxy's statistics), needs a generic class for each CRD, and raises one
+exception for every HTTP error. The waits need three answers instead: the object is missing, the API server does not
+answer now (GKE upgrades control planes from time to time), or it refuses the request.
 """
 
 from __future__ import annotations
@@ -20,88 +22,94 @@ from lightkube.core.exceptions import ConfigError
 
 from workloads.dynamic_provider import OperationFailed
 
-REQUEST_LIMIT_S = 15
+REQUEST_TIMEOUT_S = 15
 
 Object = dict[str, Any]
-"""Of Kubernetes, as JSON has it."""
-_ONE_READS = threading.Lock()
-"""msgspec 0.22, below lightkube, crashes the process when two threads are the first to use one of its classes; Pulumi
-looks at all clusters at once."""
+"""A Kubernetes object as JSON."""
+_kubeconfig_lock = threading.Lock()
+"""msgspec 0.22, which lightkube uses, crashes the process when two threads use one of its classes first at the same
+time. Pulumi refreshes all clusters at once."""
 
 
 class Unreachable(Exception):
-    """No answer, or none that says anything: look again."""
+    """The API server does not answer, or answers with a server error. Try again."""
 
 
 class KubeApi:
-    """Paths as in the Kubernetes API reference."""
+    """Requests by path, as in the Kubernetes API reference.
+
+    Every method raises Unreachable if the API server does not answer, and OperationFailed if it refuses the request.
+    """
 
     def __init__(self, http: httpx2.Client) -> None:
         self._http = http
 
     def get(self, path: str, **query: str) -> Object | None:
-        """None where there is no such thing (or no such kind)."""
-        reply = self._ask("GET", path, query)
+        """Return the object, or None if it or its kind does not exist."""
+        reply = self._request("GET", path, query)
         return None if reply is None else reply.json()
 
     def items(self, path: str, **query: str) -> list[Object]:
+        """Return the items of a list; none if the kind does not exist."""
         return (self.get(path, **query) or {}).get("items", [])
 
     def text(self, path: str) -> str | None:
-        reply = self._ask("GET", path, {})
+        """Return the body as text, or None if nothing exists at `path`."""
+        reply = self._request("GET", path, {})
         return None if reply is None else reply.text
 
     def delete(self, path: str) -> bool:
-        """Whether there was anything."""
-        return self._ask("DELETE", path, {}) is not None
+        """Delete the object. Return False if it did not exist."""
+        return self._request("DELETE", path, {}) is not None
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str]) -> httpx2.Response | None:
+    def _request(self, method: str, path: str, query: Mapping[str, str]) -> httpx2.Response | None:
+        server = self._http.base_url
         try:
             reply = self._http.request(method, path, params=query)
         except httpx2.HTTPError as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from None
         except (ConfigError, OSError, KeyError, ValueError) as error:
             raise OperationFailed(
-                f"No token for the API server at {self._http.base_url} ({error}): install gke-gcloud-auth-plugin "
+                f"No token for the API server at {server} ({error}). Install gke-gcloud-auth-plugin "
                 "(`gcloud components install gke-gcloud-auth-plugin`) and log in."
             ) from None
         if reply.status_code == 404:
             return None
         if reply.status_code in (401, 403):
             raise OperationFailed(
-                f"The API server at {self._http.base_url} refuses {method} {path} ({_said(reply)}): give who runs "
-                "`pulumi` the right to do so (on GKE roles/container.developer has it)."
+                f"The API server at {server} denies {method} {path} ({_error_message(reply)}). Grant this permission "
+                "to the account that runs `pulumi`; on GKE roles/container.developer contains it."
             )
         if reply.is_error:
-            raise Unreachable(f"HTTP {reply.status_code}: {_said(reply)}")
+            raise Unreachable(f"HTTP {reply.status_code}: {_error_message(reply)}")
         return reply
 
 
 @contextmanager
 def connect(kubeconfig: str) -> Iterator[KubeApi]:
-    """To the kubeconfig's current context."""
-    with _ONE_READS:
+    """Connect to the API server of the kubeconfig's current context."""
+    with _kubeconfig_lock:
         config = KubeConfig.from_dict(_with_exec_info(yaml.safe_load(kubeconfig))).get()
-    assert config is not None, "get() answers None only when a default of None is asked for"
-    limits = client_adapter.ConnectionParams(timeout=httpx2.Timeout(REQUEST_LIMIT_S))
-    with client_adapter.Client(config, limits) as http:
+    assert config is not None, "get() returns None only if the caller passes a default of None"
+    parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(REQUEST_TIMEOUT_S))
+    with client_adapter.Client(config, parameters) as http:
         yield KubeApi(http)
 
 
 def condition(conditions: Iterable[Object], kind: str) -> Object:
-    """The one of this type; empty where there is none."""
+    """Return the condition of type `kind`, or an empty object."""
     return next((each for each in conditions if each.get("type") == kind), {})
 
 
 def last_seen(event: Object) -> str:
-    """RFC 3339 in UTC, to the second, so that the strings compare as the times do."""
+    """Return the time of an event in RFC 3339, UTC, whole seconds, so that times compare as strings; or ""."""
     series = event.get("series") or {}
     seen = event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime") or ""
     return f"{seen[:19]}Z" if seen else ""
 
 
 def _with_exec_info(config: Object) -> Object:
-    """lightkube calls exec plugins without KUBERNETES_EXEC_INFO, which plugins may read (client-go always sets it)."""
+    """Set KUBERNETES_EXEC_INFO for credential plugins: client-go always sets it, lightkube never does."""
     clusters = {each["name"]: each["cluster"] for each in config["clusters"]}
     for context in (each["context"] for each in config["contexts"]):
         user = next((each["user"] for each in config.get("users", []) if each["name"] == context.get("user")), {})
@@ -110,12 +118,12 @@ def _with_exec_info(config: Object) -> Object:
             if plugin.get("provideClusterInfo"):
                 spec["cluster"] = clusters[context["cluster"]]
             info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": spec}
-            given = {"name": "KUBERNETES_EXEC_INFO", "value": json.dumps(info)}
-            plugin["env"] = [*(plugin.get("env") or []), given]
+            variable = {"name": "KUBERNETES_EXEC_INFO", "value": json.dumps(info)}
+            plugin["env"] = [*(plugin.get("env") or []), variable]
     return config
 
 
-def _said(reply: httpx2.Response) -> str:
+def _error_message(reply: httpx2.Response) -> str:
     try:
         return str(reply.json()["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a cluster has before any model: namespace, accounts, priority and the code that pods mount."""
+"""What a cluster has before any model: the namespace, service accounts, priority class and pod scripts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from paths import CHECKOUT
 
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
-"""Above everything without a class: a batch job on the same pool gives way, and never the other way round."""
+"""Higher than that of every pod without a class: a batch job on the same pool is preempted, never the model."""
 POD_SCRIPTS = ("close_keepalive.py", "haproxy_client.py", "prestop.py", "startup_probe.py")
+"""Files of pod_scripts/. Worker pods run three of them, which import haproxy_client."""
 _SCRIPTS_FOLDER = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
 
 
 @dataclass(frozen=True)
 class ServingNamespaceArgs:
+    """Inputs of ServingNamespace."""
+
     accounts: ServiceAccounts
 
 
 class ServingNamespace(pulumi.ComponentResource):
-    """Makes: the namespace (Pod Security: baseline enforced, restricted warned of), the service accounts that infra
-    granted rights to, the priority class, a ConfigMap with the code of pod_scripts/ that pods run.
+    """Creates the namespace (Pod Security: enforces baseline, warns of restricted), the service accounts to which infra
+    granted rights, the priority class, and a ConfigMap with the pod scripts.
 
-    Does not: bind any Kubernetes role; KubeRay gives the head's account what its autoscaler needs.
-    Replaces: the ConfigMap when the code changes, and with it the pods.
+    Does not create Kubernetes roles: KubeRay grants the head's account what its autoscaler needs.
+    An edit of a pod script replaces the ConfigMap and, because its name changes, the pods.
     """
 
     def __init__(self, name: str, args: ServingNamespaceArgs, opts: ResourceOptions | None = None) -> None:
@@ -48,30 +51,30 @@ class ServingNamespace(pulumi.ComponentResource):
             },
             opts=child,
         )
-        inside = ResourceOptions.merge(child, ResourceOptions(depends_on=[namespace]))
+        in_namespace = ResourceOptions.merge(child, ResourceOptions(depends_on=[namespace]))
         for account in (accounts.head, accounts.worker):
             ServiceAccount(
                 f"{name}-{account}",
                 metadata={"name": account, "namespace": accounts.namespace},
-                automount_service_account_token=False,  # a pod that needs it says so itself
-                opts=inside,
+                automount_service_account_token=False,  # a pod that needs the token mounts it in its own spec
+                opts=in_namespace,
             )
         PriorityClass(
             f"{name}-priority",
             metadata={"name": PRIORITY_CLASS},
             value=PRIORITY,
-            description="Model serving: not preempted by anything without a class of its own",
+            description="Model serving: pods without a priority class do not preempt it",
             opts=child,
         )
         files = {file: (_SCRIPTS_FOLDER / file).read_text() for file in POD_SCRIPTS}
-        self.scripts_config_map = f"app-{_digest(files)}"
-        """Name of the ConfigMap: other code has another name, so that pods and their code change together."""
+        self.scripts_config_map = f"pod-scripts-{_digest(files)}"
+        """Name of the ConfigMap. It contains a digest, so that pods and their scripts change together."""
         ConfigMap(
-            f"{name}-app",
+            f"{name}-pod-scripts",
             metadata={"name": self.scripts_config_map, "namespace": accounts.namespace},
             data=files,
             immutable=True,
-            opts=inside,
+            opts=in_namespace,
         )
         self.namespace = accounts.namespace
         self.register_outputs({})

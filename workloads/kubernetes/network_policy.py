@@ -1,8 +1,8 @@
-"""Who may talk to a model's pods, and whom they may talk to.
+"""NetworkPolicies of a model's pods: who may connect to them, and to whom they may connect.
 
-Enforced by Dataplane V2 on the nodes. What it cannot do: tell one host on the internet from another (model code reads
-weights over HTTPS, so it could also write there), look into a request, or know of multi-cluster Services (Google:
-network policy does not support them; nothing here goes through one).
+Dataplane V2 enforces them on the nodes. They cannot distinguish one host on the internet from another (model code reads
+weights over HTTPS, so it could also write there), look into a request, or match multi-cluster Services (Google: network
+policy does not support them; nothing here connects through one).
 """
 
 from __future__ import annotations
@@ -15,40 +15,42 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
-from workloads.kubernetes.ray_service import NAME_LABEL, PORTS, SERVE_PORT
+from config.kuberay import NODE_TYPE_LABEL, SERVE_PORT
+from workloads.kubernetes.ray_service import NAME_LABEL, PORTS
 
 Manifest = dict[str, Any]
 
 IN_CLUSTER_CLIENT_LABEL = {"rayllm/client": "true"}
-"""A pod of the namespace that carries this may call the models without the entrance."""
-NODE_TYPE = "ray.io/node-type"
-"""KubeRay's label. Its clean-up of Redis runs in a pod of the head's template with a type of its own."""
+"""A pod of the namespace with this label may call the models without the gateway."""
 HEAD, CLEANUP, WORKER = "head", "redis-cleanup", "worker"
-METADATA = {"169.254.169.254/32": 80, "169.254.169.252/32": 988}
-"""GKE's metadata server, from which pods get their Google identity: with Dataplane V2, and without."""
-LOCAL_DNS = "169.254.20.10/32"
-"""NodeLocal DNSCache."""
-PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/4")
-"""Where the Kubernetes API and everything else of the VPC and the node is."""
+"""Values of KubeRay's node type label. KubeRay cleans Redis up in a pod of the head's template with its own type."""
+METADATA_SERVERS = {"169.254.169.254/32": 80, "169.254.169.252/32": 988}
+"""Address -> port of GKE's metadata server, which gives pods their Google identity: with Dataplane V2, and without."""
+NODE_LOCAL_DNS = "169.254.20.10/32"
+PRIVATE_RANGES = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/4")
+"""Ranges of the Kubernetes API and everything else in the VPC and on the node."""
 HTTPS, DNS, REDIS = 443, 53, 6379
 
 
 @dataclass(frozen=True)
 class RayServiceNetworkPoliciesArgs:
+    """Inputs of RayServiceNetworkPolicies."""
+
     name: str
-    """The RayService."""
+    """Name of the RayService."""
     namespace: str
     proxy_ranges: Sequence[str]
     """CIDRs of the load balancer's proxies and health checks."""
     redis: bool
-    """Whether the head keeps its state in Redis."""
+    """True if the head keeps its state in Redis."""
 
 
 class RayServiceNetworkPolicies(pulumi.ComponentResource):
-    """Makes: the network policies of one RayService's pods, of whichever RayCluster they are.
+    """Creates the network policies of one RayService's pods, for all its RayClusters.
 
-    Does not: close anything to the node itself (kubelet probes come from there), or open it to other namespaces.
-    A VPC that reaches Google's APIs through a private address of its own must add a policy that opens it to workers.
+    Does not block the node itself (kubelet probes come from there), and does not open the pods to other namespaces.
+    If the VPC reaches Google's APIs through a private address of its own, add a policy that opens it to workers.
+    An edit updates the policies in place.
     """
 
     def __init__(self, name: str, args: RayServiceNetworkPoliciesArgs, opts: ResourceOptions | None = None) -> None:
@@ -64,47 +66,53 @@ class RayServiceNetworkPolicies(pulumi.ComponentResource):
 
 
 def network_policies(name: str, namespace: str, proxy_ranges: Sequence[str], redis: bool) -> list[Manifest]:
-    """Of RayService `name`. What no rule names is closed: to others, dashboard, GCS, Ray client and HAProxy's
-    statistics and metrics; to workers, the Kubernetes API, Redis and the rest of the VPC."""
+    """Return the policies of RayService `name`. They allow what a rule names and nothing else.
+
+    So other pods cannot reach the dashboard, GCS, the Ray client port and HAProxy's statistics and metrics; workers
+    cannot reach the Kubernetes API, Redis and the rest of the VPC.
+    """
     return [
-        _policy(name, namespace, "ingress", _own(name), "Ingress", _ingress(name, proxy_ranges)),
-        _policy(name, namespace, "worker-egress", _own(name, WORKER), "Egress", _worker_egress(name)),
-        _policy(name, namespace, "head-egress", _own(name, HEAD, CLEANUP), "Egress", _head_egress(name, redis)),
+        _policy(name, namespace, "ingress", _own_pods(name), "Ingress", _ingress(name, proxy_ranges)),
+        _policy(name, namespace, "worker-egress", _own_pods(name, WORKER), "Egress", _worker_egress(name)),
+        _policy(name, namespace, "head-egress", _own_pods(name, HEAD, CLEANUP), "Egress", _head_egress(name, redis)),
     ]
 
 
 def _ingress(name: str, proxy_ranges: Sequence[str]) -> list[Manifest]:
-    operator = _peer("kube-system", {"k8s-app": "konnectivity-agent"})
-    entrance = [_block(each) for each in proxy_ranges]
+    konnectivity_agents = _pods_of("kube-system", {"k8s-app": "konnectivity-agent"})
+    load_balancer = [_ip_block(cidr) for cidr in proxy_ranges]
+    clients = {"podSelector": {"matchLabels": IN_CLUSTER_CLIENT_LABEL}}
     return [
-        {"from": [{"podSelector": _own(name)}]},
-        # Pods of the namespace only: a peer without a namespaceSelector. No list of peers may be empty: it means all.
-        {"from": [*entrance, {"podSelector": {"matchLabels": IN_CLUSTER_CLIENT_LABEL}}], "ports": _tcp(SERVE_PORT)},
-        # GKE hosts the operator: what it asks of Ray comes from the API server, through these agents.
-        {"from": [operator], "ports": _tcp(PORTS["dashboard"], SERVE_PORT)},
-        {"from": [_peer("gmp-system", {})], "ports": _tcp(PORTS["metrics"])},  # managed Prometheus
+        {"from": [{"podSelector": _own_pods(name)}]},
+        # A peer without namespaceSelector is a pod of the namespace. No list of peers may be empty: it would mean all.
+        {"from": [*load_balancer, clients], "ports": _tcp(SERVE_PORT)},
+        # GKE hosts KubeRay's operator: its requests to Ray come from the API server, through these agents.
+        {"from": [konnectivity_agents], "ports": _tcp(PORTS["dashboard"], SERVE_PORT)},
+        {"from": [_pods_of("gmp-system", {})], "ports": _tcp(PORTS["metrics"])},  # managed Prometheus
     ]
 
 
 def _worker_egress(name: str) -> list[Manifest]:
-    internet = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}
-    return [*_basics(name), {"to": [internet], "ports": _tcp(HTTPS)}]
+    internet = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_RANGES)}}
+    return [*_common_egress(name), {"to": [internet], "ports": _tcp(HTTPS)}]
 
 
 def _head_egress(name: str, redis: bool) -> list[Manifest]:
-    """The head's autoscaler calls the Kubernetes API, which no selector or address range of a policy is sure to mean:
-    therefore ports without a destination."""
-    return [*_basics(name), {"ports": _tcp(HTTPS, *([REDIS] if redis else []))}]
+    """The head's autoscaler calls the Kubernetes API, which no selector and no address range of a policy matches for
+    certain. So this rule has ports and no destination."""
+    return [*_common_egress(name), {"ports": _tcp(HTTPS, *([REDIS] if redis else []))}]
 
 
-def _basics(name: str) -> list[Manifest]:
-    """The model's own pods, names, and the metadata server."""
-    servers = _peer("kube-system", {}, [{"key": "k8s-app", "operator": "In", "values": ["kube-dns", "node-local-dns"]}])
-    dns = [{"protocol": protocol, "port": DNS} for protocol in ("UDP", "TCP")]
+def _common_egress(name: str) -> list[Manifest]:
+    """The model's own pods, DNS, and the metadata server."""
+    dns_pods = [{"key": "k8s-app", "operator": "In", "values": ["kube-dns", "node-local-dns"]}]
+    dns_servers = _pods_of("kube-system", {}, dns_pods)
+    dns_ports = [{"protocol": protocol, "port": DNS} for protocol in ("UDP", "TCP")]
+    addresses = [_ip_block(NODE_LOCAL_DNS), *(_ip_block(cidr) for cidr in METADATA_SERVERS)]
     return [
-        {"to": [{"podSelector": _own(name)}]},
-        {"to": [servers, _block(LOCAL_DNS), *(_block(each) for each in METADATA)], "ports": dns},
-        *({"to": [_block(address)], "ports": _tcp(port)} for address, port in METADATA.items()),
+        {"to": [{"podSelector": _own_pods(name)}]},
+        {"to": [dns_servers, *addresses], "ports": dns_ports},
+        *({"to": [_ip_block(cidr)], "ports": _tcp(port)} for cidr, port in METADATA_SERVERS.items()),
     ]
 
 
@@ -119,16 +127,16 @@ def _policy(
     }
 
 
-def _own(name: str, *types: str) -> Manifest:
-    """The RayService's pods, by the label of their template: `ray.io/cluster` is another with every RayCluster."""
+def _own_pods(name: str, *node_types: str) -> Manifest:
+    """Select the RayService's pods by the label of their template: `ray.io/cluster` changes with every RayCluster."""
     selector: Manifest = {"matchLabels": {NAME_LABEL: name}}
-    if types:
-        selector["matchExpressions"] = [{"key": NODE_TYPE, "operator": "In", "values": list(types)}]
+    if node_types:
+        selector["matchExpressions"] = [{"key": NODE_TYPE_LABEL, "operator": "In", "values": list(node_types)}]
     return selector
 
 
-def _peer(namespace: str, labels: dict[str, str], expressions: Sequence[Manifest] = ()) -> Manifest:
-    """Pods of another namespace; without labels, all of them."""
+def _pods_of(namespace: str, labels: dict[str, str], expressions: Sequence[Manifest] = ()) -> Manifest:
+    """Select pods of another namespace; without labels and expressions all of them."""
     pods = {
         **({"matchLabels": labels} if labels else {}),
         **({"matchExpressions": list(expressions)} if expressions else {}),
@@ -137,7 +145,7 @@ def _peer(namespace: str, labels: dict[str, str], expressions: Sequence[Manifest
     return {**selector, "podSelector": pods} if pods else selector
 
 
-def _block(cidr: str) -> Manifest:
+def _ip_block(cidr: str) -> Manifest:
     return {"ipBlock": {"cidr": cidr}}
 
 

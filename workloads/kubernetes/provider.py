@@ -1,4 +1,4 @@
-"""The Kubernetes provider of one cluster: the one place where one is made."""
+"""The Kubernetes provider of one cluster."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pulumi import ResourceOptions
 from infra.contract import ServingCluster
 
 
-def provider(site: ServingCluster) -> kubernetes.Provider:
-    """Server-side apply, through the cluster's DNS endpoint.
+def provider(cluster: ServingCluster) -> kubernetes.Provider:
+    """Declare the provider: server-side apply through the cluster's DNS endpoint.
 
-    `cluster_identifier` is what the provider goes by: a new endpoint or certificate changes the kubeconfig and replaces
-    nothing, another cluster replaces everything in it.
+    Pulumi identifies the cluster by `cluster_identifier`. A new endpoint or certificate therefore changes the
+    kubeconfig and replaces nothing; another cluster replaces everything in it.
     """
     return kubernetes.Provider(
-        f"{site.name}-kubernetes",
-        kubeconfig=site.kubeconfig,
-        cluster_identifier=site.cluster_id,
+        f"{cluster.name}-kubernetes",
+        kubeconfig=cluster.kubeconfig,
+        cluster_identifier=cluster.cluster_id,
         enable_server_side_apply=True,
-        opts=ResourceOptions(depends_on=list(site.depends_on)),
+        opts=ResourceOptions(depends_on=list(cluster.depends_on)),
     )

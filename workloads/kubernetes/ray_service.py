@@ -1,14 +1,13 @@
-"""The RayService of one model in one region, under the KubeRay operator of GKE's Ray Operator add-on.
+"""The RayService of one model in one region, for the KubeRay operator of GKE's Ray Operator add-on.
 
-KubeRay's own sample for this stack's benchmark is ray-service.high-throughput-gemma4.yaml;
-docs/reference/preset.md compares the
-two field by field. What a change of each field does: docs/how-to/changes.md.
+KubeRay's sample for the same benchmark is ray-service.high-throughput-gemma4.yaml; docs/reference/preset.md compares
+the two field by field. docs/how-to/changes.md says what a change of each field does.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,64 +18,64 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from config.data_path import DATA_PATHS
 from config.google.regions import Traffic
-from config.model_service import MODEL_BUCKET_SCHEME, Autoscaling, ModelService
+from config.kuberay import HEALTH_CHECK_PATH, SERVE_PORT
+from config.model_service import MODEL_BUCKET_SCHEME, Autoscaling
 from config.node_pool_info import NodePoolInfo
+from config.region_plan import ServicePlan
 from config.releases import Release
-from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, WorkerGroup, second_ray_cluster_fits
+from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, WorkerGroup
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
 from workloads import serve_config
 from workloads.kubernetes.secrets import SecretKeyRef
 
-SERVE_PORT = 8000
-HEALTH_PATH = "/-/healthz"
-"""Answered with 200 by the proxy of every worker that has a replica."""
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "serve": SERVE_PORT, "metrics": 8080}
-"""KubeRay's names and numbers. GKE's Ray monitoring scrapes `metrics`."""
+"""Container ports by KubeRay's names. GKE's Ray monitoring scrapes `metrics`."""
 NAME_LABEL = "app.kubernetes.io/name"
-"""On every pod of a RayService, whichever RayCluster it is of; KubeRay's own labels change with the RayCluster."""
+"""Label on every pod of a RayService, in all its RayClusters; KubeRay's own labels change with the RayCluster."""
 WORKERS_ANNOTATION = "rayllm/workers"
-"""On worker pods: bounds and tolerations. KubeRay leaves both out of the hash by which it tells whether pods changed
-(GenerateHashWithoutReplicasAndWorkersToDelete), so a change of them alone would do nothing at all, and say nothing."""
+"""Annotation on worker pods: worker bounds and tolerations. KubeRay's hash that detects a change of pods leaves both
+out (GenerateHashWithoutReplicasAndWorkersToDelete), so KubeRay would silently ignore a change of them alone."""
 RUNAI_STREAMER_KWARGS = {"load_format": "runai_streamer"}
-"""How vLLM reads weights from a bucket: straight to the GPU, not by way of a disk."""
+"""vLLM arguments that stream weights from a bucket to the GPU, without a disk."""
 USER, GROUP = 1000, 100
-"""`ray` in Ray's images."""
+"""User and group `ray` of Ray's images."""
 SCRIPTS_DIR = "/opt/rayllm"
-"""Where the ConfigMap with pod_scripts/ is mounted."""
+"""Mount path of the ConfigMap with pod_scripts/."""
+SCRIPTS_VOLUME, SHARED_MEMORY_VOLUME = "pod-scripts", "dshm"
 
 
 @dataclass(frozen=True)
 class RayServiceArgs:
-    name: str
-    service: ModelService
+    """Inputs of RayService."""
+
+    plan: ServicePlan
+    """Name, model settings and worker groups."""
     release: Release
     cluster: ServingCluster
-    worker_groups: Sequence[WorkerGroup]
     timeouts: Timeouts
     priority_class: str
     redis_password: SecretKeyRef | None
-    """Secret and key that hold it."""
     hugging_face_token: SecretKeyRef | None
     scripts_config_map: Input[str]
-    """Name of the ConfigMap with pod_scripts/: it ends with a digest, so that other code means other pods."""
+    """Name of the ConfigMap with pod_scripts/; its digest makes KubeRay replace pods that have other scripts."""
     token_auth: bool
+    """True if Ray's token authentication is on."""
     protect: bool
-    """A RayService that takes requests is not deleted and made again by an edit; drain its region first."""
+    """True if Pulumi must not delete or replace the RayService while its region receives requests."""
 
 
 class RayService(pulumi.ComponentResource):
-    """Makes: the RayService.
+    """Creates the RayService.
 
-    Does not: make the account, secrets, budgets or policies that it names.
-    An edit of the Serve configuration is applied in place. One of anything that a pod is made from gives a second
-    RayCluster beside the first, if both fit the nodes for sure; else it replaces the RayService, which the engine
-    refuses while the region takes requests; so it does with a deletion.
+    Does not create the service accounts, secrets, disruption budgets and network policies that belong to it.
+    Ray Serve applies an edit of the Serve configuration in place. For an edit of the pods KubeRay starts a second
+    RayCluster and moves traffic to it, if the node pools can hold both. If they cannot, Pulumi replaces the RayService.
+    With `protect` Pulumi refuses to replace or delete it while the region receives requests.
     """
 
     def __init__(self, name: str, args: RayServiceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rayllm:workloads:RayService", name, {}, opts)
-        in_place = second_ray_cluster_fits(args.worker_groups)
         active = args.cluster.traffic is Traffic.ACTIVE
         self.spec = spec(args)
         self.resource = CustomResource(
@@ -84,10 +83,10 @@ class RayService(pulumi.ComponentResource):
             api_version="ray.io/v1",
             kind="RayService",
             metadata={
-                "name": args.name,
+                "name": args.plan.name,
                 "namespace": args.cluster.service_accounts.namespace,
-                "labels": {NAME_LABEL: args.name},
-                # What it says of itself comes and goes with its pods: readiness.py waits, and knows what for.
+                "labels": {NAME_LABEL: args.plan.name},
+                # Its conditions are not enough (readiness/ray_service_status.py), so RayServiceReady waits instead.
                 "annotations": {"pulumi.com/skipAwait": "true"},
             },
             spec=self.spec,
@@ -97,24 +96,24 @@ class RayService(pulumi.ComponentResource):
                     parent=self,
                     protect=args.protect and active,
                     delete_before_replace=True,
-                    replace_on_changes=[] if in_place else ["spec.rayClusterConfig"],
+                    replace_on_changes=[] if args.plan.second_ray_cluster_fits else ["spec.rayClusterConfig"],
                     custom_timeouts=pulumi.CustomTimeouts(delete="30m"),  # KubeRay cleans Redis up first
                 ),
             ),
         )
         self.spec_digest = spec_digest(self.spec)
-        """Of what was asked for: whoever waits for it waits again when it changes."""
+        """Digest of the spec; a wait starts again when it changes."""
         self.register_outputs({})
 
 
 def spec(args: RayServiceArgs) -> dict[str, Any]:
-    """`spec` of a RayService (ray.io/v1)."""
+    """Return the `spec` of the RayService (ray.io/v1)."""
     return {
         "serveConfigV2": _serve_config(args),
-        # Only clusters that fit twice get a second one; the others are replaced whole, in a drained region.
-        "upgradeStrategy": {"type": "NewCluster" if second_ray_cluster_fits(args.worker_groups) else "None"},
+        # With None KubeRay never starts a second RayCluster: Pulumi replaces the RayService, in a drained region.
+        "upgradeStrategy": {"type": "NewCluster" if args.plan.second_ray_cluster_fits else "None"},
         "rayClusterDeletionDelaySeconds": args.timeouts.ray_cluster_deletion_delay_s,
-        # The head's HAProxy answers health checks even when there is no replica.
+        # The head's HAProxy answers health checks even without a replica.
         "excludeHeadPodFromServeSvc": True,
         "rayClusterConfig": _omit_none(
             {
@@ -124,73 +123,74 @@ def spec(args: RayServiceArgs) -> dict[str, Any]:
                 "authOptions": {"mode": "token"} if args.token_auth else None,
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0", "num-gpus": "0"},
-                    "template": _pod(args, args.cluster.system_pool, _head(args), args.cluster.service_accounts.head),
+                    "template": _pod(
+                        args, args.cluster.system_pool, _head_container(args), args.cluster.service_accounts.head
+                    ),
                 },
-                "workerGroupSpecs": [_group(args, each) for each in args.worker_groups],
+                "workerGroupSpecs": [_worker_group(args, group) for group in args.plan.worker_groups],
             }
         ),
     }
 
 
 def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
-    """Of every Ray process, on head and workers alike."""
+    """Return the environment variables of the Ray containers; head and workers have the same."""
     plain = {
-        **DATA_PATHS[args.service.data_path].env_vars,
+        **DATA_PATHS[args.plan.service.data_path].env_vars,
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_hard_stop_after_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_min_draining_period_s),
-        # A HAProxy that died is noticed in seconds; by default it takes half a minute. One that is slow to answer gets
-        # the ten seconds of the default: Serve ends a proxy that was late three times, and all that goes through it.
+        # Serve notices a dead HAProxy in seconds; by default in half a minute. A slow HAProxy keeps the default timeout
+        # of ten seconds: Serve kills a proxy that is late three times, with all its connections.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        # A proxy may start beside a model, on the same cores: Serve gives it 5 s by default, then ends it and starts
-        # another, which is as late.
+        # A proxy may start while a model loads on the same cores. By default Serve kills it after 5 s and starts
+        # another one, which is as slow.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
-        # A HAProxy asks the routers of its own node only (ray/serve/_private/haproxy.py), and refuses what none of them
-        # has answered in time: with one router, all that comes until Serve has replaced it. The time is 5 by default.
+        # HAProxy asks the routers of its own node only (ray/serve/_private/haproxy.py), and rejects a request that none
+        # of them answers in time. With one router it would reject every request until Serve has replaced that router.
+        # The default timeout is 5 s.
         "RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE": "2",
         "RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_TIMEOUT_S": "15",
-        # Load balancers know HAProxy, and only HAProxy knows replicas: none that leaves has to stay for half a minute.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.LEAVING_S),
+        # Load balancers send requests to HAProxy, not to replicas, so a terminating replica need not wait for the
+        # default of half a minute.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.DRAINING_WAIT_S),
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
-        # With authentication on, KubeRay sets it; left out, any ray.init() could mint a token for later processes.
+        # KubeRay sets this variable if authentication is on. Without it any ray.init() may create a token, and later
+        # processes would use it.
         **({} if args.token_auth else {"RAY_AUTH_MODE": "disabled"}),
     }
-    found: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
+    variables: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
     if args.hugging_face_token is not None:
-        found.append({"name": "HF_TOKEN", "valueFrom": args.hugging_face_token.reference})
-    return found
+        variables.append({"name": "HF_TOKEN", "valueFrom": args.hugging_face_token.reference})
+    return variables
 
 
-def image(release: Release, site: ServingCluster) -> Input[str]:
-    """The whole reference: the region's repository in front, where there is one."""
-    return (
-        release.image if site.image_repository is None else Output.format("{}/{}", site.image_repository, release.image)
-    )
+def image(release: Release, cluster: ServingCluster) -> Input[str]:
+    """Return the image reference, prefixed with the region's repository if there is one."""
+    repository = cluster.image_repository
+    return release.image if repository is None else Output.format("{}/{}", repository, release.image)
 
 
-def worker_bounds(each: WorkerGroup) -> str:
-    """What KubeRay's hash leaves out, as one line."""
-    tolerations = ",".join(f"{t.key}={t.value}:{t.effect}" for t in each.node_pool.tolerations)
-    return f"{each.min_replicas}-{each.max_replicas} {tolerations}".rstrip()
+def worker_bounds(group: WorkerGroup) -> str:
+    """Return the fields that KubeRay's hash leaves out, as one line: `MIN-MAX KEY=VALUE:EFFECT,...`."""
+    tolerations = ",".join(f"{t.key}={t.value}:{t.effect}" for t in group.node_pool.tolerations)
+    return f"{group.min_replicas}-{group.max_replicas} {tolerations}".rstrip()
 
 
 def _serve_config(args: RayServiceArgs) -> Input[str]:
-    source: Input[str] = args.service.model.source
-    if args.service.model.source.startswith(MODEL_BUCKET_SCHEME):
-        assert args.cluster.model_bucket_url is not None, (
-            "config/loader.py refuses `bucket:` without infra.model_bucket"
-        )
-        source = Output.format(
-            "{}/{}", args.cluster.model_bucket_url, args.service.model.source.removeprefix(MODEL_BUCKET_SCHEME)
-        )
+    service, bucket_url = args.plan.service, args.cluster.model_bucket_url
+    source: Input[str] = service.model.source
+    if service.model.source.startswith(MODEL_BUCKET_SCHEME):
+        assert bucket_url is not None, "config/cross_validation.py rejects `bucket:` without infra.model_bucket"
+        source = Output.format("{}/{}", bucket_url, service.model.source.removeprefix(MODEL_BUCKET_SCHEME))
 
     def document(source: str) -> str:
         config = serve_config.serve_config(
-            args.service,
+            service,
             model_source=source,
-            accelerator_type=args.worker_groups[0].node_pool.ray_accelerator_type,
+            accelerator_type=args.plan.worker_groups[0].node_pool.ray_accelerator_type,
             host="0.0.0.0",
             port=SERVE_PORT,
             engine_defaults=RUNAI_STREAMER_KWARGS if source.startswith("gs://") else None,
@@ -203,68 +203,71 @@ def _serve_config(args: RayServiceArgs) -> Input[str]:
 
 
 def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
-    """Ray's autoscaler follows Serve's demand for GPUs; where the number is fixed there is nothing to follow."""
-    if not isinstance(args.service.replicas, Autoscaling):
+    """Enable Ray's autoscaler if Serve's autoscaling changes the number of replicas."""
+    replicas = args.plan.service.replicas
+    if not isinstance(replicas, Autoscaling):
         return {"enableInTreeAutoscaling": False}
     size = {"cpu": "500m", "memory": "1Gi"}
     return {
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {
             "version": "v2",
-            "idleTimeoutSeconds": args.service.replicas.idle_timeout_s,
+            "idleTimeoutSeconds": replicas.idle_timeout_s,
             "resources": {"requests": size, "limits": size},
-            "securityContext": _container_security(),
+            "securityContext": _container_security_context(),
         },
     }
 
 
 def _fault_tolerance(args: RayServiceArgs) -> dict[str, Any] | None:
-    """No externalStorageNamespace: by default it is the RayCluster's own UID. A fixed one would have a new RayCluster
-    load the state of the one that it replaces."""
-    state = args.cluster.redis
-    if state is None:
+    """Sets no externalStorageNamespace: the default is the RayCluster's UID. With a fixed one a new RayCluster would
+    load the state of the RayCluster that it replaces."""
+    redis = args.cluster.redis
+    if redis is None:
         return None
     password = {"redisPassword": {"valueFrom": args.redis_password.reference}} if args.redis_password else {}
-    return {"redisAddress": state.address, **password}
+    return {"redisAddress": redis.address, **password}
 
 
-def _group(args: RayServiceArgs, each: WorkerGroup) -> dict[str, Any]:
+def _worker_group(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any]:
     account = args.cluster.service_accounts.worker
+    annotations = {WORKERS_ANNOTATION: worker_bounds(group)}
     return {
-        "groupName": each.node_pool.name,
-        "replicas": each.min_replicas,
-        "minReplicas": each.min_replicas,
-        "maxReplicas": each.max_replicas,
+        "groupName": group.node_pool.name,
+        "replicas": group.min_replicas,
+        "minReplicas": group.min_replicas,
+        "maxReplicas": group.max_replicas,
         "rayStartParams": {},
-        "template": _pod(args, each.node_pool, _worker(args, each), account, {WORKERS_ANNOTATION: worker_bounds(each)}),
+        "template": _pod(args, group.node_pool, _worker_container(args, group), account, annotations),
     }
 
 
 def _pod(
     args: RayServiceArgs,
-    nodes: NodePoolInfo,
+    node_pool: NodePoolInfo,
     container: Mapping[str, Any],
     account: str,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    head = account == args.cluster.service_accounts.head
+    is_head = account == args.cluster.service_accounts.head
     return {
         "metadata": _omit_none(
             {
-                "labels": {NAME_LABEL: args.name, "app.kubernetes.io/part-of": "rayllm"},
+                "labels": {NAME_LABEL: args.plan.name, "app.kubernetes.io/part-of": "rayllm"},
                 "annotations": dict(annotations) if annotations else None,
             }
         ),
         "spec": _omit_none(
             {
                 "serviceAccountName": account,
-                # KubeRay's autoscaler, in the head's pod, calls the API server. Model code never does.
-                "automountServiceAccountToken": head and isinstance(args.service.replicas, Autoscaling),
+                # KubeRay's autoscaler in the head pod calls the API server. Model code never does.
+                "automountServiceAccountToken": is_head and isinstance(args.plan.service.replicas, Autoscaling),
                 "priorityClassName": args.priority_class,
                 "terminationGracePeriodSeconds": args.timeouts.termination_grace_period_s,
-                "nodeSelector": dict(nodes.node_selector),
+                "nodeSelector": dict(node_pool.node_selector),
                 "tolerations": [
-                    {"key": t.key, "operator": "Equal", "value": t.value, "effect": t.effect} for t in nodes.tolerations
+                    {"key": t.key, "operator": "Equal", "value": t.value, "effect": t.effect}
+                    for t in node_pool.tolerations
                 ]
                 or None,
                 "securityContext": {
@@ -276,61 +279,70 @@ def _pod(
                 },
                 "containers": [dict(container)],
                 "volumes": [
-                    {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, nodes)}},
-                    {"name": "app", "configMap": {"name": args.scripts_config_map}},
+                    {
+                        "name": SHARED_MEMORY_VOLUME,
+                        "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, node_pool)},
+                    },
+                    {"name": SCRIPTS_VOLUME, "configMap": {"name": args.scripts_config_map}},
                 ],
             }
         ),
     }
 
 
-def _head(args: RayServiceArgs) -> dict[str, Any]:
-    size = {"cpu": str(HEAD_CPUS), "memory": f"{HEAD_MEMORY_GIB}Gi", "ephemeral-storage": f"{HEAD_DISK_GIB}Gi"}
-    limits = {name: amount for name, amount in size.items() if name != "cpu"}
-    return _container(args, "ray-head", PORTS, size, limits)
+def _head_container(args: RayServiceArgs) -> dict[str, Any]:
+    requests = {"cpu": str(HEAD_CPUS), "memory": f"{HEAD_MEMORY_GIB}Gi", "ephemeral-storage": f"{HEAD_DISK_GIB}Gi"}
+    limits = {name: amount for name, amount in requests.items() if name != "cpu"}
+    return _container(args, "ray-head", PORTS, requests, limits)
 
 
-def _worker(args: RayServiceArgs, each: WorkerGroup) -> dict[str, Any]:
-    """Memory has a limit, so that Ray knows what it has; vCPUs have none, so that nothing is throttled."""
-    pod = each.pod_resources
-    fixed = {
+def _worker_container(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any]:
+    """Memory has a limit, which Ray reads as the memory that it has. CPU has none, so that Linux never throttles it."""
+    pod = group.pod_resources
+    limits = {
         "memory": f"{pod.memory_gib}Gi",
         "ephemeral-storage": f"{pod.disk_gib}Gi",
         "nvidia.com/gpu": str(pod.gpus),
     }
     ports = {name: PORTS[name] for name in ("serve", "metrics")}
-    container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **fixed}, fixed)
-    # Before a pod ends its replicas move away or finish what they have (workloads/kubernetes/pod_scripts/prestop.py).
-    leave = ["python", f"{SCRIPTS_DIR}/prestop.py", str(args.timeouts.prestop_timeout_s)]
-    probes = {"startupProbe": _started(args), "readinessProbe": _serves()}
-    hooks = {"preStop": {"exec": {"command": leave}}}
-    if DATA_PATHS[args.service.data_path].haproxy:
-        # It stays beside Ray; a hook that waited for it would keep the pod from running (close_keepalive.py).
+    container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **limits}, limits)
+    # Before the pod ends, its replicas move to other nodes or finish their requests (pod_scripts/prestop.py).
+    prestop = ["python", f"{SCRIPTS_DIR}/prestop.py", str(args.timeouts.prestop_timeout_s)]
+    probes = {"startupProbe": _startup_probe(args), "readinessProbe": _readiness_probe()}
+    hooks = {"preStop": {"exec": {"command": prestop}}}
+    if DATA_PATHS[args.plan.service.data_path].haproxy:
+        # Runs in the background beside Ray: until a postStart hook returns, the pod does not count as running.
         script = f"{SCRIPTS_DIR}/close_keepalive.py {SERVE_PORT} {args.timeouts.load_balancer_propagation_s}"
-        hang_up = f"python {script} </dev/null >/dev/null 2>&1 &"
-        hooks["postStart"] = {"exec": {"command": ["sh", "-c", hang_up]}}
+        background = f"python {script} </dev/null >/dev/null 2>&1 &"
+        hooks["postStart"] = {"exec": {"command": ["sh", "-c", background]}}
     return {**container, **probes, "lifecycle": hooks}
 
 
-def _started(args: RayServiceArgs) -> dict[str, Any]:
-    """The other probes begin when this one has passed (startup_probe.py). It never gives up: how long weights
-    take is nobody's to know, and a Ray that died ends its container by itself."""
-    path = ["haproxy"] if DATA_PATHS[args.service.data_path].haproxy else []
-    command = ["python", f"{SCRIPTS_DIR}/startup_probe.py", args.service.model.id, str(SERVE_PORT), *path]
+def _startup_probe(args: RayServiceArgs) -> dict[str, Any]:
+    """The kubelet starts the other probes when this one has passed (startup_probe.py).
+
+    It never fails for good: the time to load weights has no upper bound, and the container ends by itself if Ray dies.
+    """
+    service = args.plan.service
+    haproxy = ["haproxy"] if DATA_PATHS[service.data_path].haproxy else []
+    command = ["python", f"{SCRIPTS_DIR}/startup_probe.py", service.model.id, str(SERVE_PORT), *haproxy]
     return {
         "exec": {"command": command},
         "periodSeconds": 5,
-        "timeoutSeconds": 25,  # more than startup_probe.py waits
+        "timeoutSeconds": 25,  # longer than the script's REQUEST_TIMEOUT_S
         "failureThreshold": 10**6,
     }
 
 
-def _serves() -> dict[str, Any]:
-    """What the load balancer asks too. KubeRay's own probe is a shell and four programs in the pod, which have two
-    seconds: on a busy machine they are late, and a pod that serves leaves its Service for it. Every second, because
-    what comes to a HAProxy that died before the Service lets go of it is refused."""
+def _readiness_probe() -> dict[str, Any]:
+    """The same request as the load balancer's health check.
+
+    KubeRay's own probe starts a shell and four programs in the pod, which have two seconds. On a busy node they are
+    late, and the Service drops a pod that serves. The period is one second, because the pod refuses every request from
+    the death of HAProxy until the Service drops the pod.
+    """
     return {
-        "httpGet": {"path": HEALTH_PATH, "port": SERVE_PORT},
+        "httpGet": {"path": HEALTH_CHECK_PATH, "port": SERVE_PORT},
         "periodSeconds": 1,
         "timeoutSeconds": 5,
         "failureThreshold": 1,
@@ -346,26 +358,28 @@ def _container(
         "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
         "env": ray_env_vars(args),
         "resources": {"requests": dict(requests), "limits": dict(limits)},
-        "securityContext": _container_security(),
+        "securityContext": _container_security_context(),
         "volumeMounts": [
-            {"name": "dshm", "mountPath": "/dev/shm"},
-            {"name": "app", "mountPath": SCRIPTS_DIR, "readOnly": True},
+            {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"},
+            {"name": SCRIPTS_VOLUME, "mountPath": SCRIPTS_DIR, "readOnly": True},
         ],
     }
 
 
-def _container_security() -> dict[str, Any]:
+def _container_security_context() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _shared_memory(args: RayServiceArgs, nodes: NodePoolInfo) -> str:
-    of_group = {each.node_pool.name: each.pod_resources.shared_memory_gib for each in args.worker_groups}
-    return f"{of_group.get(nodes.name, HEAD_MEMORY_GIB // 4)}Gi"
+def _shared_memory(args: RayServiceArgs, node_pool: NodePoolInfo) -> str:
+    worker_gib = {group.node_pool.name: group.pod_resources.shared_memory_gib for group in args.plan.worker_groups}
+    return f"{worker_gib.get(node_pool.name, HEAD_MEMORY_GIB // 4)}Gi"
 
 
-def spec_digest(what: Any) -> Output[str]:
-    """Of a manifest, whose parts may be unknown yet."""
-    return Output.json_dumps(what, sort_keys=True).apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
+def spec_digest(manifest: Any) -> Output[str]:
+    """Return a digest of a manifest, whose parts may be outputs."""
+    return Output.json_dumps(manifest, sort_keys=True).apply(
+        lambda text: hashlib.sha256(text.encode()).hexdigest()[:16]
+    )
 
 
 def _omit_none(mapping: dict[str, Any]) -> dict[str, Any]:

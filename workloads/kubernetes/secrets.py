@@ -1,8 +1,7 @@
-"""What pods must know and nobody else: the password of Redis and the token for Hugging Face.
+"""Kubernetes Secrets: the password of Redis and the token for Hugging Face.
 
-Both reach the cluster as Kubernetes Secrets (KubeRay takes a Redis password from nowhere else) and are secrets of
-Pulumi's on the way: encrypted in the state, starred out in every preview. GKE encrypts etcd with the environment's own
-key where one is given (infra.kms_keys).
+KubeRay reads a Redis password from a Secret only. Both values are Pulumi secrets as well: encrypted in the state and
+masked in every preview. GKE encrypts etcd with the environment's own key if `infra.kms_keys` names one.
 """
 
 from __future__ import annotations
@@ -20,21 +19,22 @@ HUGGING_FACE = "hugging-face-token"
 
 @dataclass(frozen=True)
 class SecretKeyRef:
-    """One entry of a Secret."""
+    """One key of a Secret."""
 
     secret: str
+    """Name of the Secret."""
     key: str = "value"
 
     @property
     def reference(self) -> Mapping[str, Mapping[str, str]]:
-        """As `valueFrom` takes it."""
+        """The value of `valueFrom` in an environment variable."""
         return {"secretKeyRef": {"name": self.secret, "key": self.key}}
 
 
 def kubernetes_secret(
     name: str, key: SecretKeyRef, namespace: str, value: Output[str], opts: ResourceOptions
 ) -> Secret:
-    """A Secret with `value` under `key`. Pods read it when they start: a new value reaches those that come after it."""
+    """Declare a Secret with `value` under `key`. Pods read it at their start, so a new value reaches new pods only."""
     return Secret(
         name,
         metadata={"name": key.secret, "namespace": namespace},

@@ -6,6 +6,7 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import Resource
 
+from config.kuberay import SERVE_SERVICE_SUFFIX
 from workloads.dynamic_provider import OperationFailed
 from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, connect
 from workloads.kubernetes.readiness.objects import RAY_API, ray_clusters, ray_pods, warning_events
@@ -138,6 +139,6 @@ def _observe(api: KubeApi, namespace: str, name: str) -> tuple[State, list[Objec
     clusters = ray_clusters(api, namespace, [name])
     pods = ray_pods(api, namespace, clusters)
     events = warning_events(api, namespace)
-    has_serve_service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}-serve-svc") is not None
-    state = evaluate(service, clusters, pods, events, has_serve_service)
+    serve_service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}{SERVE_SERVICE_SUFFIX}")
+    state = evaluate(service, clusters, pods, events, serve_service is not None)
     return state, events_since_update(service, clusters, pods, events)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import yaml
 
+from config.kuberay import NODE_TYPE_LABEL
 from workloads.kubernetes.kube_api import Object, condition, last_seen
 from workloads.kubernetes.readiness.objects import RAY_CLUSTER_LABEL, last_spec_update
 
@@ -176,7 +177,7 @@ def events_since_update(
 
 def is_head(pod: Object) -> bool:
     """Return True for the pod of a Ray head."""
-    return pod["metadata"].get("labels", {}).get("ray.io/node-type") == "head"
+    return pod["metadata"].get("labels", {}).get(NODE_TYPE_LABEL) == "head"
 
 
 def is_scheduled(pod: Object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from config.kuberay import SERVE_SERVICE_SUFFIX
 from workloads.kubernetes.kube_api import Object
 from workloads.kubernetes.readiness.objects import RAY_CLUSTER_LABEL
 from workloads.kubernetes.readiness.ray_service_snapshot import (
@@ -305,7 +306,7 @@ def _application_failed(snapshot: RayServiceSnapshot, name: str, application: Ob
 
 
 def _traffic_not_switched(snapshot: RayServiceSnapshot) -> InProgress:
-    service = f"{snapshot.name}-serve-svc"
+    service = f"{snapshot.name}{SERVE_SERVICE_SUFFIX}"
     if snapshot.pending:
         return InProgress(
             f"Serve runs in RayCluster {snapshot.pending}; KubeRay is switching traffic to it", RESUME_HINT

@@ -8,6 +8,7 @@ import pulumi
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import Resource
 
+from config.kuberay import HAPROXY_STATS_PORT, SERVE_SERVICE_SUFFIX
 from config.timeouts import LOAD_BALANCER_PROPAGATION_S
 from workloads.dynamic_provider import OperationFailed, log_progress
 from workloads.kubernetes.kube_api import KubeApi, Unreachable, connect
@@ -15,8 +16,6 @@ from workloads.kubernetes.pod_scripts.haproxy_client import open_requests
 from workloads.kubernetes.readiness.objects import SERVICE_EXPORT_API, ray_clusters, ray_pods
 from workloads.kubernetes.readiness.wait import InProgress, Props, State, Succeeded, WaitProvider, wait_for
 
-STATS_PORT = 8404
-"""HAProxy's statistics on every Ray pod (RAY_SERVE_HAPROXY_STATS_PORT)."""
 STATS_POLL_INTERVAL_S = 5.0
 DRAINED = "drained"
 UNKNOWN = -1
@@ -121,7 +120,7 @@ class RegionDrained(Resource, module="rayllm", name="RegionDrained"):
 
 
 def _export_path(namespace: str, service: str) -> str:
-    return f"{SERVICE_EXPORT_API}/namespaces/{namespace}/serviceexports/{service}-serve-svc"
+    return f"{SERVICE_EXPORT_API}/namespaces/{namespace}/serviceexports/{service}{SERVE_SERVICE_SUFFIX}"
 
 
 def _observe_requests(api: KubeApi, namespace: str, services: Sequence[str]) -> State:
@@ -129,7 +128,7 @@ def _observe_requests(api: KubeApi, namespace: str, services: Sequence[str]) -> 
     counts: list[int] = []
     for pod in pods:
         try:
-            stats = api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{STATS_PORT}/proxy/stats;csv")
+            stats = api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{HAPROXY_STATS_PORT}/proxy/stats;csv")
             counts.append(open_requests(stats or ""))
         except (Unreachable, ValueError) as error:
             return InProgress(f"cannot read HAProxy's statistics of pod {pod} ({error})")
