@@ -2,6 +2,9 @@
 
 Pulumi runs dynamic providers in a separate process (`python -m pulumi.dynamic`). By default that process answers every
 exception with a traceback, and continues its work after the engine that requested it was killed.
+
+Pulumi stores a provider in the state as the module path and name of its class. Do not move or rename such a class:
+every existing state would become unreadable (tests/unit/test_frozen_names.py).
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_a_model_that_cannot_be_loaded_is_told_by_its_own_error(clone: Clone, tm
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["NoSuchModel"]}))
     clone.edit({"serving.model.source": str(tmp_path)})
     printed = clone.make("up", ok=False)
-    assert "could not be deployed" in printed
+    assert "failed to deploy" in printed
     assert "NoSuchModel" in printed or "tokenizer" in printed.lower(), printed
     assert "Exception calling application" not in printed
 

@@ -1,4 +1,4 @@
-"""The entrance, layer against layer: what routes, policies and exports point to is one thing, and it is there."""
+"""The gateway against the other layers: routes, policies and exports refer to the same Services, which exist."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ CLASSES = {
     "gke-l7-global-external-managed": ("dev", {"infra.gateway": PUBLIC}),
     "gke-l7-global-external-managed-mc": ("prod", {"infra.gateway": PUBLIC}),
 }
-"""GatewayClass -> the environment that comes to it."""
+"""GatewayClass -> an environment, and an edit, that use it."""
 
 
 def ask(
     stack: str, edit: dict[str, Any] | None = None, backends: Sequence[Backend] = (SOLE,), **given: Any
 ) -> InferenceGatewayArgs:
-    """The entrance of an environment, with what a cloud assigns left out or `given`."""
+    """Return the inputs of an environment's gateway. `given`: values that the cloud assigns; None by default."""
     found: GoogleInfra = settings(stack, edit)
     public = found.proxy_purpose is None
     regions = ["global"] if public else [region.name for region in found.regions]
-    entrance = GatewayFrontend(
+    frontend = GatewayFrontend(
         config_cluster=found.config_cluster_region,
         gateway_class=found.gateway_class,
         proxy_ranges=(),
@@ -56,7 +56,7 @@ def ask(
         security_policy=given.get("security_policy"),
         dns_zone=None,
     )
-    return InferenceGatewayArgs(entrance, backends, "ray", TIMEOUTS)
+    return InferenceGatewayArgs(frontend, backends, "ray", TIMEOUTS)
 
 
 def of_class(name: str, backends: Sequence[Backend] = (SOLE,), **given: Any) -> InferenceGatewayArgs:
@@ -71,12 +71,12 @@ def rules(args: InferenceGatewayArgs) -> list[dict[str, Any]]:
 
 
 def targets(args: InferenceGatewayArgs) -> list[dict[str, Any]]:
-    """What requests go to."""
+    """Return the back ends of all rules."""
     return [ref for rule in rules(args) for ref in rule["backendRefs"]]
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_routes_and_policies_point_to_the_same(name: str) -> None:
+def test_routes_and_policies_refer_to_the_same_back_ends(name: str) -> None:
     args = of_class(name, FURTHER)
     routed = [{key: ref[key] for key in ("group", "kind", "name")} for ref in targets(args)]
     assert {ref["kind"] for ref in routed} == {"ServiceImport" if name.endswith("-mc") else "Service"}
@@ -86,7 +86,7 @@ def test_routes_and_policies_point_to_the_same(name: str) -> None:
         assert len(policies) == len(FURTHER)
 
 
-def test_what_a_region_exports_is_what_routes_point_to() -> None:
+def test_a_region_exports_the_services_that_routes_refer_to() -> None:
     exported = [gateway.service_export(backend.service, "ray") for backend in FURTHER]
     assert {each["metadata"]["name"] for each in exported} == {ref["name"] for ref in targets(ask("prod", {}, FURTHER))}
     assert {each["metadata"]["namespace"] for each in exported} == {"ray"}
@@ -94,7 +94,7 @@ def test_what_a_region_exports_is_what_routes_point_to() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
-def test_requests_and_health_checks_go_to_the_port_that_workers_serve_on_and_no_other(stack: str) -> None:
+def test_requests_and_health_checks_use_the_port_on_which_workers_serve(stack: str) -> None:
     args = ask(stack, {}, FURTHER)
     serve = {
         port["containerPort"]
@@ -106,7 +106,7 @@ def test_requests_and_health_checks_go_to_the_port_that_workers_serve_on_and_no_
     assert {ref["port"] for ref in targets(args)} == checked == serve == {network.SERVE_PORT}
 
 
-def test_a_backend_policy_always_says_time_out_draining_and_rate() -> None:
+def test_a_backend_policy_always_has_timeout_draining_and_rate() -> None:
     for backend, policy in zip(FURTHER, gateway.backend_policies(ask("prod", {}, FURTHER)), strict=True):
         default = policy["spec"]["default"]
         assert default["timeoutSec"] == TIMEOUTS.backend_timeout_s > TIMEOUTS.request_timeout_s
@@ -120,7 +120,7 @@ def test_a_back_end_keeps_connections_longer_than_the_load_balancer() -> None:
     assert serve_config.KEEP_ALIVE_S > 600
 
 
-def test_a_health_check_asks_for_what_haproxy_answers() -> None:
+def test_the_health_check_uses_the_path_that_haproxy_answers() -> None:
     (policy,) = gateway.health_checks(ask("prod"))
     check = policy["spec"]["default"]["config"]
     assert check["type"] == "HTTP"
@@ -128,19 +128,19 @@ def test_a_health_check_asks_for_what_haproxy_answers() -> None:
     assert check["httpHealthCheck"]["portSpecification"] == "USE_FIXED_PORT"
 
 
-def test_the_first_model_takes_everything_that_no_other_claims() -> None:
+def test_the_first_model_receives_every_other_request() -> None:
     (rule,) = rules(ask("prod"))
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
     assert "filters" not in rule
 
 
-def test_rules_are_written_in_the_order_in_which_they_take_requests() -> None:
+def test_rules_are_written_in_the_order_in_which_they_match() -> None:
     main, *_ = gateway.routes(ask("prod", {}, FURTHER))
     names = [rule["backendRefs"][0]["name"].removesuffix("-serve-svc") for rule in main["spec"]["rules"]]
     assert names == ["by-longer-path", "by-path", "by-header", "llm"]
 
 
-def test_a_path_is_taken_off_before_the_model_sees_it() -> None:
+def test_the_gateway_removes_the_path_prefix() -> None:
     longer, path, header, _ = gateway.routes(ask("prod", {}, FURTHER))[0]["spec"]["rules"]
     for rule, prefix in ((longer, "/qwen/large"), (path, "/qwen")):
         assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": prefix}}]
@@ -150,7 +150,7 @@ def test_a_path_is_taken_off_before_the_model_sees_it() -> None:
     assert "filters" not in header
 
 
-def test_a_further_name_has_a_route_of_its_own_and_the_listener_lets_it_in() -> None:
+def test_an_additional_hostname_has_its_own_route_and_the_listener_accepts_it() -> None:
     args = ask("prod", {}, FURTHER)
     main, host = gateway.routes(args)
     assert main["spec"]["hostnames"] == ["llm.rayllm.internal"]
@@ -162,12 +162,12 @@ def test_a_further_name_has_a_route_of_its_own_and_the_listener_lets_it_in() -> 
 
 
 def listener(args: InferenceGatewayArgs) -> dict[str, Any]:
-    """The only one."""
+    """Return the Gateway's only listener."""
     (one,) = gateway.gateway(args)["spec"]["listeners"]
     return one
 
 
-def test_routes_belong_to_the_gateway_and_only_its_namespace_may_have_any() -> None:
+def test_routes_belong_to_the_gateway_and_to_its_namespace() -> None:
     args = ask("prod", {}, FURTHER)
     own = gateway.gateway(args)["metadata"]
     for route in gateway.routes(args):
@@ -177,7 +177,7 @@ def test_routes_belong_to_the_gateway_and_only_its_namespace_may_have_any() -> N
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_with_a_certificate_nothing_listens_in_clear_text(name: str) -> None:
+def test_with_a_certificate_the_only_listener_is_https(name: str) -> None:
     args = of_class(name, certificate="certificate")
     one = listener(args)
     assert (one["protocol"], one["port"]) == ("HTTPS", 443)
@@ -206,35 +206,35 @@ def test_without_a_certificate_it_is_plain_http() -> None:
         ("gke-l7-global-external-managed-mc", [("NamedAddress", "prod-global-gateway")]),
     ],
 )
-def test_the_gateway_takes_the_addresses_that_are_reserved(name: str, addresses: list[tuple[str, str]]) -> None:
+def test_the_gateway_uses_the_reserved_addresses(name: str, addresses: list[tuple[str, str]]) -> None:
     written = gateway.gateway(of_class(name))["spec"]["addresses"]
     assert [(each["type"], each["value"]) for each in written] == addresses
 
 
-def test_cloud_armor_stands_before_every_model() -> None:
+def test_cloud_armor_protects_every_model() -> None:
     args = of_class("gke-l7-global-external-managed-mc", FURTHER, security_policy="armor")
     assert {each["spec"]["default"]["securityPolicy"] for each in gateway.backend_policies(args)} == {"armor"}
 
 
-def test_clients_call_the_name_where_there_is_one() -> None:
+def test_the_endpoint_has_the_hostname_if_there_is_one() -> None:
     assert gateway.endpoint(ask("prod").frontend) == "http://llm.rayllm.internal"
     assert gateway.endpoint(ask("prod", certificate="certificate").frontend) == "https://llm.rayllm.internal"
 
 
 class Recorder(MockMonitor):
-    """Keeps what the engine is asked for."""
+    """Keeps the resource registrations."""
 
     def __init__(self, mocks: pulumi.runtime.Mocks) -> None:
         super().__init__(mocks)
-        self.asked: dict[str, Any] = {}
+        self.registered: dict[str, Any] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802, the engine's own name
-        self.asked[request.name] = request
+        self.registered[request.name] = request
         return super().RegisterResource(request)
 
 
 class Cluster(pulumi.runtime.Mocks):
-    """Takes everything as it is."""
+    """Accepts every resource unchanged."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         return f"{args.name}-id", dict(args.inputs)
@@ -244,46 +244,46 @@ class Cluster(pulumi.runtime.Mocks):
 
 
 def declared(program: Any) -> dict[str, Any]:
-    """What `program` asks the engine for, by name."""
+    """Return the resources that `program` registers, by name."""
     mocks = Cluster()
     recorder = Recorder(mocks)
     pulumi.runtime.set_mocks(mocks, project="rayllm", stack="prod", preview=False, monitor=recorder)
     pulumi.runtime.test(program)()
-    return {name: request for name, request in recorder.asked.items() if "pulumi:pulumi" not in request.type}
+    return {name: request for name, request in recorder.registered.items() if "pulumi:pulumi" not in request.type}
 
 
-def test_routes_come_after_policies_and_gateway_and_let_go_before_them() -> None:
-    asked = declared(lambda: gateway.InferenceGateway("prod", ask("prod", {}, FURTHER)) and None)
-    assert asked["prod"].type == "rayllm:workloads:InferenceGateway"
-    kinds = {name: request.type.split(":")[-1] for name, request in asked.items()}
+def test_routes_depend_on_gateway_and_policies() -> None:
+    resources = declared(lambda: gateway.InferenceGateway("prod", ask("prod", {}, FURTHER)) and None)
+    assert resources["prod"].type == "rayllm:workloads:InferenceGateway"
+    kinds = {name: request.type.split(":")[-1] for name, request in resources.items()}
     found = {name for name, kind in kinds.items() if kind == "HTTPRoute"}
     first = {name for name, kind in kinds.items() if kind in ("Gateway", "HealthCheckPolicy", "GCPBackendPolicy")}
     assert (len(found), len(first)) == (2, 1 + 2 * len(FURTHER))
     for name in found:
-        assert {urn.split("::")[-1] for urn in asked[name].dependencies} >= first
-        assert asked[name].customTimeouts.delete == "20m"
-    assert asked["prod-gateway-inference-gateway"].customTimeouts.delete == "20m"
-    assert list(asked["prod-gateway-inference-gateway"].replaceOnChanges) == ["spec.gatewayClassName"]
+        assert {urn.split("::")[-1] for urn in resources[name].dependencies} >= first
+        assert resources[name].customTimeouts.delete == "20m"
+    assert resources["prod-gateway-inference-gateway"].customTimeouts.delete == "20m"
+    assert list(resources["prod-gateway-inference-gateway"].replaceOnChanges) == ["spec.gatewayClassName"]
 
 
-def test_everything_is_declared_without_waiting_for_it() -> None:
+def test_pulumi_does_not_await_the_gateway_s_resources() -> None:
     def program() -> None:
         gateway.InferenceGateway("prod", ask("prod"))
         gateway.ServiceExports("us-east4-exports", gateway.ServiceExportsArgs("ray", ["llm"]))
 
-    asked = declared(program)
-    assert asked["us-east4-exports"].type == "rayllm:workloads:ServiceExports"
-    made = [request for request in asked.values() if request.custom]
+    resources = declared(program)
+    assert resources["us-east4-exports"].type == "rayllm:workloads:ServiceExports"
+    made = [request for request in resources.values() if request.custom]
     assert len(made) == 5
     for request in made:
         annotations = request.object["metadata"]["annotations"]
         assert annotations["pulumi.com/skipAwait"] == "true"
-    export = asked["us-east4-exports-serviceexport-llm-serve-svc"]
+    export = resources["us-east4-exports-serviceexport-llm-serve-svc"]
     assert (export.object["apiVersion"], export.object["kind"]) == ("net.gke.io/v1", "ServiceExport")
     assert export.customTimeouts.delete == "20m"
 
 
-def test_an_entrance_says_what_to_wait_for() -> None:
+def test_the_spec_digest_changes_with_the_routes() -> None:
     seen: list[Any] = []
 
     def program() -> pulumi.Output[Any]:
@@ -297,15 +297,15 @@ def test_an_entrance_says_what_to_wait_for() -> None:
     assert digests[0] != digests[1]
 
 
-def test_an_entrance_without_a_name_is_called_by_its_address() -> None:
+def test_without_a_hostname_the_endpoint_has_the_address() -> None:
     seen: list[Any] = []
 
     def program() -> pulumi.Output[Any]:
         args = ask("dev")
         (address,) = args.frontend.addresses
         reached = RegionalAddress(address.region, address.name, pulumi.Output.from_input("10.0.0.7"))
-        entrance = GatewayFrontend(**{**vars(args.frontend), "addresses": (reached,)})
-        return pulumi.Output.from_input(gateway.endpoint(entrance)).apply(seen.append)
+        frontend = GatewayFrontend(**{**vars(args.frontend), "addresses": (reached,)})
+        return pulumi.Output.from_input(gateway.endpoint(frontend)).apply(seen.append)
 
     declared(program)
     assert seen == ["http://10.0.0.7"]

@@ -1,4 +1,4 @@
-"""Who reaches a model's pods, and whom they reach, as a table. The policies are read as Kubernetes says they are."""
+"""Which pods and addresses reach a model's pods, and which they reach, evaluated as Kubernetes evaluates policies."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ EVERYTHING = (1, 53, 80, 443, 6379, 8000, 8080, 8265, 8404, 9101, 10001, 65535)
         (INTERNET, ()),
     ],
 )
-def test_who_reaches_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) -> None:
+def test_ingress_of_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) -> None:
     found = network_policies("llm", "ray", PROXIES, redis=True)
     assert tuple(port for port in EVERYTHING if allowed(found, pod, "Ingress", who, port)) == ports
 
@@ -87,23 +87,23 @@ def test_who_reaches_a_model_s_pods(pod: Pod, who: End, ports: tuple[int, ...]) 
         (OTHER_MODEL, (), (443, 6379)),
     ],
 )
-def test_whom_a_model_s_pods_reach(whom: End, worker: tuple[int, ...], head: tuple[int, ...]) -> None:
+def test_egress_of_a_model_s_pods(whom: End, worker: tuple[int, ...], head: tuple[int, ...]) -> None:
     found = network_policies("llm", "ray", PROXIES, redis=True)
     for pod, ports in ((WORKER, worker), (HEAD, head), (CLEANUP, head)):
         assert tuple(port for port in EVERYTHING if allowed(found, pod, "Egress", whom, port)) == ports
 
 
-def test_without_redis_a_head_has_no_way_to_it() -> None:
+def test_without_redis_the_head_may_not_connect_to_its_port() -> None:
     assert not allowed(network_policies("llm", "ray", PROXIES, redis=False), HEAD, "Egress", VPC, 6379)
 
 
-def test_without_an_entrance_nobody_is_let_in_for_it() -> None:
+def test_without_proxy_ranges_no_address_is_allowed() -> None:
     found = network_policies("llm", "ray", (), redis=True)
     assert [port for port in EVERYTHING if allowed(found, WORKER, "Ingress", INTERNET, port)] == []
     assert allowed(found, WORKER, "Ingress", CLIENT, 8000)
 
 
-def test_no_list_of_peers_or_ports_is_empty_which_would_mean_all() -> None:
+def test_no_list_of_peers_or_ports_is_empty() -> None:
     for proxies in (PROXIES, ()):
         for policy in network_policies("llm", "ray", proxies, redis=True):
             for rule in rules(policy):
@@ -111,36 +111,36 @@ def test_no_list_of_peers_or_ports_is_empty_which_would_mean_all() -> None:
                 assert all(rule[part] for part in rule)
 
 
-def test_other_pods_are_left_alone() -> None:
+def test_other_pods_are_not_restricted() -> None:
     found = network_policies("llm", "ray", PROXIES, redis=True)
     assert all(allowed(found, OTHER_MODEL, way, INTERNET, 22) for way in ("Ingress", "Egress"))
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_pods_carry_the_label_that_policies_select_by(stack: str) -> None:
+def test_pods_have_the_label_that_policies_select(stack: str) -> None:
     name = args(stack).plan.name
     cluster = manifest(stack)["rayClusterConfig"]
     templates = [cluster["headGroupSpec"]["template"], *(g["template"] for g in cluster["workerGroupSpecs"])]
     assert [template["metadata"]["labels"][NAME_LABEL] for template in templates] == [name] * len(templates)
 
 
-def test_each_policy_is_declared_as_it_is_written() -> None:
-    asked = declared(
+def test_each_policy_is_declared() -> None:
+    resources = declared(
         lambda: (
             RayServiceNetworkPolicies("us-east4-llm", RayServiceNetworkPoliciesArgs("llm", "ray", PROXIES, redis=True))
             and None
         )
     )
-    assert asked["us-east4-llm"].type == "rayllm:workloads:RayServiceNetworkPolicies"
-    made = [request for request in asked.values() if request.custom]
+    assert resources["us-east4-llm"].type == "rayllm:workloads:RayServiceNetworkPolicies"
+    made = [request for request in resources.values() if request.custom]
     written = network_policies("llm", "ray", PROXIES, redis=True)
     assert [request.type for request in made] == ["kubernetes:networking.k8s.io/v1:NetworkPolicy"] * len(written)
     inputs = [MessageToDict(request.object) for request in made]
     assert [(each["metadata"], each["spec"]) for each in inputs] == [(p["metadata"], p["spec"]) for p in written]
 
 
-# How Kubernetes reads a policy (networking.k8s.io/v1): a pod that none selects is open; the others are closed except
-# for what a rule names. A rule without peers means everybody, one without ports every port.
+# How Kubernetes evaluates policies (networking.k8s.io/v1): a pod that no policy selects is open; other pods accept only
+# what a rule names. A rule without peers matches every peer, a rule without ports every port.
 
 
 def allowed(found: list[dict[str, Any]], pod: Pod, way: str, other: End, port: int, protocol: str = "TCP") -> bool:

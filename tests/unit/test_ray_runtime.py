@@ -1,4 +1,4 @@
-"""The few files that run inside Ray and vLLM, as far as they can run without them."""
+"""The files that run inside Ray and vLLM, as far as they run without them."""
 
 import subprocess
 from pathlib import Path
@@ -19,7 +19,7 @@ listen stats
 
 
 def wrapped(config: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """Run the wrapper as Ray does, around a HAProxy that only prints what it was given."""
+    """Run the wrapper as Ray does, with a HAProxy that only prints its arguments."""
     haproxy = tmp_path / "haproxy"
     haproxy.write_text('#!/bin/sh\necho "$@"\n')
     haproxy.chmod(0o755)
@@ -32,7 +32,7 @@ def wrapped(config: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("first", [":9101", "*:9101", "0.0.0.0:9101", ":::9101", "[::]:9101"])
-def test_admin_ports_of_haproxy_are_tied_to_loopback(tmp_path: Path, first: str) -> None:
+def test_haproxy_s_admin_ports_listen_on_loopback(tmp_path: Path, first: str) -> None:
     config = tmp_path / "haproxy.cfg"
     config.write_text(TEMPLATE.format(first=first, second="*:8404"))
     run = wrapped(config, tmp_path)
@@ -41,16 +41,16 @@ def test_admin_ports_of_haproxy_are_tied_to_loopback(tmp_path: Path, first: str)
 
 
 @pytest.mark.parametrize("second", ["10.0.0.1:8404", "*:8404,:8405", "ipv6@:8404"])
-def test_a_haproxy_that_would_still_listen_elsewhere_is_not_started(tmp_path: Path, second: str) -> None:
+def test_a_haproxy_that_would_listen_on_another_address_is_not_started(tmp_path: Path, second: str) -> None:
     config = tmp_path / "haproxy.cfg"
     config.write_text(TEMPLATE.format(first=":9101", second=second))
     run = wrapped(config, tmp_path)
     assert run.returncode == 78
     assert run.stdout == ""
-    assert "beyond 127.0.0.1" in run.stderr
+    assert "another address than 127.0.0.1" in run.stderr
 
 
-def test_the_platform_plugin_is_inert_without_vllm_s_cpu_build() -> None:
+def test_the_platform_plugin_does_nothing_without_vllm_s_cpu_build() -> None:
     assert cpu_platform.register() is None
 
 

@@ -1,4 +1,4 @@
-"""The RayService, layer against layer: what pods ask for is what nodes have, and what one says the other knows."""
+"""The RayService against the other layers: pods request what nodes have, and the timeouts reach every component."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def test_head_and_workers_have_the_same_environment(stack: str) -> None:
 
 
 @pytest.mark.parametrize("path", DataPath)
-def test_the_data_path_s_variables_are_there_whole(path: DataPath) -> None:
+def test_every_variable_of_the_data_path_is_set(path: DataPath) -> None:
     found = variables(pods(manifest("prod", {"serving.data_path": path.value}))["head"])
     assert found.items() >= DATA_PATHS[path].env_vars.items()
 
 
 @pytest.mark.parametrize("stack", CLOUDS)
-def test_pods_select_labels_that_nodes_have_and_tolerate_their_taints(stack: str) -> None:
-    asked, found = args(stack), pods(manifest(stack))
-    groups = {"head": asked.cluster.system_pool, **{group.name: group for group in asked.cluster.gpu_pools}}
+def test_pods_select_the_nodes_labels_and_tolerate_their_taints(stack: str) -> None:
+    inputs, found = args(stack), pods(manifest(stack))
+    groups = {"head": inputs.cluster.system_pool, **{group.name: group for group in inputs.cluster.gpu_pools}}
     for name, pod in found.items():
         assert pod["nodeSelector"].items() <= groups[name].node_selector.items()
         tolerated = {(t["key"], t["value"], t["effect"]) for t in pod.get("tolerations", [])}
@@ -45,8 +45,8 @@ def test_pods_select_labels_that_nodes_have_and_tolerate_their_taints(stack: str
 
 @pytest.mark.parametrize("stack", CLOUDS)
 def test_a_worker_takes_all_gpus_of_its_node_and_fits_it(stack: str) -> None:
-    asked, found = args(stack), pods(manifest(stack))
-    for group in asked.cluster.gpu_pools:
+    inputs, found = args(stack), pods(manifest(stack))
+    for group in inputs.cluster.gpu_pools:
         size = container(found[group.name])["resources"]
         assert size["requests"]["nvidia.com/gpu"] == size["limits"]["nvidia.com/gpu"] == str(group.gpus_per_node)
         assert 0.5 * group.vcpus < int(size["requests"]["cpu"]) < group.vcpus
@@ -70,14 +70,14 @@ def test_worker_bounds_hold_the_replicas(stack: str, replicas: dict[str, Any], l
     assert whole["rayClusterConfig"]["enableInTreeAutoscaling"] == (replicas["kind"] == "autoscaling")
 
 
-def test_an_idle_worker_gives_its_node_back_when_the_settings_say() -> None:
+def test_the_autoscaler_s_idle_timeout_comes_from_the_settings() -> None:
     scaling = {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 16, "idle_timeout_s": 77}
     options = manifest("staging", {"serving.replicas": scaling})["rayClusterConfig"]["autoscalerOptions"]
     assert (options["version"], options["idleTimeoutSeconds"]) == ("v2", 77)
 
 
-def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -> None:
-    """Bounds and tolerations alone would change nothing, silently."""
+def test_an_annotation_has_the_fields_that_kuberay_s_hash_leaves_out() -> None:
+    """KubeRay silently ignores a change of bounds and tolerations alone."""
 
     def annotation(replicas: int) -> str:
         whole = manifest("prod", {"serving.replicas.num_replicas": replicas})
@@ -89,14 +89,14 @@ def test_what_kuberay_leaves_out_of_its_hash_is_in_an_annotation_of_the_pods() -
     assert annotation(16) == "2-2 nvidia.com/gpu=present:NoSchedule"
 
 
-def test_a_second_cluster_only_where_two_fit_for_sure() -> None:
+def test_kuberay_starts_a_second_cluster_only_if_the_pools_can_hold_two() -> None:
     assert args("prod").plan.second_ray_cluster_fits
     assert manifest("prod")["upgradeStrategy"] == {"type": "NewCluster"}
     assert not args("prod", FIXED_FULL).plan.second_ray_cluster_fits
     assert manifest("prod", FIXED_FULL)["upgradeStrategy"] == {"type": "None"}
 
 
-def test_the_head_serves_nothing() -> None:
+def test_the_head_receives_no_requests_and_runs_no_replica() -> None:
     whole = manifest("prod")
     assert whole["excludeHeadPodFromServeSvc"] is True
     start = whole["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]
@@ -124,7 +124,7 @@ def test_no_container_runs_as_root_or_gains_rights(stack: str) -> None:
         }
 
 
-def test_every_pod_carries_the_name_that_policies_and_budgets_select_by() -> None:
+def test_every_pod_has_the_label_that_policies_and_budgets_select() -> None:
     cluster = manifest("dev")["rayClusterConfig"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         assert group["template"]["metadata"]["labels"][NAME_LABEL] == "llm"
@@ -132,7 +132,7 @@ def test_every_pod_carries_the_name_that_policies_and_budgets_select_by() -> Non
 
 @pytest.mark.parametrize("stack", CLOUDS)
 @pytest.mark.parametrize(("path", "last"), [("direct_streaming", "haproxy"), ("python_proxy", "8000")])
-def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str, last: str) -> None:
+def test_a_worker_is_ready_once_it_has_answered_a_request(stack: str, path: str, last: str) -> None:
     found = pods(manifest(stack, {"serving.data_path": path}))
     head, *workers = (container(found[name]) for name in sorted(found, key=lambda name: name != "head"))
     assert "startupProbe" not in head
@@ -143,10 +143,10 @@ def test_a_worker_takes_requests_once_it_has_answered_one(stack: str, path: str,
         assert model == args(stack).plan.service.model.id
         assert probe["timeoutSeconds"] > REQUEST_TIMEOUT_S
         assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
-        assert worker["readinessProbe"]["failureThreshold"] == 1, "it leaves the Service at once"
+        assert worker["readinessProbe"]["failureThreshold"] == 1, "the Service drops it at once"
 
 
-def test_pods_find_the_code_that_their_hooks_run() -> None:
+def test_the_config_map_has_the_scripts_that_hooks_and_probes_run() -> None:
     worker = container(pods(manifest("prod"))["a4"])
     hooks = [worker["startupProbe"], *worker["lifecycle"].values()]
     commands = [" ".join(hook["exec"]["command"]) for hook in hooks]
@@ -155,7 +155,7 @@ def test_pods_find_the_code_that_their_hooks_run() -> None:
     assert "/opt/rayllm" in [each["mountPath"] for each in worker["volumeMounts"]]
 
 
-def test_without_haproxy_nobody_hangs_up() -> None:
+def test_without_haproxy_no_script_closes_connections() -> None:
     worker = container(pods(manifest("prod", {"serving.data_path": "python_proxy"}))["a4"])
     assert set(worker["lifecycle"]) == {"preStop"}
 
@@ -165,21 +165,21 @@ def test_no_fixed_storage_namespace() -> None:
     assert "externalStorageNamespace" not in str(manifest("prod"))
 
 
-@pytest.mark.parametrize("longest", [30, 600, 3400])
-def test_whoever_is_nearer_to_the_tokens_gives_up_first(longest: int) -> None:
-    t = Timeouts(longest)
-    assert longest < t.haproxy_timeout_s < t.backend_timeout_s < t.client_timeout_s
+@pytest.mark.parametrize("request_timeout_s", [30, 600, 3400])
+def test_each_layer_waits_longer_than_the_layer_behind_it(request_timeout_s: int) -> None:
+    t = Timeouts(request_timeout_s)
+    assert request_timeout_s < t.haproxy_timeout_s < t.backend_timeout_s < t.client_timeout_s
     assert t.connection_draining_s >= t.haproxy_timeout_s
-    assert t.graceful_shutdown_timeout_s > longest
+    assert t.graceful_shutdown_timeout_s > request_timeout_s
     assert t.termination_grace_period_s > max(
         t.graceful_shutdown_timeout_s, t.haproxy_hard_stop_after_s, t.prestop_timeout_s
     )
-    assert t.prestop_timeout_s >= max(longest, t.proxy_min_draining_period_s)
+    assert t.prestop_timeout_s >= max(request_timeout_s, t.proxy_min_draining_period_s)
     assert t.proxy_min_draining_period_s > t.load_balancer_propagation_s
     assert t.ray_cluster_deletion_delay_s > t.connection_draining_s
 
 
-def test_the_chain_reaches_pods_and_serve() -> None:
+def test_the_timeouts_reach_pods_and_serve() -> None:
     whole = manifest("prod", {"serving.kubernetes.releases.r1.request_timeout_s": 100})
     found = variables(pods(whole)["a4"])
     assert found["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == found["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "110"
@@ -204,7 +204,7 @@ def test_weights_from_a_bucket_are_streamed() -> None:
     assert load_format("google/gemma-4-E2B-it") is None
 
 
-def test_tokens_are_asked_for_only_when_they_are_on() -> None:
+def test_token_authentication_is_on_only_if_the_release_says_so() -> None:
     on, off = manifest("prod", {"serving.kubernetes.releases.r1.ray_auth_mode": "token"}), manifest("prod")
     assert on["rayClusterConfig"]["authOptions"] == {"mode": "token"}
     assert "authOptions" not in off["rayClusterConfig"]
@@ -212,14 +212,14 @@ def test_tokens_are_asked_for_only_when_they_are_on() -> None:
     assert "RAY_AUTH_MODE" not in variables(pods(on)["head"])
 
 
-def test_all_workers_but_one_stay() -> None:
+def test_kubernetes_evicts_one_worker_at_a_time() -> None:
     assert min_available(args("prod").plan.worker_groups) == 1
     assert (
         min_available(args("dev", {"serving.replicas": {"kind": "fixed", "num_replicas": 4}}).plan.worker_groups) == 3
     )
 
 
-def test_a_release_speaks_for_its_regions_only() -> None:
+def test_a_release_affects_its_regions_only() -> None:
     edit = {
         "serving.kubernetes.releases.r2": {
             "image": f"rayproject/ray-llm@sha256:{64 * 'a'}",

@@ -38,7 +38,7 @@ def test_the_engine_always_runs_on_ray() -> None:
     assert llm_config()["engine_kwargs"]["distributed_executor_backend"] == "ray"
 
 
-def test_settings_win_over_the_site_s_defaults_and_the_stack_s_decisions_over_both() -> None:
+def test_settings_override_the_platform_s_defaults_and_fixed_arguments_override_both() -> None:
     engine = llm_config(engine={"max_model_len": 512, "engine_kwargs": {"dtype": "float32", "seed": 7}})[
         "engine_kwargs"
     ]
@@ -47,7 +47,7 @@ def test_settings_win_over_the_site_s_defaults_and_the_stack_s_decisions_over_bo
     assert engine["max_model_len"] == 512
 
 
-def test_logical_gpus_name_no_accelerator_and_real_ones_do() -> None:
+def test_only_real_gpus_have_an_accelerator_type() -> None:
     assert "accelerator_type" not in llm_config()
     settings = ServingSettings.model_validate({"model": {"id": "m"}})
     real = serve_config(settings, model_source="m", accelerator_type="B200", host="0.0.0.0", port=8000)
@@ -61,7 +61,7 @@ def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
     assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options}
 
 
-def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
+def test_options_of_the_python_proxy_path_have_ray_s_field_names() -> None:
     made = document(
         data_path="python_proxy",
         ingress={"num_replicas": 3},
@@ -81,7 +81,7 @@ def test_options_of_the_baseline_path_reach_ray_under_its_own_names() -> None:
     }
 
 
-def test_a_router_that_leaves_a_cluster_answers_until_no_proxy_asks_it() -> None:
+def test_a_terminating_router_answers_until_every_haproxy_has_reloaded() -> None:
     def application(data_path: str, drain_s: int | None) -> dict[str, Any]:
         settings = ServingSettings.model_validate({"model": {"id": "m"}, "data_path": data_path})
         where: dict[str, Any] = {"model_source": "m", "accelerator_type": None, "host": "0.0.0.0", "port": 8000}

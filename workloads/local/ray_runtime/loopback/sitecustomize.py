@@ -1,11 +1,11 @@
-"""Keeps two listeners on loopback that have no setting of their own. For one computer only (stack `local`).
+"""Keep two listeners on loopback that have no setting for their address. For the local host only (stack `local`).
 
-Ray and vLLM honour the addresses that they are given, except here:
+Ray and vLLM use the configured addresses, except here:
   - each Serve replica opens its inter-deployment gRPC server on `[::]` (ray/serve/_private/replica.py);
   - the v2 executor's first worker opens torch's TCPStore on every interface (vllm/v1/executor/ray_executor_v2.py).
-Python runs a module of this name at start-up when its folder is on PYTHONPATH, which workloads/local/ray_head.py does
-for everything below the Ray head. It waits for the two modules to be imported and narrows the address; nothing else
-changes, and tests/serving proves from the outside that no port of the stack can be reached from another computer.
+Python runs a module of this name at its start if its directory is on PYTHONPATH; workloads/local/ray_head.py sets that
+for all processes of the Ray head. The module changes the address when Python imports one of the two modules, and
+changes nothing else. tests/serving checks from outside that no port of the stack is reachable from another host.
 """
 
 import functools
@@ -16,7 +16,7 @@ import socket
 import sys
 
 
-def _narrow_grpc(module):
+def _grpc_on_loopback(module):
     original = module.add_port_to_grpc_server
 
     @functools.wraps(original)
@@ -26,9 +26,9 @@ def _narrow_grpc(module):
     module.add_port_to_grpc_server = add_port_to_grpc_server
 
 
-def _narrow_store(module):
+def _tcp_store_on_loopback(module):
     class TCPStore(module.TCPStore):
-        """torch's own, listening on the address it announces instead of on all of them."""
+        """torch's TCPStore, listening only on the address that it announces."""
 
         def __init__(self, host_name, port=0, *args, **options):
             if options.get("is_master") and "master_listen_fd" not in options:
@@ -40,26 +40,26 @@ def _narrow_store(module):
     module.TCPStore = TCPStore
 
 
-NARROWED = {"ray._common.tls_utils": _narrow_grpc, "torch.distributed": _narrow_store}
+PATCHES = {"ray._common.tls_utils": _grpc_on_loopback, "torch.distributed": _tcp_store_on_loopback}
 
 
-class _AfterImport(importlib.abc.MetaPathFinder):
+class _PatchAfterImport(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name not in NARROWED:
+        if name not in PATCHES:
             return None
-        narrow = NARROWED.pop(name)
+        patch = PATCHES.pop(name)
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None
-        run = spec.loader.exec_module
+        original = spec.loader.exec_module
 
         def exec_module(module):
-            run(module)
-            narrow(module)
+            original(module)
+            patch(module)
 
         spec.loader.exec_module = exec_module
         return spec
 
 
 if os.environ.get("RAYLLM_PROCESS_TAG"):
-    sys.meta_path.insert(0, _AfterImport())
+    sys.meta_path.insert(0, _PatchAfterImport())
