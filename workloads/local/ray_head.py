@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
@@ -235,10 +235,10 @@ def _session(dashboard: str) -> str:
     """Return Ray's session name (`session_2026-11-23_21-56-45_334087_12392`) once dashboard, GCS and raylet all answer,
     else an empty string."""
     try:
-        with httpx.Client(base_url=dashboard, timeout=10, trust_env=False) as ray:
+        with httpx2.Client(base_url=dashboard, timeout=10, trust_env=False) as ray:
             nodes = ray.get("/api/v0/nodes").json()["data"]["result"]["result"]
             if ray.get("/api/gcs_healthz").status_code != 200 or not any(node["state"] == "ALIVE" for node in nodes):
                 return ""
             return ray.get("/api/version").json()["session_name"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
         return ""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
@@ -57,8 +57,8 @@ class ServeApplicationProvider(ResourceProvider):
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Shut Serve down, and wait for at most DELETE_LIMIT_S."""
         try:
-            httpx.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
-        except httpx.HTTPError:
+            httpx2.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
+        except httpx2.HTTPError:
             return  # the head has ended, and its applications with it
         progress = Progress("Serve", DELETE_LIMIT_S)
         while _application_statuses(props["dashboard"]):
@@ -102,8 +102,8 @@ class ServeApplication(Resource, module="rayllm", name="ServeApplication"):
 def _deploy(props: dict[str, Any]) -> None:
     config, data_dir = json.loads(props["config"]), Path(props["data_dir"])
     try:
-        reply = httpx.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
-    except httpx.HTTPError as error:
+        reply = httpx2.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
+    except httpx2.HTTPError as error:
         raise OperationFailed(
             f"Ray's REST API at {props['dashboard']} does not answer ({error}). Run `make up` again."
         ) from None
@@ -126,8 +126,8 @@ def _deploy(props: dict[str, Any]) -> None:
 def _application_statuses(dashboard: str) -> dict[str, Any]:
     """Return application -> Ray's status; empty if Ray does not answer."""
     try:
-        return httpx.get(dashboard + APPLICATIONS, timeout=30, trust_env=False).json()["applications"]
-    except (httpx.HTTPError, ValueError, KeyError):
+        return httpx2.get(dashboard + APPLICATIONS, timeout=30, trust_env=False).json()["applications"]
+    except (httpx2.HTTPError, ValueError, KeyError):
         return {}
 
 
