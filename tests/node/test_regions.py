@@ -33,7 +33,7 @@ def test_where_nothing_fits_twice_a_drained_region_is_changed(stack: Stack, page
         counting.hold(load, "a region that is drained", lambda: "Draining llm" in up.log.read_text())
         said = up.wait().ok().text
         drained = time.monotonic() - begun
-        assert "stream(s) open on" in said, "`up` saw streams that it waits for"
+        assert "open request(s) on" in said, "`up` saw streams that it waits for"
         assert load.begun == load.total, "`up` ended before the last answer"
     counting.edit(page, load, "`traffic: drained`", drained, "`up` ends after the last response")
     replaced = counting.up(stack, other, traffic="drained", fixed="true")
