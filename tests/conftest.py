@@ -1,5 +1,7 @@
-"""Tiers, cheapest first: unit, engine, cluster, serving, node (with faults and changes). One that cannot run here says
-why; in CI that fails."""
+"""Skip each tier that cannot run on this machine, and report why; in CI that fails.
+
+The tiers, cheapest first: unit, engine, cluster, serving, node (whose files are several tiers of tests/run.py).
+"""
 
 from __future__ import annotations
 
@@ -13,47 +15,49 @@ from pathlib import Path
 import pytest
 
 from paths import CHECKOUT
-from rehearsal.control_plane import OWN_CLUSTER, builds, network_namespace
+from rehearsal.control_plane import builds, network_namespace
+from tests.harness import own_cluster
 from tests.harness.node import host
 
 NOT_RUN = pytest.StashKey[dict[str, str]]()
 
 
-def _no_engine() -> str | None:
+def _engine_skip_reason() -> str | None:
     return None if shutil.which("pulumi") else "there is no `pulumi` on PATH; `make test` gets one"
 
 
-def _no_serving() -> str | None:
+def _serving_skip_reason() -> str | None:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "vLLM's CPU engine has packages for Linux on x86-64 only"
     if not (CHECKOUT / ".venv-ray" / "bin" / "ray").exists():
-        return ".venv-ray does not hold Ray; `make test` installs it"
-    return _no_engine()
+        return ".venv-ray does not contain Ray; `make test` installs it"
+    return _engine_skip_reason()
 
 
-def _no_cluster() -> str | None:
-    if own := os.environ.get(OWN_CLUSTER):
-        return None if Path(own).is_file() else f"{OWN_CLUSTER} names {own}, and there is no such file"
-    if (problem := network_namespace.obstacle()) is not None:
-        return problem
-    if not builds.CONTROL_PLANE.built:
+def _cluster_skip_reason() -> str | None:
+    if own := own_cluster.kubeconfig():
+        return None if Path(own).is_file() else f"{own_cluster.ENV_VAR} names {own}, and there is no such file"
+    if (reason := network_namespace.unavailable_reason()) is not None:
+        return reason
+    if not builds.CONTROL_PLANE.is_built:
         missing = "" if shutil.which("go") else ", and there is no Go to build it with: install Go 1.26 or newer"
         return f"the control plane is not built{missing}; `make test TIER=cluster` builds it"
-    return None if network_namespace.inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
+    return None if network_namespace.is_inside() else "it needs a network namespace; `make test TIER=cluster` makes one"
 
 
-def _no_node() -> str | None:
-    if (problem := host.obstacle()) is not None:
-        return problem
-    return _no_serving() or (None if host.inside() else "it needs a node; `make test TIER=node` starts one")
+def _node_skip_reason() -> str | None:
+    if (reason := host.unavailable_reason()) is not None:
+        return reason
+    return _serving_skip_reason() or (None if host.is_inside() else "it needs a node; `make test TIER=node` starts one")
 
 
-OBSTACLES: dict[str, Callable[[], str | None]] = {
-    "engine": _no_engine,
-    "cluster": _no_cluster,
-    "serving": _no_serving,
-    "node": _no_node,
+SKIP_REASONS: dict[str, Callable[[], str | None]] = {
+    "engine": _engine_skip_reason,
+    "cluster": _cluster_skip_reason,
+    "serving": _serving_skip_reason,
+    "node": _node_skip_reason,
 }
+"""Folder of tests -> why it cannot run here, or None."""
 
 
 def _tier(path: Path) -> str:
@@ -63,7 +67,7 @@ def _tier(path: Path) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     not_run: dict[str, str] = {}
     for tier in {_tier(item.path) for item in items}:
-        if reason := OBSTACLES.get(tier, lambda: None)():
+        if reason := SKIP_REASONS.get(tier, lambda: None)():
             not_run[tier] = reason
     config.stash[NOT_RUN] = not_run
     for item in items:

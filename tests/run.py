@@ -18,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paths import CHECKOUT
-from rehearsal.control_plane import OWN_CLUSTER, builds, network_namespace
+from rehearsal.control_plane import builds, network_namespace
+from tests.harness import own_cluster
 from tests.harness.node import __main__ as node
+from tests.harness.node import builds as node_builds
 from tests.harness.node import host
 from tools.bootstrap import console, pulumi_cli, venvs
 from tools.bootstrap.console import CliError, say
@@ -114,11 +116,11 @@ def _run_on_node(tier: str, env: Mapping[str, str]) -> int:
         *(f"tests/node/test_{each}.py" for each in NODE_TIERS[tier]),
         *(["-s"] if sys.stdout.isatty() else []),
     ]
-    if host.obstacle():
+    if host.unavailable_reason():
         return _pytest(arguments, env)  # tests/conftest.py reports the reason
     try:
         node.up(folder)
-        command = node.inside(folder, [venvs.program_tool("python"), "-m", "pytest", *arguments])
+        command = node.command_inside(folder, [venvs.program_tool("python"), "-m", "pytest", *arguments])
         return subprocess.run(command, cwd=CHECKOUT, env={**env, "RAYLLM_NODE_FOLDER": str(folder)}).returncode
     finally:
         node.down(folder)
@@ -128,10 +130,10 @@ class BackgroundRun:
     """One pytest run in the background; its output goes to a log file."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], *, in_namespace: bool = False) -> None:
-        outside = not in_namespace or _has_own_cluster() or network_namespace.obstacle()
-        self.holder = None if outside else network_namespace.hold()
+        outside = not in_namespace or own_cluster.kubeconfig() or network_namespace.unavailable_reason()
+        self.holder = None if outside else network_namespace.create()
         self.log = Path(tempfile.mkstemp(prefix="rayllm-", suffix=".log")[1])
-        enter = [] if self.holder is None else network_namespace.enter(self.holder)
+        enter = [] if self.holder is None else network_namespace.enter_command(self.holder)
         command = [*enter, venvs.program_tool("python"), "-m", "pytest", *arguments]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -171,7 +173,7 @@ class BackgroundRun:
 
 def _install_namespace_tools() -> None:
     """Install the tools that a network namespace needs, in CI as root. Elsewhere tests/conftest.py names them."""
-    packages = sorted(set(network_namespace.lacking().values()))
+    packages = sorted(set(network_namespace.missing_tools().values()))
     if packages and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
         console.run(["apt-get", "update"], "apt-get update")
         console.run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], ", ".join(packages))
@@ -182,9 +184,9 @@ def start_control_plane_build(env: Mapping[str, str], *, node: bool) -> subproce
 
     Return None if everything is built, or if it cannot be built or used on this machine.
     """
-    module = "tests.harness.node" if node and not host.obstacle() else "rehearsal.control_plane"
-    built = builds.CONTROL_PLANE.built and (builds.NODE.built or module != "tests.harness.node")
-    if built or _has_own_cluster() or network_namespace.obstacle() or not shutil.which("go"):
+    module = "tests.harness.node" if node and not host.unavailable_reason() else "rehearsal.control_plane"
+    built = builds.CONTROL_PLANE.is_built and (node_builds.NODE.is_built or module != "tests.harness.node")
+    if built or own_cluster.kubeconfig() or network_namespace.unavailable_reason() or not shutil.which("go"):
         return None
     say(f"Kubernetes and KubeRay: building them once from Go modules; progress in {_build_log()}")
     _build_log().parent.mkdir(parents=True, exist_ok=True)
@@ -216,10 +218,6 @@ def _finish_build(build: subprocess.Popen[bytes]) -> bool:
 
 def _build_log() -> Path:
     return builds.CONTROL_PLANE.folder.with_suffix(".log")
-
-
-def _has_own_cluster() -> bool:
-    return bool(os.environ.get(OWN_CLUSTER))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A stand-in for GKE's own controllers: the load balancer's, the fleet's for Services of several clusters, and node
-pools, which the stand-in for Google's API only writes down.
+"""A stand-in for GKE's controllers: Gateway, multi-cluster Services, and the nodes of Google's node pools.
 
-It does what they promise about the objects, and nothing about traffic: a Gateway becomes Programmed, an HTTPRoute finds
-what it points to or says that it does not, a ServiceExport of a Service that exists becomes a ServiceImport in every
-cluster. Sources: the Gateway API's conditions, and GKE's "Configuring multi-cluster Services".
+It writes the objects and conditions that GKE's controllers write, and carries no traffic: a Gateway becomes Programmed,
+an HTTPRoute resolves its references or reports that it cannot, and a ServiceExport of an existing Service becomes a
+ServiceImport in every cluster. Nodes follow the node pools in the file of the stand-in for Google's API. Sources: the
+Gateway API's conditions, and GKE's "Configuring multi-cluster Services".
 
-    python -m rehearsal.control_plane.gke_controllers clusters.json [google.json]
+    python -m rehearsal.control_plane.gke_controllers control-planes.json [stand-in-google.json]
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any
 
 import httpx2
 
-from rehearsal.control_plane.nodes import Pool
-from rehearsal.plugin_values import bare
+from rehearsal.control_plane.nodes import SimulatedNodePool
+from rehearsal.plugin_values import unwrap
 
-EVERY_S = 1.0
+INTERVAL_S = 1.0
 GATEWAYS = "/apis/gateway.networking.k8s.io/v1"
 FLEET = "/apis/net.gke.io/v1"
 CONTROLLER = "networking.gke.io/gateway"
@@ -32,52 +32,57 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Its API server, as clusters.json has it."""
+class ClusterClient:
+    """A client for one cluster's API server."""
 
     http: httpx2.Client
 
     @classmethod
-    def at(cls, server: str, token: str, ca: str) -> Cluster:
+    def connect(cls, server: str, token: str, ca: str) -> ClusterClient:
+        """Return a client for the entry of a cluster in control-planes.json."""
         verify = ssl.create_default_context(cafile=ca)
         headers = {"Authorization": f"Bearer {token}"}
         return cls(httpx2.Client(base_url=server, headers=headers, verify=verify, trust_env=False, timeout=10))
 
-    def items(self, path: str) -> list[Object]:
-        """Empty while the kind is not known."""
+    def list_items(self, path: str) -> list[Object]:
+        """Return the objects at a path; none while the API server does not know the kind."""
         reply = self.http.get(path)
         return [] if reply.status_code == 404 else reply.raise_for_status().json()["items"]
 
-    def there(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
+        """Return True if the object at a path exists."""
         return self.http.get(path).status_code == 200
 
-    def say(self, path: str, status: Object) -> None:
-        """Write a status; what has gone meanwhile is none of our business."""
+    def patch_status(self, path: str, status: Object) -> None:
+        """Write an object's status; ignore the answer, because the object may be deleted by now."""
         headers = {"Content-Type": "application/merge-patch+json"}
         self.http.patch(f"{path}/status", content=json.dumps({"status": status}), headers=headers)
 
 
-def reconcile(clusters: dict[str, Cluster]) -> None:
-    """One look at everything."""
-    exported = {key for cluster in clusters.values() for key in _exports(cluster)}
+def reconcile(clusters: dict[str, ClusterClient]) -> None:
+    """Bring the Gateways, routes, exports and imports of all clusters up to date once."""
+    exported = {key for cluster in clusters.values() for key in _reconcile_exports(cluster)}
     for cluster in clusters.values():
-        _imports(cluster, exported)
-        _gateways(cluster)
+        _reconcile_imports(cluster, exported)
+        _reconcile_gateways(cluster)
 
 
-def _exports(cluster: Cluster) -> Iterable[tuple[str, str]]:
-    for export in cluster.items(f"{FLEET}/serviceexports"):
+def _reconcile_exports(cluster: ClusterClient) -> Iterable[tuple[str, str]]:
+    """Write the condition of each ServiceExport; yield (namespace, name) of those whose Service exists."""
+    for export in cluster.list_items(f"{FLEET}/serviceexports"):
         namespace, name = export["metadata"]["namespace"], export["metadata"]["name"]
-        found = cluster.there(f"/api/v1/namespaces/{namespace}/services/{name}")
-        said = _condition(export, "Exported", found, "Exported" if found else "ServiceNotFound")
-        _tell(cluster, f"{FLEET}/namespaces/{namespace}/serviceexports/{name}", export, {"conditions": [said]})
-        if found:
+        exists = cluster.exists(f"/api/v1/namespaces/{namespace}/services/{name}")
+        condition = _condition(export, "Exported", exists, "Exported" if exists else "ServiceNotFound")
+        path = f"{FLEET}/namespaces/{namespace}/serviceexports/{name}"
+        _update_status(cluster, path, export, {"conditions": [condition]})
+        if exists:
             yield namespace, name
 
 
-def _imports(cluster: Cluster, exported: set[tuple[str, str]]) -> None:
-    there = {(i["metadata"]["namespace"], i["metadata"]["name"]) for i in cluster.items(f"{FLEET}/serviceimports")}
-    for namespace, name in exported - there:
+def _reconcile_imports(cluster: ClusterClient, exported: set[tuple[str, str]]) -> None:
+    imports = cluster.list_items(f"{FLEET}/serviceimports")
+    existing = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in imports}
+    for namespace, name in exported - existing:
         body = {
             "apiVersion": "net.gke.io/v1",
             "kind": "ServiceImport",
@@ -85,54 +90,56 @@ def _imports(cluster: Cluster, exported: set[tuple[str, str]]) -> None:
             "spec": {"type": "ClusterSetIP", "ports": [{"name": "serve", "port": 8000, "protocol": "TCP"}]},
         }
         cluster.http.post(f"{FLEET}/namespaces/{namespace}/serviceimports", json=body)
-    for namespace, name in there - exported:
+    for namespace, name in existing - exported:
         cluster.http.delete(f"{FLEET}/namespaces/{namespace}/serviceimports/{name}")
 
 
-def _gateways(cluster: Cluster) -> None:
-    names = set()
-    for gateway in cluster.items(f"{GATEWAYS}/gateways"):
+def _reconcile_gateways(cluster: ClusterClient) -> None:
+    gateways = set()
+    for gateway in cluster.list_items(f"{GATEWAYS}/gateways"):
         namespace, name = gateway["metadata"]["namespace"], gateway["metadata"]["name"]
-        names.add((namespace, name))
-        said = [_condition(gateway, kind, True, kind) for kind in ("Accepted", "Programmed")]
-        _tell(cluster, f"{GATEWAYS}/namespaces/{namespace}/gateways/{name}", gateway, {"conditions": said})
-    for route in cluster.items(f"{GATEWAYS}/httproutes"):
+        gateways.add((namespace, name))
+        conditions = [_condition(gateway, type_, True, type_) for type_ in ("Accepted", "Programmed")]
+        path = f"{GATEWAYS}/namespaces/{namespace}/gateways/{name}"
+        _update_status(cluster, path, gateway, {"conditions": conditions})
+    for route in cluster.list_items(f"{GATEWAYS}/httproutes"):
         namespace, name = route["metadata"]["namespace"], route["metadata"]["name"]
         parents = []
         for parent in route["spec"].get("parentRefs", []):
-            found = (parent.get("namespace", namespace), parent["name"]) in names
-            resolved = all(_back_end_there(cluster, namespace, ref) for ref in _back_ends(route))
-            said = [
-                _condition(route, "Accepted", found, "Accepted" if found else "NoMatchingParent"),
+            accepted = (parent.get("namespace", namespace), parent["name"]) in gateways
+            resolved = all(_backend_exists(cluster, namespace, ref) for ref in _backend_refs(route))
+            conditions = [
+                _condition(route, "Accepted", accepted, "Accepted" if accepted else "NoMatchingParent"),
                 _condition(route, "ResolvedRefs", resolved, "ResolvedRefs" if resolved else "BackendNotFound"),
             ]
-            parents.append({"parentRef": parent, "controllerName": CONTROLLER, "conditions": said})
-        _tell(cluster, f"{GATEWAYS}/namespaces/{namespace}/httproutes/{name}", route, {"parents": parents})
+            parents.append({"parentRef": parent, "controllerName": CONTROLLER, "conditions": conditions})
+        _update_status(cluster, f"{GATEWAYS}/namespaces/{namespace}/httproutes/{name}", route, {"parents": parents})
 
 
-def _back_ends(route: Object) -> list[Object]:
+def _backend_refs(route: Object) -> list[Object]:
     return [ref for rule in route["spec"].get("rules", []) for ref in rule.get("backendRefs", [])]
 
 
-def _back_end_there(cluster: Cluster, namespace: str, ref: Object) -> bool:
+def _backend_exists(cluster: ClusterClient, namespace: str, ref: Object) -> bool:
     if ref.get("kind") == "ServiceImport":
-        return cluster.there(f"{FLEET}/namespaces/{namespace}/serviceimports/{ref['name']}")
-    return cluster.there(f"/api/v1/namespaces/{namespace}/services/{ref['name']}")
+        return cluster.exists(f"{FLEET}/namespaces/{namespace}/serviceimports/{ref['name']}")
+    return cluster.exists(f"/api/v1/namespaces/{namespace}/services/{ref['name']}")
 
 
-def _condition(of: Object, kind: str, true: bool, reason: str) -> Object:
+def _condition(body: Object, type_: str, status: bool, reason: str) -> Object:
     return {
-        "type": kind,
-        "status": "True" if true else "False",
+        "type": type_,
+        "status": "True" if status else "False",
         "reason": reason,
         "message": "",
-        "observedGeneration": of["metadata"].get("generation", 1),
+        "observedGeneration": body["metadata"].get("generation", 1),
     }
 
 
-def _tell(cluster: Cluster, path: str, of: Object, status: Object) -> None:
-    """Write `status` if it says anything new; times of transitions are of no interest here, but must be there."""
-    before = json.loads(json.dumps(of.get("status", {})))
+def _update_status(cluster: ClusterClient, path: str, body: Object, status: Object) -> None:
+    """Write `status` if it differs from the status of `body`, transition times aside: the API requires them, and no
+    reader here uses them."""
+    before = json.loads(json.dumps(body.get("status", {})))
     for condition in _conditions(before):
         condition.pop("lastTransitionTime", None)
     if {key: before.get(key) for key in status} == status:
@@ -140,7 +147,7 @@ def _tell(cluster: Cluster, path: str, of: Object, status: Object) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for condition in _conditions(status):
         condition["lastTransitionTime"] = now
-    cluster.say(path, status)
+    cluster.patch_status(path, status)
 
 
 def _conditions(status: Object) -> list[Object]:
@@ -148,37 +155,38 @@ def _conditions(status: Object) -> list[Object]:
     return [*own, *(each for parent in status.get("parents", []) for each in parent.get("conditions", []))]
 
 
-def node_pools(clusters: dict[str, Cluster], google: Path) -> None:
-    """Nodes as the node pools of Google's API have them, each in its region's cluster."""
+def reconcile_node_pools(clusters: dict[str, ClusterClient], google: Path) -> None:
+    """Create and delete nodes, so that each region's cluster has those of Google's node pools in that region."""
     resources = json.loads(google.read_text())["resources"].values() if google.exists() else ()
-    pools = [bare(row["inputs"]) for row in resources if row["title"] == "NodePool"]
+    pools = [unwrap(row["inputs"]) for row in resources if row["type"] == "NodePool"]
     for number, (region, cluster) in enumerate(clusters.items()):
-        there = {node["metadata"]["name"] for node in cluster.items("/api/v1/nodes")}
+        existing = {node["metadata"]["name"] for node in cluster.list_items("/api/v1/nodes")}
         wanted: dict[str, Object] = {}
-        for place, pool in enumerate(Pool.of_google(inputs) for inputs in pools if inputs["location"] == region):
-            ranges = [f"10.{244 + number}.{place * 16 + i + 1}.0/24" for i in range(pool.count)]
-            wanted |= {node["metadata"]["name"]: node for node in pool.nodes(region, ranges)}
-        for name in wanted.keys() - there:
+        for place, inputs in enumerate(each for each in pools if each["location"] == region):
+            pool = SimulatedNodePool.from_node_pool_inputs(inputs)
+            pod_cidrs = [f"10.{244 + number}.{place * 16 + i + 1}.0/24" for i in range(pool.count)]
+            wanted |= {node["metadata"]["name"]: node for node in pool.nodes(region, pod_cidrs)}
+        for name in wanted.keys() - existing:
             cluster.http.post("/api/v1/nodes", json=wanted[name])
-            cluster.say(f"/api/v1/nodes/{name}", wanted[name]["status"])
-        for name in there - wanted.keys():
+            cluster.patch_status(f"/api/v1/nodes/{name}", wanted[name]["status"])
+        for name in existing - wanted.keys():
             cluster.http.delete(f"/api/v1/nodes/{name}")
 
 
-def main(clusters_json: Path, google: Path | None) -> None:
-    clusters: dict[str, Cluster] = {}
+def main(control_planes: Path, google: Path | None) -> None:
+    """Reconcile every second; read the control planes' file each time, because an `up` may add one."""
+    clusters: dict[str, ClusterClient] = {}
     while True:
-        known = json.loads(clusters_json.read_text())
-        for name, at in known.items():
-            if name not in clusters and isinstance(at, dict) and "server" in at:
-                clusters[name] = Cluster.at(at["server"], at["token"], at["ca"])
+        for name, access in json.loads(control_planes.read_text()).items():
+            if name not in clusters:
+                clusters[name] = ClusterClient.connect(access["server"], access["token"], access["ca"])
         try:
             reconcile(clusters)
             if google is not None:
-                node_pools(clusters, google)
-        except httpx2.HTTPError as error:  # an API server that is being restarted: look again
+                reconcile_node_pools(clusters, google)
+        except httpx2.HTTPError as error:  # an API server may restart: try again
             print(error, file=sys.stderr, flush=True)
-        time.sleep(EVERY_S)
+        time.sleep(INTERVAL_S)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Stand-ins for the kinds that GKE brings into a cluster: strict, and no larger than what this stack writes.
+"""Stand-ins for the CRDs that GKE installs: strict schemas with the fields that this stack writes.
 
 Fields and bounds are those of GoogleCloudPlatform/gke-gateway-api (apis/networking/v1) and of GKE's "Multi-cluster
-Services" page. An unknown field is refused, as GKE's own schemas do.
+Services" page. The schemas refuse an unknown field, as GKE's do.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 Schema = dict[str, Any]
-TEXT: Schema = {"type": "string"}
-FLAG: Schema = {"type": "boolean"}
+STRING: Schema = {"type": "string"}
+BOOLEAN: Schema = {"type": "boolean"}
 ANYTHING: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -26,22 +26,22 @@ def _object(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
 
 
-TARGET = _object(("group", "kind", "name"), group=TEXT, kind=TEXT, name=TEXT, namespace=TEXT)
+TARGET = _object(("group", "kind", "name"), group=STRING, kind=STRING, name=STRING, namespace=STRING)
 SECONDS = _number(1, 2147483647)
 HTTP_CHECK = _object(
     portSpecification=_one_of("USE_FIXED_PORT", "USE_NAMED_PORT", "USE_SERVING_PORT"),
     port=_number(1, 65535),
-    portName=TEXT,
-    host=TEXT,
-    requestPath=TEXT,
-    response=TEXT,
+    portName=STRING,
+    host=STRING,
+    requestPath=STRING,
+    response=STRING,
 )
 HEALTH_CHECK = _object(
     checkIntervalSec=_number(1, 300),
     timeoutSec=_number(1, 300),
     healthyThreshold=_number(1, 10),
     unhealthyThreshold=_number(1, 10),
-    logConfig=_object(enabled=FLAG),
+    logConfig=_object(enabled=BOOLEAN),
     config=_object(
         type=_one_of("TCP", "HTTP", "HTTPS", "HTTP2", "GRPC"), httpHealthCheck=HTTP_CHECK, httpsHealthCheck=HTTP_CHECK
     ),
@@ -49,14 +49,14 @@ HEALTH_CHECK = _object(
 BACKEND = _object(
     timeoutSec=SECONDS,
     maxRatePerEndpoint=_number(1, 1_000_000_000),
-    securityPolicy=TEXT,
+    securityPolicy=STRING,
     backendPreference=_one_of("DEFAULT", "PREFERRED"),
     connectionDraining=_object(drainingTimeoutSec=_number(0, 3600)),
-    logging=_object(enabled=FLAG, sampleRate=_number(0, 1_000_000)),
-    sessionAffinity=_object(type=TEXT, cookieTtlSec=_number(0, 1_209_600)),
-    iap=_object(enabled=FLAG, clientID=TEXT, oauth2ClientSecret=_object(name=TEXT)),
+    logging=_object(enabled=BOOLEAN, sampleRate=_number(0, 1_000_000)),
+    sessionAffinity=_object(type=STRING, cookieTtlSec=_number(0, 1_209_600)),
+    iap=_object(enabled=BOOLEAN, clientID=STRING, oauth2ClientSecret=_object(name=STRING)),
 )
-PORT = _object(("port",), name=TEXT, port=_number(1, 65535), protocol=TEXT, appProtocol=TEXT)
+PORT = _object(("port",), name=STRING, port=_number(1, 65535), protocol=STRING, appProtocol=STRING)
 
 SPECS: dict[tuple[str, str, str], Schema | None] = {
     ("networking.gke.io", "HealthCheckPolicy", "healthcheckpolicies"): _object(
@@ -66,39 +66,40 @@ SPECS: dict[tuple[str, str, str], Schema | None] = {
         ("targetRef",), targetRef=TARGET, default=BACKEND
     ),
     ("networking.gke.io", "GCPGatewayPolicy", "gcpgatewaypolicies"): _object(
-        ("targetRef",), targetRef=TARGET, default=_object(sslPolicy=TEXT, allowGlobalAccess=FLAG, region=TEXT)
+        ("targetRef",), targetRef=TARGET, default=_object(sslPolicy=STRING, allowGlobalAccess=BOOLEAN, region=STRING)
     ),
     ("net.gke.io", "ServiceExport", "serviceexports"): None,
     ("net.gke.io", "ServiceImport", "serviceimports"): _object(
         ("ports", "type"),
         type=_one_of("ClusterSetIP", "Headless"),
         ports={"type": "array", "items": PORT},
-        ips={"type": "array", "items": TEXT},
-        sessionAffinity=TEXT,
+        ips={"type": "array", "items": STRING},
+        sessionAffinity=STRING,
     ),
     ("monitoring.googleapis.com", "PodMonitoring", "podmonitorings"): _object(
         ("selector", "endpoints"),
         selector=ANYTHING,
-        endpoints={"type": "array", "items": _object(("port",), port=TEXT, path=TEXT, interval=TEXT)},
+        endpoints={"type": "array", "items": _object(("port",), port=STRING, path=STRING, interval=STRING)},
     ),
 }
+"""(Group, kind, plural) -> schema of the spec; None: the kind has no spec."""
 
 
-def definitions() -> list[dict[str, Any]]:
-    """CustomResourceDefinitions, marked as stand-ins."""
-    return [_definition(group, kind, plural, spec) for (group, kind, plural), spec in SPECS.items()]
+def crds() -> list[dict[str, Any]]:
+    """Return the CustomResourceDefinitions, labelled as stand-ins."""
+    return [_crd(group, kind, plural, spec) for (group, kind, plural), spec in SPECS.items()]
 
 
-def _definition(group: str, kind: str, plural: str, spec: Schema | None) -> dict[str, Any]:
-    whole = _object(
+def _crd(group: str, kind: str, plural: str, spec: Schema | None) -> dict[str, Any]:
+    schema = _object(
         ("spec",) if spec else (),
-        apiVersion=TEXT,
-        kind=TEXT,
+        apiVersion=STRING,
+        kind=STRING,
         metadata={"type": "object"},
         status=ANYTHING,
         **({"spec": spec} if spec else {}),
     )
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": whole}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -1,7 +1,7 @@
-"""A private network namespace: `lo` and nothing else, so that nothing in it reaches anything outside.
+"""A private network namespace: `lo` and nothing else, so that no process in it can reach anything outside.
 
-The pods' addresses are answered by `lo` as well (AnyIP): what the operator dials as a pod reaches the Ray API stand-in.
-Held open by a process of its own; commands enter it with nsenter. Standard library only.
+`lo` also answers the addresses of the pods (AnyIP), so the operator's requests to a pod reach ray_dashboard.py. A
+process keeps the namespace open; commands enter it with nsenter. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ import sys
 import time
 from pathlib import Path
 
-PODS = "10.244.0.0/14"
-"""10.244 to 10.247: four clusters."""
-SET_UP = f"ip link set lo up && ip route add local {PODS} dev lo && exec sleep infinity"
-TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "openssl": "openssl"}
-"""What it takes -> the Debian package that it is in."""
-MARK = "RAYLLM_NAMESPACE"
-"""In the environment of whatever runs inside."""
+POD_CIDR = "10.244.0.0/14"
+"""10.244 to 10.247: a /16 for each of four clusters."""
+SET_UP = f"ip link set lo up && ip route add local {POD_CIDR} dev lo && exec sleep infinity"
+REQUIRED_TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "openssl": "openssl"}
+"""Tool -> Debian package."""
+INSIDE_ENV_VAR = "RAYLLM_NAMESPACE"
+"""Set for every process inside."""
 
 
-def obstacle() -> str | None:
-    """Why there can be none here."""
+def unavailable_reason() -> str | None:
+    """Return why this machine cannot have such a namespace, or None if it can."""
     if sys.platform != "linux":
         return "control planes need a private network namespace, which only Linux has"
-    if missing := lacking():
+    if missing := missing_tools():
         return f"{', '.join(missing)} missing (Debian: {', '.join(sorted(set(missing.values())))})"
     if subprocess.run([*_unshare(), "true"], capture_output=True).returncode != 0:
-        return "neither root nor user namespaces may be had here (sysctl kernel.unprivileged_userns_clone)"
+        return "`unshare --net` fails; it needs root or user namespaces (sysctl kernel.unprivileged_userns_clone)"
     return None
 
 
-def lacking() -> dict[str, str]:
-    """Tools that are not here -> the Debian package of each."""
-    return {tool: package for tool, package in TOOLS.items() if shutil.which(tool) is None}
+def missing_tools() -> dict[str, str]:
+    """Return the required tools that are not installed, with the Debian package of each."""
+    return {tool: package for tool, package in REQUIRED_TOOLS.items() if shutil.which(tool) is None}
 
 
-def hold() -> int:
-    """Make one; returns the pid of the process that keeps it."""
+def create() -> int:
+    """Create a namespace. Return the pid of the process that keeps it open. Raises `RuntimeError`."""
     holder = subprocess.Popen(
         [*_unshare(), "sh", "-c", SET_UP],
         stdin=subprocess.DEVNULL,
@@ -56,20 +56,20 @@ def hold() -> int:
     raise RuntimeError(f"no network namespace: `{SET_UP}` ended with {holder.poll()}")
 
 
-def enter(holder: int) -> list[str]:
-    """What to put in front of a command."""
+def enter_command(holder: int) -> list[str]:
+    """Return the words that, in front of a command, run it in the namespace of the process `holder`."""
     user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-    return ["nsenter", f"--target={holder}", "--net", *user, "env", f"{MARK}={holder}"]
+    return ["nsenter", f"--target={holder}", "--net", *user, "env", f"{INSIDE_ENV_VAR}={holder}"]
 
 
-def inside() -> bool:
-    """Whether this process is in one."""
-    return bool(os.environ.get(MARK))
+def is_inside() -> bool:
+    """Return True if this process runs in such a namespace."""
+    return bool(os.environ.get(INSIDE_ENV_VAR))
 
 
-def sealed() -> bool:
-    """Whether nothing leads out of this process's namespace. A machine may have given it more links than `lo` (tunl0,
-    sit0), all down."""
+def has_no_route() -> bool:
+    """Return True if no route leads out of this process's network namespace. A machine may add links besides `lo`
+    (tunl0, sit0); they are down."""
     return not Path("/proc/net/route").read_text().splitlines()[1:]
 
 

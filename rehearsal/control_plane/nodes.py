@@ -1,4 +1,4 @@
-"""Simulated nodes, as GKE makes them for a node pool."""
+"""Simulated nodes, with the size, labels and taints that GKE gives the nodes of a node pool."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from config.google import machine_types
 from config.google.machine_types import GpuMachineType
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
 
-EFFECTS = {"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
-"""Google's API has its own words for Kubernetes'."""
+TAINT_EFFECTS = {"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
+"""Google's name of a taint's effect -> Kubernetes' name."""
 DISK_GIB = 200
+"""Ephemeral storage of a node that has less local SSD."""
 
 
 @dataclass(frozen=True)
-class Pool:
-    """`count` nodes of a machine type, with the labels and taints that were asked for; None: those that this stack asks
-    for."""
+class SimulatedNodePool:
+    """`count` nodes of one machine type. Without `labels` or `taints`, they have those that this stack declares."""
 
     name: str
     machine_type: str
@@ -27,24 +27,25 @@ class Pool:
     taints: Sequence[Mapping[str, str]] | None = None
 
     @classmethod
-    def of_google(cls, inputs: Mapping[str, Any]) -> Pool:
-        """As a NodePool of Google's API says. There is no cluster autoscaler here: all that may come is there."""
+    def from_node_pool_inputs(cls, inputs: Mapping[str, Any]) -> SimulatedNodePool:
+        """Return the nodes of a NodePool of Google's API. Without a cluster autoscaler here, an autoscaled pool has all
+        the nodes that it may have."""
         config, autoscaling = inputs["nodeConfig"], inputs.get("autoscaling") or {}
         count = inputs.get("nodeCount", 0) * len(inputs.get("nodeLocations") or [""])
-        taints = [{**each, "effect": EFFECTS[each["effect"]]} for each in config.get("taints") or []]
-        most = autoscaling.get("totalMaxNodeCount", count)
-        return cls(inputs["name"], config["machineType"], most, config.get("labels") or {}, taints)
+        taints = [{**each, "effect": TAINT_EFFECTS[each["effect"]]} for each in config.get("taints") or []]
+        total = autoscaling.get("totalMaxNodeCount", count)
+        return cls(inputs["name"], config["machineType"], total, config.get("labels") or {}, taints)
 
-    def nodes(self, region: str, pods: Sequence[str]) -> list[dict[str, Any]]:
-        """The Node objects; `pods` has the range of each one's pods."""
-        return [self._node(i, region, pods[i]) for i in range(self.count)]
+    def nodes(self, region: str, pod_cidrs: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the Node objects; each takes its range of pod addresses from `pod_cidrs`."""
+        return [self._node(i, region, pod_cidrs[i]) for i in range(self.count)]
 
-    def _node(self, number: int, region: str, pods: str) -> dict[str, Any]:
+    def _node(self, number: int, region: str, pod_cidr: str) -> dict[str, Any]:
         machine = {**machine_types.GPU_MACHINE_TYPES, **machine_types.CPU_MACHINE_TYPES}[self.machine_type]
         gpu = machine if isinstance(machine, GpuMachineType) else None
         name = f"{self.name}-{number}"
-        own = {"key": GPU_TAINT.key, "value": GPU_TAINT.value, "effect": GPU_TAINT.effect}
-        taints = ([own] if gpu else []) if self.taints is None else list(self.taints)
+        gpu_taint = {"key": GPU_TAINT.key, "value": GPU_TAINT.value, "effect": GPU_TAINT.effect}
+        taints = ([gpu_taint] if gpu else []) if self.taints is None else list(self.taints)
         labels = {
             **({POOL_LABEL: self.name} if self.labels is None else self.labels),
             "kubernetes.io/hostname": name,
@@ -64,6 +65,6 @@ class Pool:
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": labels},
-            "spec": {"podCIDR": pods, "podCIDRs": [pods], "taints": taints},
+            "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr], "taints": taints},
             "status": {"allocatable": size, "capacity": size},
         }

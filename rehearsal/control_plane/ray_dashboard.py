@@ -1,10 +1,10 @@
-"""A stand-in for Ray in simulated pods: the dashboard's Serve API, the health check, HAProxy's statistics.
+"""A stand-in for Ray in simulated pods: the dashboard's Serve API, the health check, and HAProxy's statistics.
 
-Inside the namespace every pod's address is local, so one process answers for all pods and tells them apart by the
-address that was dialled. A head that was given a Serve configuration reports its applications as RUNNING, or as a test
-has told it to.
+Inside the namespace every pod's address is local, so one process answers for all pods; it tells them apart by the
+address that a client connects to. A head with a Serve configuration reports its applications as RUNNING, unless a test
+sets another status:
 
-    PUT /stand-in {"status": "DEPLOYING", "streams": 3}   of all pods, or with "address" of one
+    PUT /stand-in {"status": "DEPLOYING", "streams": 3}   for all pods, or with "address" for one
     GET /stand-in                                         {"puts": {address: count}}
 
     python -m rehearsal.control_plane.ray_dashboard
@@ -22,30 +22,31 @@ import yaml
 
 from rehearsal.control_plane import network_namespace
 
-DASHBOARD, SERVE, STATS = 8265, 8000, 8404
+DASHBOARD_PORT, SERVE_PORT, HAPROXY_STATS_PORT = 8265, 8000, 8404
 APPLICATIONS = "/api/serve/applications/"
-EVERY = "*"
+ALL_PODS = "*"
 
-_config: dict[str, Any] = {}
-_puts: dict[str, int] = {}
-_told: dict[str, dict[str, Any]] = {EVERY: {"status": "RUNNING", "streams": 0}}
+_serve_configs: dict[str, Any] = {}
+_put_counts: dict[str, int] = {}
+_overrides: dict[str, dict[str, Any]] = {ALL_PODS: {"status": "RUNNING", "streams": 0}}
 
 
-class Ray(BaseHTTPRequestHandler):
-    """One request."""
+class RayApiHandler(BaseHTTPRequestHandler):
+    """Answers one request as the pod that it was sent to."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         match self.path.split("?")[0]:
             case "/stand-in":
-                self._answer({"puts": _puts})
+                self._send_json({"puts": _put_counts})
             case "/-/healthz":
-                self._text("success")
+                self._send_text("success")
             case "/stats;csv":
-                self._text(f"# pxname,svname,scur\nhttp-llm,BACKEND,{self._told('streams')}\nstats,BACKEND,1\n")
+                streams = self._override("streams")
+                self._send_text(f"# pxname,svname,scur\nhttp-llm,BACKEND,{streams}\nstats,BACKEND,1\n")
             case path if path == APPLICATIONS:
-                self._answer(self._applications())
+                self._send_json(self._applications())
             case _:
                 self.send_error(404)
 
@@ -53,44 +54,44 @@ class Ray(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         match self.path:
             case "/stand-in":
-                told = json.loads(body)
-                _told.setdefault(told.pop("address", EVERY), {}).update(told)
-                self._answer({})
+                override = json.loads(body)
+                _overrides.setdefault(override.pop("address", ALL_PODS), {}).update(override)
+                self._send_json({})
             case path if path == APPLICATIONS:
-                _config[self._me] = yaml.safe_load(body)
-                _puts[self._me] = _puts.get(self._me, 0) + 1
-                self._answer({})
+                _serve_configs[self._pod_address] = yaml.safe_load(body)
+                _put_counts[self._pod_address] = _put_counts.get(self._pod_address, 0) + 1
+                self._send_json({})
             case _:
                 self.send_error(404)
 
     @property
-    def _me(self) -> str:
+    def _pod_address(self) -> str:
         return self.connection.getsockname()[0]
 
-    def _told(self, what: str) -> Any:
-        return {**_told[EVERY], **_told.get(self._me, {})}[what]
+    def _override(self, key: str) -> Any:
+        return {**_overrides[ALL_PODS], **_overrides.get(self._pod_address, {})}[key]
 
     def _applications(self) -> dict[str, Any]:
-        status = self._told("status")
-        healthy = "HEALTHY" if status == "RUNNING" else "UPDATING"
-        found = {
+        status = self._override("status")
+        deployment = {"name": "LLMServer", "status": "HEALTHY" if status == "RUNNING" else "UPDATING", "message": ""}
+        applications = {
             each["name"]: {
                 "name": each["name"],
                 "status": status,
                 "message": "",
                 "route_prefix": each.get("route_prefix", "/"),
-                "deployments": {"LLMServer": {"name": "LLMServer", "status": healthy, "message": ""}},
+                "deployments": {"LLMServer": deployment},
             }
-            for each in _config.get(self._me, {}).get("applications", [])
+            for each in _serve_configs.get(self._pod_address, {}).get("applications", [])
         }
-        return {"applications": found, "deploy_mode": "MULTI_APP"}
+        return {"applications": applications, "deploy_mode": "MULTI_APP"}
 
-    def _answer(self, what: dict[str, Any]) -> None:
-        self._text(json.dumps(what), "application/json")
+    def _send_json(self, body: dict[str, Any]) -> None:
+        self._send_text(json.dumps(body), "application/json")
 
-    def _text(self, text: str, kind: str = "text/plain") -> None:
+    def _send_text(self, text: str, content_type: str = "text/plain") -> None:
         self.send_response(200)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
@@ -100,9 +101,11 @@ class Ray(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    if not network_namespace.sealed():
-        sys.exit("The Ray API's stand-in listens on every address: it runs in a namespace that nothing leaves, only.")
-    servers = [ThreadingHTTPServer(("0.0.0.0", port), Ray) for port in (DASHBOARD, SERVE, STATS)]
+    """Serve on every address of the network namespace."""
+    if not network_namespace.has_no_route():
+        sys.exit("The stand-in for Ray's API listens on every address, so it runs only in a namespace without routes.")
+    ports = (DASHBOARD_PORT, SERVE_PORT, HAPROXY_STATS_PORT)
+    servers = [ThreadingHTTPServer(("0.0.0.0", port), RayApiHandler) for port in ports]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     servers[0].serve_forever()

@@ -1,7 +1,8 @@
-"""The stand-in's Google: what exists, in one JSON file under a lock, and the failures that a test has switched on.
+"""The stand-in's Google Cloud: all resources that exist, in one JSON file under a lock, and the failures to inject.
 
-A test uses `Cloud` from outside to seed what others made, to change or remove things behind Pulumi's back, to make an
-operation fail, and to see what there is. The provider uses the same object. Values keep Pulumi's secret envelopes.
+The plugin and the tests use the same class. A test uses it to create resources that Pulumi does not manage, to change
+or delete resources outside Pulumi, to make operations fail, and to read what exists. Values keep Pulumi's envelopes
+around secrets.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.google import computed_outputs, reference_checks, resource_types
-from rehearsal.google.resource_types import Token
-from rehearsal.plugin_values import bare
+from rehearsal.google.computed_outputs import TemplateValues
+from rehearsal.google.resource_types import ResourceType
+from rehearsal.plugin_values import unwrap
 
 
-class Failure(StrEnum):
-    """What can go wrong; its text is what users of Google's provider report."""
+class FailureKind(StrEnum):
+    """Failures that can be injected. ERROR_MESSAGES has the text that users of Google's provider report for each."""
 
     QUOTA = "quota"
     CONFLICT = "conflict"
@@ -30,233 +32,248 @@ class Failure(StrEnum):
     UNAVAILABLE = "unavailable"
     PERMISSION = "permission"
     STOCKOUT = "stockout"
-    """The resource is made and does not become ready: it stays in Pulumi's state, marked as not initialised."""
+    """Google creates the resource, but it does not become ready. Pulumi keeps it in the state as not initialized."""
     SLOW = "slow"
-    """Nothing happens for `seconds`, then all goes well."""
+    """Nothing happens for `seconds`, then the operation succeeds."""
     LOST = "lost"
-    """All goes well at Google, and the answer comes `seconds` later: an engine that ends before does not know of it."""
+    """The operation succeeds at Google; the answer comes `seconds` later. An engine that ends before never gets it."""
 
 
-TEXTS = {
+ERROR_MESSAGES = {
     # kaiwaehner/hivemq-mqtt-tensorflow-kafka-realtime-iot-machine-learning-training-inference#48
-    Failure.QUOTA: "googleapi: Error 403: Insufficient regional quota to satisfy request: resource "
+    FailureKind.QUOTA: "googleapi: Error 403: Insufficient regional quota to satisfy request: resource "
     "\"NVIDIA_B200_GPUS\": request requires '8.0' and is short '8.0'. project has a quota of '0.0' with '0.0' "
     "available. View and manage quotas at https://console.cloud.google.com/iam-admin/quotas?usage=USED&project="
     "{project}., forbidden",
-    Failure.CONFLICT: "googleapi: Error 409: The resource '{id}' already exists, alreadyExists",
-    Failure.RATE: "googleapi: Error 429: Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of "
-    "service '{service}.googleapis.com' for consumer 'project_number:{number}'., rateLimitExceeded",
-    Failure.UNAVAILABLE: "googleapi: Error 503: The service is currently unavailable., backendError",
-    Failure.PERMISSION: "googleapi: Error 403: Permission denied on resource '{id}' (or it may not exist)., forbidden",
+    FailureKind.CONFLICT: "googleapi: Error 409: The resource '{id}' already exists, alreadyExists",
+    FailureKind.RATE: "googleapi: Error 429: Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' "
+    "of service '{service}.googleapis.com' for consumer 'project_number:{number}'., rateLimitExceeded",
+    FailureKind.UNAVAILABLE: "googleapi: Error 503: The service is currently unavailable., backendError",
+    FailureKind.PERMISSION: "googleapi: Error 403: Permission denied on resource '{id}' (or it may not exist)., "
+    "forbidden",
     # tranquilitybase-io/tb-gcp#589, hashicorp/terraform-provider-google#10823
-    Failure.STOCKOUT: "Google Compute Engine: Not all instances running in IGM after 35m4s. Expected 1, running 0, "
+    FailureKind.STOCKOUT: "Google Compute Engine: Not all instances running in IGM after 35m4s. Expected 1, running 0, "
     "transitioning 1. Current errors: [GCE_STOCKOUT]: Instance '{name}' creation failed: The zone does not have enough "
     "resources available to fulfill the request (ZONE_RESOURCE_POOL_EXHAUSTED).",
 }
 
 
-class Refusal(Exception):
-    """Google says no; the text is the whole error."""
+class GoogleApiError(Exception):
+    """Google refuses the operation; the text is the whole error."""
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """A failure that is due now."""
+class InjectedFailure:
+    """A failure for the operation that runs now."""
 
-    kind: Failure
+    kind: FailureKind
     seconds: float
 
 
-class Cloud:
-    """`file` holds everything; it need not exist yet."""
+class StandInCloud:
+    """Google Cloud as the stand-in keeps it in `file`, which need not exist yet."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seen: tuple[Any, dict[str, Any]] = (None, {})
+        self._cached: tuple[Any, dict[str, Any]] = (None, {})
 
-    # what a test does
+    # Used by tests
 
-    def fail(
-        self, kind: Failure, resource: str = "*", operation: str = "create", *, times: int = 1, seconds: float = 0
+    def inject_failure(
+        self, kind: FailureKind, resource: str = "*", operation: str = "create", *, times: int = 1, seconds: float = 0
     ) -> None:
-        """Make the next `times` operations (create, update, delete, read) on Pulumi names like `resource` fail."""
-        with self._changing() as data:
+        """Make the next `times` operations fail on the resources whose Pulumi name matches `resource`.
+
+        `operation` is create, update, delete or read. `seconds` applies to SLOW and LOST.
+        """
+        with self._change_data() as data:
             data["failures"].append([kind, resource, operation, times, seconds])
 
-    def left(self) -> int:
-        """How many failures are still to come."""
-        with self._reading() as data:
+    def failures_left(self) -> int:
+        """Return how many injected failures have not happened yet."""
+        with self._read_data() as data:
             return sum(entry[3] for entry in data["failures"])
 
-    def enable(self, *apis: str, project: str = "*") -> None:
-        """Count APIs as enabled that no projects.Service of the program enables; `*` is all of them."""
-        with self._changing() as data:
+    def enable_apis(self, *apis: str, project: str = "*") -> None:
+        """Enable APIs outside the program; `*` stands for all APIs and for all projects."""
+        with self._change_data() as data:
             data["enabled"].setdefault(project, []).extend(apis)
 
     def seed(self, token: str, inputs: dict[str, Any], project: str) -> str:
-        """Something that exists already, made by others; returns its id."""
-        with self._changing() as data:
-            return self._put(data, resource_types.get(token), inputs, {"project": project}, {})["id"]
+        """Create a resource that Pulumi does not manage. Return its id."""
+        with self._change_data() as data:
+            return self._insert(data, resource_types.resource_type(token), inputs, {"project": project}, {})["id"]
 
     def change(self, name: str, **inputs: Any) -> None:
-        """Give the one resource whose id ends with `name` other inputs, as somebody at the console would."""
-        with self._changing() as data:
-            row = self._one(data, name)
+        """Change inputs of the one resource whose id ends with `name`, outside Pulumi, as in Google's console."""
+        with self._change_data() as data:
+            row = self._find_one(data, name)
             row["inputs"].update(inputs)
             row["outputs"].update(inputs)
 
     def remove(self, name: str) -> None:
-        """Delete the one resource whose id ends with `name`, behind Pulumi's back."""
-        with self._changing() as data:
-            del data["resources"][self._one(data, name)["key"]]
+        """Delete the one resource whose id ends with `name`, outside Pulumi."""
+        with self._change_data() as data:
+            del data["resources"][self._find_one(data, name)["key"]]
 
-    def ids(self, title: str = "") -> list[str]:
-        """What exists, of type `title` (`NodePool`) or of all."""
-        with self._reading() as data:
-            return sorted(r["id"] for r in data["resources"].values() if title in ("", r["title"]))
+    def ids(self, type_name: str = "") -> list[str]:
+        """Return the sorted ids of all resources, or of those of one type (`NodePool`)."""
+        with self._read_data() as data:
+            return sorted(row["id"] for row in data["resources"].values() if type_name in ("", row["type"]))
 
-    def made(self) -> list[str]:
-        """`create <id>` and so on, in order: everything that was ever done."""
-        with self._reading() as data:
+    def operations(self) -> list[str]:
+        """Return every operation that succeeded, in order, as `create <id>`, `update <id>` or `delete <id>`."""
+        with self._read_data() as data:
             return list(data["log"])
 
-    # what the provider does
+    # Used by the plugin
 
-    def due(self, operation: str, resource: str) -> Ordered | None:
-        """The failure switched on for this, counted down."""
-        if not self.left():
+    def take_failure(self, operation: str, resource: str) -> InjectedFailure | None:
+        """Return the failure that a test has injected for this operation, and count it down."""
+        if not self.failures_left():
             return None
-        with self._changing() as data:
+        with self._change_data() as data:
             for entry in data["failures"]:
                 kind, pattern, on, left, seconds = entry
                 if on == operation and left and fnmatchcase(resource, pattern):
                     entry[3] -= 1
-                    return Ordered(Failure(kind), seconds)
+                    return InjectedFailure(FailureKind(kind), seconds)
         return None
 
     def create(
-        self, token: Token, inputs: dict[str, Any], config: dict[str, Any], labels: dict[str, Any]
+        self, resource: ResourceType, inputs: dict[str, Any], config: dict[str, Any], labels: dict[str, Any]
     ) -> tuple[str, dict[str, Any]]:
-        """Make it; returns its id and outputs. Raises `Refusal`."""
-        with self._changing() as data:
-            facts = computed_outputs.Facts(token, inputs, config)
-            self._check(token, inputs, facts, config, data)
-            row = self._put(data, token, inputs, config, labels)
+        """Create a resource. Return its id and outputs. Raises `GoogleApiError`."""
+        with self._change_data() as data:
+            values = TemplateValues(resource, inputs, config)
+            self._check(resource, inputs, values, config, data)
+            row = self._insert(data, resource, inputs, config, labels)
             data["log"].append(f"create {row['id']}")
             return row["id"], row["outputs"]
 
     def update(
-        self, token: Token, id_: str, inputs: dict[str, Any], olds: dict[str, Any], config: dict[str, Any], labels: Any
+        self,
+        resource: ResourceType,
+        id_: str,
+        inputs: dict[str, Any],
+        olds: dict[str, Any],
+        config: dict[str, Any],
+        labels: Any,
     ) -> dict[str, Any]:
-        """Give it new inputs; returns its outputs. Raises `Refusal`."""
-        with self._changing() as data:
-            row = data["resources"].get(f"{token.kind} {id_}")
+        """Update a resource whose outputs were `olds`. Return its new outputs. Raises `GoogleApiError`."""
+        with self._change_data() as data:
+            row = data["resources"].get(f"{resource.module} {id_}")
             if row is None:
-                raise Refusal(f"googleapi: Error 404: The resource '{id_}' was not found, notFound")
-            facts = computed_outputs.Facts(token, inputs, config, row["serial"])
-            facts.identify(token)
-            self._check(token, inputs, facts, config, data)
-            row.update(inputs=inputs, outputs=computed_outputs.outputs(token, inputs, facts, labels, olds=olds))
+                raise GoogleApiError(f"googleapi: Error 404: The resource '{id_}' was not found, notFound")
+            values = TemplateValues(resource, inputs, config, row["serial"])
+            values.set_resource_id(resource)
+            self._check(resource, inputs, values, config, data)
+            row.update(inputs=inputs, outputs=computed_outputs.all_outputs(resource, inputs, values, labels, olds=olds))
             data["log"].append(f"update {id_}")
             return row["outputs"]
 
-    def read(self, token: Token, id_: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Inputs and outputs, or None when it is gone."""
-        with self._reading() as data:
-            row = data["resources"].get(f"{token.kind} {id_}")
+    def read(self, resource: ResourceType, id_: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return a resource's inputs and outputs, or None if it does not exist."""
+        with self._read_data() as data:
+            row = data["resources"].get(f"{resource.module} {id_}")
             return (row["inputs"], row["outputs"]) if row else None
 
-    def delete(self, token: Token, id_: str, inputs: dict[str, Any]) -> None:
-        """Remove it and its parts. Raises `Refusal` while something else needs it, or it holds data."""
-        with self._changing() as data:
-            row = data["resources"].get(f"{token.kind} {id_}")
+    def delete(self, resource: ResourceType, id_: str, inputs: dict[str, Any]) -> None:
+        """Delete a resource and its children, if it exists.
+
+        Raises `GoogleApiError` while another resource references it, or if it is a bucket that holds objects.
+        """
+        with self._change_data() as data:
+            row = data["resources"].get(f"{resource.module} {id_}")
             if row is None:
                 return
             rows = data["resources"].values()
-            _refuse(reference_checks.in_use(row, inputs, rows))
-            for gone in (row, *reference_checks.parts(row, rows)):
-                del data["resources"][gone["key"]]
-                data["log"].append(f"delete {gone['id']}")
-            if token.name == reference_checks.SERVICE and not inputs.get("disableOnDestroy"):
+            _raise(reference_checks.in_use(row, inputs, rows))
+            for deleted in (row, *reference_checks.children(row, rows)):
+                del data["resources"][deleted["key"]]
+                data["log"].append(f"delete {deleted['id']}")
+            if resource.token == reference_checks.PROJECT_SERVICE and not inputs.get("disableOnDestroy"):
                 data["enabled"].setdefault(row["project"], []).append(inputs["service"].split(".")[0])
 
-    # how it is kept
+    # The file
 
     @contextmanager
-    def _reading(self) -> Iterator[dict[str, Any]]:
-        """The contents; read again only when the file is another one."""
+    def _read_data(self) -> Iterator[dict[str, Any]]:
+        """Yield the contents under the lock; read the file only if it has changed."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            mark = self._mark()
-            if mark is None:
+            version = self._file_version()
+            if version is None:
                 yield {"resources": {}, "enabled": {}, "failures": [], "log": [], "serial": 0}
                 return
-            if self._seen[0] != mark:
-                self._seen = (mark, json.loads(self._file.read_text()))
-            yield self._seen[1]
+            if self._cached[0] != version:
+                self._cached = (version, json.loads(self._file.read_text()))
+            yield self._cached[1]
 
     @contextmanager
-    def _changing(self) -> Iterator[dict[str, Any]]:
-        """The contents, written back unless the block raises."""
-        with self._reading() as data:
-            self._seen = (None, {})
+    def _change_data(self) -> Iterator[dict[str, Any]]:
+        """Yield the contents, and write them back unless the block raises."""
+        with self._read_data() as data:
+            self._cached = (None, {})
             yield data
-            fresh = self._file.with_suffix(".new")
-            fresh.write_text(json.dumps(data))
-            fresh.replace(self._file)
-            self._seen = (self._mark(), data)
+            new = self._file.with_suffix(".new")
+            new.write_text(json.dumps(data))
+            new.replace(self._file)
+            self._cached = (self._file_version(), data)
 
-    def _mark(self) -> Any:
-        """Changes with the file: each write makes a new one."""
+    def _file_version(self) -> Any:
+        """Return a value that changes with each write, because each write makes a new file; None without a file."""
         if not self._file.exists():
             return None
-        about = self._file.stat()
-        return about.st_ino, about.st_mtime_ns, about.st_size
+        stat = self._file.stat()
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
-    def _put(self, data: dict[str, Any], token: Token, inputs: Any, config: Any, labels: Any) -> dict[str, Any]:
-        data["serial"] += "{serial}" in token.id
-        facts = computed_outputs.Facts(token, inputs, config, data["serial"])
-        id_ = facts.identify(token)
-        key = f"{token.kind} {id_}"
-        if key in data["resources"] and not token.again:
-            raise Refusal(TEXTS[Failure.CONFLICT].format(id=id_))
+    def _insert(
+        self, data: dict[str, Any], resource: ResourceType, inputs: Any, config: Any, labels: Any
+    ) -> dict[str, Any]:
+        data["serial"] += "{serial}" in resource.id_template
+        values = TemplateValues(resource, inputs, config, data["serial"])
+        id_ = values.set_resource_id(resource)
+        key = f"{resource.module} {id_}"
+        if key in data["resources"] and not resource.create_is_idempotent:
+            raise GoogleApiError(ERROR_MESSAGES[FailureKind.CONFLICT].format(id=id_))
+        aliases = [computed_outputs.render(name, values) for given, name in resource.aliases.items() if given in inputs]
         data["resources"][key] = {
             "key": key,
             "id": id_,
-            "title": token.title,
-            "token": token.name,
-            "project": facts.get("project", ""),
+            "type": resource.name,
+            "token": resource.token,
+            "project": values.get("project", ""),
             "serial": data["serial"],
-            "names": [
-                id_,
-                *(computed_outputs.fill(name, facts) for given, name in token.also.items() if given in inputs),
-            ],
+            "names": [id_, *aliases],
             "inputs": inputs,
-            "outputs": computed_outputs.outputs(token, inputs, facts, labels),
+            "outputs": computed_outputs.all_outputs(resource, inputs, values, labels),
         }
         return data["resources"][key]
 
     def _check(
-        self, token: Token, inputs: Any, facts: computed_outputs.Facts, config: Any, data: dict[str, Any]
+        self, resource: ResourceType, inputs: Any, values: TemplateValues, config: Any, data: dict[str, Any]
     ) -> None:
-        """Of another project than the provider's, nothing is known: all of it counts as there."""
-        project, plain, rows = str(facts.get("project", "")), bare(inputs), data["resources"].values()
-        if project == config.get("project", project):
-            by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
-            _refuse(reference_checks.not_enabled(token, project, rows, by_others))
-            _refuse(reference_checks.not_found(token, plain, (project, facts["number"]), rows))
-        _refuse(
-            reference_checks.no_such_member(str(plain.get("member", "")), str(config.get("project", project)), rows)
-        )
+        """Raise `GoogleApiError` if Google would refuse the inputs.
 
-    def _one(self, data: dict[str, Any], name: str) -> dict[str, Any]:
+        Nothing is known about projects other than the provider's: everything in them counts as present.
+        """
+        project, unwrapped, rows = str(values.get("project", "")), unwrap(inputs), data["resources"].values()
+        if project == config.get("project", project):
+            enabled_by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
+            _raise(reference_checks.api_not_enabled(resource, project, rows, enabled_by_others))
+            _raise(reference_checks.missing_reference(resource, unwrapped, (project, values["number"]), rows))
+        member, own_project = str(unwrapped.get("member", "")), str(config.get("project", project))
+        _raise(reference_checks.missing_member(member, own_project, rows))
+
+    def _find_one(self, data: dict[str, Any], name: str) -> dict[str, Any]:
         found = [row for row in data["resources"].values() if row["id"].endswith(name)]
         if len(found) != 1:
-            raise LookupError(f"{len(found)} resources end with {name}; there are {sorted(data['resources'])}")
+            raise LookupError(f"{len(found)} resources end with {name}; existing: {sorted(data['resources'])}")
         return found[0]
 
 
-def _refuse(reason: str | None) -> None:
-    if reason:
-        raise Refusal(reason)
+def _raise(error: str | None) -> None:
+    if error:
+        raise GoogleApiError(error)

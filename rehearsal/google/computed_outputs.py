@@ -1,4 +1,4 @@
-"""What Google gives a resource: its name, and the outputs that no program writes."""
+"""Compute what Google assigns to a resource: its id, and the outputs that no program writes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.google import resource_types, sdk_schema
-from rehearsal.google.resource_types import Token
-from rehearsal.plugin_values import UNKNOWN, bare
+from rehearsal.google.resource_types import ResourceType
+from rehearsal.plugin_values import UNKNOWN, unwrap
 
-ATTRIBUTION = {"goog-pulumi-provisioned": "true"}
-
-
-class Missing(Exception):
-    """A template names an input that is not known yet."""
+ATTRIBUTION_LABEL = {"goog-pulumi-provisioned": "true"}
 
 
-class Facts(dict[str, Any]):
-    """What templates can name: the inputs, the provider's own settings where they are not given, and a few numbers.
+class UnknownValue(Exception):
+    """A template names a value that is not known yet."""
 
-    `hash` and `ip` follow from the resource's name and `number` from the project's, so that two runs are alike.
+
+class TemplateValues(dict[str, Any]):
+    """The values that templates of resource_types.yaml can name.
+
+    They are the inputs, the provider's project, region and zone where the inputs have none, and derived values.
+    `hash` and `ip` follow from the resource's id and `number` from the project's id, so two runs give equal values.
     """
 
-    def __init__(self, token: Token, inputs: Mapping[str, Any], config: Mapping[str, Any], serial: int = 0) -> None:
-        super().__init__(token.defaults)
+    def __init__(
+        self, resource: ResourceType, inputs: Mapping[str, Any], config: Mapping[str, Any], serial: int = 0
+    ) -> None:
+        super().__init__(resource.defaults)
         self.update({k: v for k, v in config.items() if k in ("project", "region", "zone")})
         self.setdefault("location", self.get("region", ""))
         self.update(inputs)
@@ -35,129 +38,128 @@ class Facts(dict[str, Any]):
         api = str(inputs.get("service", "")).split(".")[0]
         self.update(
             number=str(100_000_000_000 + _digest(project) % 900_000_000_000),
-            service=token.service,
-            agent=resource_types.agents().get(api, f"gcp-sa-{api}"),
+            service=resource.service,
+            agent=resource_types.service_agents().get(api, f"gcp-sa-{api}"),
             serial=serial,
         )
         if api:
             self["service"] = inputs["service"]
 
     def __missing__(self, key: str) -> str:
-        raise Missing(key)
+        raise UnknownValue(key)
 
-    def identify(self, token: Token) -> str:
-        """Google's name of the resource; it becomes one of the facts. Raises `Missing`."""
-        name = fill(token.id, self)
-        self.update(
-            id=name, hash=f"{_digest(name):016x}"[:16], ip=f"10.{_digest(name) % 250}.{_digest(name) // 250 % 250}.2"
-        )
-        self["api_server"] = _api_server(self)
-        return name
+    def set_resource_id(self, resource: ResourceType) -> str:
+        """Compute Google's id of the resource and the values that follow from it. Raises `UnknownValue`."""
+        id_ = render(resource.id_template, self)
+        digest = _digest(id_)
+        self.update(id=id_, hash=f"{digest:016x}", ip=f"10.{digest % 250}.{digest // 250 % 250}.2")
+        self["dns_endpoint"] = _dns_endpoint(self)
+        return id_
 
 
 class _Value:
-    """`{x}` is the value, `{x:last}` the last part of its path."""
+    """`{x}` formats the value, `{x:last}` the last part of its path."""
 
     def __init__(self, value: Any) -> None:
         if value == UNKNOWN:
-            raise Missing
+            raise UnknownValue
         self._text = str(value)
 
     def __format__(self, spec: str) -> str:
         return self._text.split("/")[-1] if spec == "last" else self._text
 
 
-class _Formats(dict[str, Any]):
-    def __init__(self, facts: Facts) -> None:
+class _FormatValues(dict[str, Any]):
+    def __init__(self, values: TemplateValues) -> None:
         super().__init__()
-        self._facts = facts
+        self._values = values
 
     def __missing__(self, key: str) -> _Value:
-        return _Value(bare(self._facts[key]))
+        return _Value(unwrap(self._values[key]))
 
 
-def fill(template: Any, facts: Facts) -> Any:
-    """`template` with its placeholders filled, at any depth. Raises `Missing`."""
+def render(template: Any, values: TemplateValues) -> Any:
+    """Return `template` with its placeholders replaced, at any depth. Raises `UnknownValue`."""
     match template:
         case str():
-            return template.format_map(_Formats(facts))
+            return template.format_map(_FormatValues(values))
         case dict():
-            return {key: fill(value, facts) for key, value in template.items()}
+            return {key: render(value, values) for key, value in template.items()}
         case list():
-            return [fill(value, facts) for value in template]
+            return [render(value, values) for value in template]
         case _:
             return template
 
 
-def outputs(
-    token: Token,
+def all_outputs(
+    resource: ResourceType,
     inputs: Mapping[str, Any],
-    facts: Facts,
+    values: TemplateValues,
     labels: Mapping[str, Any],
     *,
     olds: Mapping[str, Any] | None = None,
     preview: bool = False,
 ) -> dict[str, Any]:
-    """All outputs: the inputs, what is assigned, and a stand-in of the right type for the rest that is always there.
+    """Return all outputs: the inputs, what Google assigns, and placeholders for other outputs that always have a value.
 
-    In a preview what Google would assign is unknown. `olds` are the outputs before an update: what Google assigned then
-    stays.
+    In a preview, what Google would assign is unknown. `olds` are the outputs before an update; what Google assigned
+    then stays.
     """
-    out: dict[str, Any] = {**token.defaults, **inputs}
-    for key, template in token.outputs.items():
+    out: dict[str, Any] = {**resource.defaults, **inputs}
+    for key, template in resource.outputs.items():
         name = key.removesuffix("?")
         if name != key and name not in out:
             continue
-        known = not preview or name in token.planned
-        value = _kept(template, (olds or {}).get(name))
+        known = not preview or name in resource.known_in_preview
+        value = _keep_old(template, (olds or {}).get(name))
         if value is None:
             try:
-                value = fill(template, facts) if known else unknown(template)
-            except Missing:
+                value = render(template, values) if known else unknown_like(template)
+            except UnknownValue:
                 value = UNKNOWN
         out[name] = _merge(value, out[name]) if name in out else value
-    own_labels = bare(inputs.get("labels") or inputs.get("resourceLabels") or {})
+    own_labels = unwrap(inputs.get("labels") or inputs.get("resourceLabels") or {})
     for name in ("pulumiLabels", "effectiveLabels"):
-        if name in token.shape.outputs and isinstance(own_labels, dict):
-            out[name] = {**labels, **own_labels, **ATTRIBUTION}
-    for name, field in token.shape.outputs.items():
+        if name in resource.schema.outputs and isinstance(own_labels, dict):
+            out[name] = {**labels, **own_labels, **ATTRIBUTION_LABEL}
+    for name, field in resource.schema.outputs.items():
         if name not in out and field.required:
-            out[name] = olds[name] if olds and name in olds else UNKNOWN if preview else _plausible(name, field.type)
+            out[name] = olds[name] if olds and name in olds else UNKNOWN if preview else _placeholder(name, field.type)
     return out
 
 
-def unknown(template: Any) -> Any:
-    """A template with every value unknown."""
-    return {k: unknown(v) for k, v in template.items()} if isinstance(template, dict) else UNKNOWN
+def unknown_like(template: Any) -> Any:
+    """Return a copy of `template` in which every value is unknown."""
+    return {k: unknown_like(v) for k, v in template.items()} if isinstance(template, dict) else UNKNOWN
 
 
-def _kept(template: Any, old: Any) -> Any:
-    """What Google assigned before, of what it assigns."""
+def _keep_old(template: Any, old: Any) -> Any:
+    """Return what Google assigned before, for the keys that the template assigns."""
     if isinstance(template, dict) and isinstance(old, dict):
-        return {key: _kept(inner, old[key]) for key, inner in template.items() if key in old}
+        return {key: _keep_old(inner, old[key]) for key, inner in template.items() if key in old}
     return old
 
 
 def _merge(assigned: Any, given: Any) -> Any:
-    """What was given wins; blocks are merged."""
+    """Merge blocks; a given value wins over an assigned one."""
     if isinstance(assigned, dict) and isinstance(given, dict):
         return {**assigned, **{k: _merge(assigned.get(k), v) for k, v in given.items()}}
     return given
 
 
-def _plausible(name: str, type_: sdk_schema.Type) -> Any:
-    """A value of the right type that nobody takes for Google's."""
+def _placeholder(name: str, type_: sdk_schema.FieldType) -> Any:
+    """Return a value of the right type that is visibly not Google's."""
     return {"str": f"stand-in-{name}", "int": 0, "float": 0.5, "bool": False, "list": []}.get(type_.kind, {})
 
 
-def _api_server(facts: Facts) -> str:
-    """A cluster's DNS endpoint: that of the control plane which stands for its region, where one does."""
-    planes = os.environ.get("RAYLLM_CONTROL_PLANES")
-    region = str(bare(facts.get("location", "")))
-    found = json.loads(Path(planes).read_text()).get(region) if planes else None
-    if found:
-        return found["server"].removeprefix("https://")
-    return f"gke-{facts['hash']}{facts['hash']}-{facts['number']}.{region}.gke.goog"
+def _dns_endpoint(values: TemplateValues) -> str:
+    """Return a cluster's DNS endpoint; that of the region's rehearsal control plane, if one runs."""
+    file = os.environ.get("RAYLLM_CONTROL_PLANES")
+    region = str(unwrap(values.get("location", "")))
+    control_plane = json.loads(Path(file).read_text()).get(region) if file else None
+    if control_plane:
+        return control_plane["server"].removeprefix("https://")
+    return f"gke-{values['hash']}{values['hash']}-{values['number']}.{region}.gke.goog"
 
 
 def _digest(text: str) -> int:

@@ -1,6 +1,6 @@
-"""The stand-in for the `gcp` plugin: Pulumi's provider protocol on top of `Cloud`. The engine starts it.
+"""The stand-in for the `gcp` plugin: Pulumi's provider protocol in front of `StandInCloud`. The engine starts it.
 
-It makes no process and no connection, listens on loopback only, answers no data source, and ends when its parent does.
+It starts no process, opens no connection, listens on loopback only, answers no data source, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -10,284 +10,236 @@ import contextlib
 import hashlib
 import ipaddress
 import json
-import os
 import re
-import signal
-import threading
 from collections.abc import Callable, Mapping
-from concurrent import futures
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2, status_pb2
 
-from rehearsal.google import computed_outputs, input_checks, resource_types, sdk_schema
-from rehearsal.google.cloud import TEXTS, Cloud, Failure, Ordered, Refusal
-from rehearsal.google.resource_types import Token
-from rehearsal.plugin_values import UNKNOWN, bare, changes, plain, spot, wire
+from rehearsal.google import computed_outputs, input_checks, resource_types
+from rehearsal.google.cloud import ERROR_MESSAGES, FailureKind, GoogleApiError, InjectedFailure, StandInCloud
+from rehearsal.google.computed_outputs import TemplateValues
+from rehearsal.google.resource_types import ResourceType
+from rehearsal.plugin import StandInPlugin, abort, diff_response, serve
+from rehearsal.plugin_values import (
+    UNKNOWN,
+    detailed_diff,
+    from_struct,
+    is_at_or_below,
+    to_struct,
+    unwrap,
+    without_indexes,
+)
 
-MESSAGE_LIMIT = ("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)
-WHEN: dict[str, Callable[[Any, Any], bool]] = {
+FORCE_NEW_CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
     "shrinks": lambda old, new: not ipaddress.IPv4Network(old).subnet_of(ipaddress.IPv4Network(new)),
     "off": lambda old, new: bool(old) and not new,
-    "lower": lambda old, new: _numbers(new) < _numbers(old),
+    "lower": lambda old, new: _version_numbers(new) < _version_numbers(old),
 }
+"""Values of `force_new_if` in resource_types.yaml."""
 
 
-class Google(provider_pb2_grpc.ResourceProviderServicer):
-    """Every method is one of the protocol's; the engine calls them from several threads."""
+class GooglePlugin(StandInPlugin):
+    """The stand-in for the `gcp` plugin."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    package = "gcp"
+
+    def __init__(self, cloud: StandInCloud) -> None:
+        super().__init__()
         self._cloud = cloud
         self._config: dict[str, Any] = {}
-        self._cancelled = threading.Event()
-
-    def Handshake(self, request: Any, context: Any) -> Any:
-        return provider_pb2.ProviderHandshakeResponse(
-            accept_secrets=True, accept_resources=False, accept_outputs=False, supports_autonaming_configuration=True
-        )
-
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:
-        return plugin_pb2.PluginInfo(version=sdk_schema.VERSION)
-
-    def GetSchema(self, request: Any, context: Any) -> Any:
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "gcp", "version": sdk_schema.VERSION}))
-
-    def GetMapping(self, request: Any, context: Any) -> Any:
-        return provider_pb2.GetMappingResponse()
-
-    def GetMappings(self, request: Any, context: Any) -> Any:
-        return provider_pb2.GetMappingsResponse()
-
-    def Cancel(self, request: Any, context: Any) -> Any:
-        self._cancelled.set()
-        return empty_pb2.Empty()
-
-    def CheckConfig(self, request: Any, context: Any) -> Any:
-        return provider_pb2.CheckResponse(inputs=request.news)
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_UNKNOWN)
 
     def Configure(self, request: Any, context: Any) -> Any:
-        self._config = {key: _decoded(value) for key, value in bare(plain(request.args)).items()}
-        return provider_pb2.ConfigureResponse(
-            acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
-        )
+        self._config = {key: _decode(value) for key, value in unwrap(from_struct(request.args)).items()}
+        return super().Configure(request, context)
 
     def Invoke(self, request: Any, context: Any) -> Any:
         context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
-            f"{request.tok}: the stand-in answers no data source; take it from the settings",
+            f"{request.tok}: the stand-in answers no data source; take the value from the settings",
         )
 
     def Check(self, request: Any, context: Any) -> Any:
-        if request.type not in resource_types.names():
-            reason = f"rehearsal/google/resource_types.yaml has no row for {request.type}: add one"
+        if request.type not in resource_types.tokens():
+            reason = f"rehearsal/google/resource_types.yaml has no entry for {request.type}. Add one."
             return provider_pb2.CheckResponse(failures=[provider_pb2.CheckFailure(reason=reason)])
-        token = resource_types.get(request.type)
-        news = {key: value for key, value in plain(request.news).items() if value is not None}
-        if "name" in token.shape.inputs and not token.shape.inputs["name"].required and not news.get("name"):
-            news["name"] = plain(request.olds).get("name") or _automatic(request)
+        resource = resource_types.resource_type(request.type)
+        news = {key: value for key, value in from_struct(request.news).items() if value is not None}
+        name = resource.schema.inputs.get("name")
+        if name is not None and not name.required and not news.get("name"):
+            news["name"] = from_struct(request.olds).get("name") or _automatic_name(request)
             news["__defaults"] = ["name"]
+        inputs = {key: value for key, value in unwrap(news).items() if not key.startswith("__")}
         failures = [
             provider_pb2.CheckFailure(property=path, reason=f"{path}: {reason}")
-            for path, reason in input_checks.problems(
-                token, {k: v for k, v in bare(news).items() if not k.startswith("__")}
-            )
+            for path, reason in input_checks.find_problems(resource, inputs)
         ]
-        return provider_pb2.CheckResponse(inputs=wire(news), failures=failures)
+        return provider_pb2.CheckResponse(inputs=to_struct(news), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
-        token = resource_types.get(request.type)
-        old, new, outputs = (bare(plain(part)) for part in (request.old_inputs, request.news, request.olds))
-        found = dict(changes(old, new, token.sets))
-        replaces = [path for path in found if self._replaces(token, path, old, new)]
-        for name in ("project", "region", "zone"):  # the provider's own setting stands in for one that is not given
-            given = self._config.get(name, outputs.get(name))
-            if name in token.shape.inputs and not {name, "location"} & new.keys() and given != outputs.get(name, given):
-                found[name] = "update"
+        resource = resource_types.resource_type(request.type)
+        old, new, outputs = (unwrap(from_struct(part)) for part in (request.old_inputs, request.news, request.olds))
+        changes = dict(detailed_diff(old, new, resource.sets))
+        replaces = [path for path in changes if self._forces_new(resource, path, old, new)]
+        for name in ("project", "region", "zone"):  # the provider's setting applies where an input is not set
+            current = self._config.get(name, outputs.get(name))
+            is_default = name in resource.schema.inputs and not {name, "location"} & new.keys()
+            if is_default and current != outputs.get(name, current):
+                changes[name] = "update"
                 replaces.append(name)
-        if "pulumiLabels" in outputs and not any(spot(path).startswith(("labels", "resourceLabels")) for path in found):
-            now = computed_outputs.outputs(token, new, self._facts(token, new), self._labels())["pulumiLabels"]
-            found |= dict(changes({"pulumiLabels": outputs["pulumiLabels"]}, {"pulumiLabels": now}, token.sets))
-        detail = {
-            path: provider_pb2.PropertyDiff(kind=_kind(kind, path in replaces), inputDiff=path.split(".")[0] in new)
-            for path, kind in found.items()
-        }
-        some = provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE
-        return provider_pb2.DiffResponse(
-            changes=some,
-            replaces=replaces,
-            # A name that was written can be there once, so the bridge deletes first; where it does not know which input
-            # is the name (secretId), the create comes first and meets what it should replace (409).
-            deleteBeforeReplace=bool(replaces) and token.named in new.keys() - set(new.get("__defaults", [])),
-            diffs=sorted({re.split(r"[.\[]", path)[0] for path in found}),
-            detailedDiff=detail,
-            hasDetailedDiff=True,
+        changed_labels = any(without_indexes(path).startswith(("labels", "resourceLabels")) for path in changes)
+        if "pulumiLabels" in outputs and not changed_labels:
+            values = self._template_values(resource, new)
+            labels = computed_outputs.all_outputs(resource, new, values, self._default_labels())["pulumiLabels"]
+            before, after = {"pulumiLabels": outputs["pulumiLabels"]}, {"pulumiLabels": labels}
+            changes |= dict(detailed_diff(before, after, resource.sets))
+        return diff_response(
+            changes,
+            replaces,
+            # Two resources cannot have the same written name, so the bridge deletes first. Where it does not know which
+            # input is the name (secretId), it creates first, and Google refuses the second resource (409).
+            delete_before_replace=resource.name_input in new.keys() - set(new.get("__defaults", [])),
+            is_input=lambda path: path.split(".")[0] in new,
         )
 
     def Create(self, request: Any, context: Any) -> Any:
-        token, inputs = resource_types.get(request.type), plain(request.properties)
+        resource, inputs = resource_types.resource_type(request.type), from_struct(request.properties)
         if request.preview:
-            facts = self._facts(token, inputs)
-            out = computed_outputs.outputs(token, inputs, facts, self._labels(), preview=True)
-            return provider_pb2.CreateResponse(properties=wire(out))
-        due = self._before("create", token, request, inputs, context)
+            values = self._template_values(resource, inputs)
+            out = computed_outputs.all_outputs(resource, inputs, values, self._default_labels(), preview=True)
+            return provider_pb2.CreateResponse(properties=to_struct(out))
+        failure = self._fail_before("create", resource, request, inputs, context)
         try:
-            id_, out = self._cloud.create(token, inputs, self._config, self._labels())
-        except Refusal as refusal:
-            _refuse(context, f"Error creating {token.title}: {refusal}")
-        if due and due.kind is Failure.STOCKOUT:
-            self._unready(
-                id_, out, f"Error waiting for creating {token.title}: {self._text(due, token, inputs)}", context
-            )
-        self._after(due)
-        return provider_pb2.CreateResponse(id=id_, properties=wire(out))
+            id_, out = self._cloud.create(resource, inputs, self._config, self._default_labels())
+        except GoogleApiError as error:
+            abort(context, f"Error creating {resource.name}: {error}")
+        if failure and failure.kind is FailureKind.STOCKOUT:
+            message = self._failure_message(failure, resource, inputs)
+            _abort_not_ready(id_, out, f"Error waiting for creating {resource.name}: {message}", context)
+        self._wait_after(failure)
+        return provider_pb2.CreateResponse(id=id_, properties=to_struct(out))
 
     def Read(self, request: Any, context: Any) -> Any:
-        token = resource_types.get(request.type)
-        self._before("read", token, request, {}, context)
-        found = self._cloud.read(token, request.id)
+        resource = resource_types.resource_type(request.type)
+        self._fail_before("read", resource, request, {}, context)
+        found = self._cloud.read(resource, request.id)
         if found is None:
             return provider_pb2.ReadResponse()
         inputs, out = found
-        return provider_pb2.ReadResponse(id=request.id, properties=wire(out), inputs=wire(inputs))
+        return provider_pb2.ReadResponse(id=request.id, properties=to_struct(out), inputs=to_struct(inputs))
 
     def Update(self, request: Any, context: Any) -> Any:
-        token, inputs = resource_types.get(request.type), plain(request.news)
-        taken_out = plain(request.old_inputs).keys() - inputs.keys()
-        olds = {k: v for k, v in plain(request.olds).items() if k not in taken_out}
+        resource, inputs = resource_types.resource_type(request.type), from_struct(request.news)
+        removed = from_struct(request.old_inputs).keys() - inputs.keys()
+        olds = {key: value for key, value in from_struct(request.olds).items() if key not in removed}
         if request.preview:
-            facts = self._facts(token, inputs)
-            out = computed_outputs.outputs(token, inputs, facts, self._labels(), olds=olds, preview=True)
-            return provider_pb2.UpdateResponse(properties=wire(out))
-        due = self._before("update", token, request, inputs, context)
+            values, labels = self._template_values(resource, inputs), self._default_labels()
+            out = computed_outputs.all_outputs(resource, inputs, values, labels, olds=olds, preview=True)
+            return provider_pb2.UpdateResponse(properties=to_struct(out))
+        failure = self._fail_before("update", resource, request, inputs, context)
         try:
-            out = self._cloud.update(token, request.id, inputs, olds, self._config, self._labels())
-        except Refusal as refusal:
-            _refuse(context, f"Error updating {token.title} {request.id!r}: {refusal}")
-        self._after(due)
-        return provider_pb2.UpdateResponse(properties=wire(out))
+            out = self._cloud.update(resource, request.id, inputs, olds, self._config, self._default_labels())
+        except GoogleApiError as error:
+            abort(context, f"Error updating {resource.name} {request.id!r}: {error}")
+        self._wait_after(failure)
+        return provider_pb2.UpdateResponse(properties=to_struct(out))
 
     def Delete(self, request: Any, context: Any) -> Any:
-        token = resource_types.get(request.type)
-        state, inputs = bare(plain(request.properties)), bare(plain(request.old_inputs))
+        resource = resource_types.resource_type(request.type)
+        state, inputs = unwrap(from_struct(request.properties)), unwrap(from_struct(request.old_inputs))
         match state.get("deletionPolicy"):
             case "ABANDON":
                 return empty_pb2.Empty()
             case "PREVENT":
-                name = f"{token.service.title()}{token.title}"
+                name = f"{resource.service.title()}{resource.name}"
                 reason = f'cannot destroy {name} without setting deletion_policy="DELETE" and running `terraform apply`'
-                _refuse(context, reason)
-        if token.protected and state.get("deletionProtection"):
-            _refuse(context, token.protected)
-        due = self._before("delete", token, request, inputs, context)
+                abort(context, reason)
+        if resource.deletion_protection_error and state.get("deletionProtection"):
+            abort(context, resource.deletion_protection_error)
+        failure = self._fail_before("delete", resource, request, inputs, context)
         try:
-            self._cloud.delete(token, request.id, inputs)
-        except Refusal as refusal:
-            _refuse(context, f"Error deleting {token.title} {request.id!r}: {refusal}")
-        self._after(due)
+            self._cloud.delete(resource, request.id, inputs)
+        except GoogleApiError as error:
+            abort(context, f"Error deleting {resource.name} {request.id!r}: {error}")
+        self._wait_after(failure)
         return empty_pb2.Empty()
 
-    def _replaces(self, token: Token, path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        here = spot(path)
-        if any(here == p or here.startswith((f"{p}.", f"{p}[")) for p in token.replace):
+    def _forces_new(self, resource: ResourceType, path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """Return True if the change at `path` replaces the resource."""
+        field = without_indexes(path)
+        if is_at_or_below(field, resource.force_new):
             return True
-        case = token.when.get(here)
-        if case is None or UNKNOWN in (old.get(here), new.get(here)) or here not in old:
+        condition = resource.force_new_if.get(field)
+        if condition is None or UNKNOWN in (old.get(field), new.get(field)) or field not in old:
             return False
-        return here in new and WHEN[case](old[here], new[here])
+        return field in new and FORCE_NEW_CONDITIONS[condition](old[field], new[field])
 
-    def _facts(self, token: Token, inputs: Mapping[str, Any]) -> computed_outputs.Facts:
-        facts = computed_outputs.Facts(token, inputs, self._config)
-        with contextlib.suppress(computed_outputs.Missing):
-            facts.identify(token)
-        return facts
+    def _template_values(self, resource: ResourceType, inputs: Mapping[str, Any]) -> TemplateValues:
+        values = TemplateValues(resource, inputs, self._config)
+        with contextlib.suppress(computed_outputs.UnknownValue):
+            values.set_resource_id(resource)
+        return values
 
-    def _labels(self) -> dict[str, Any]:
+    def _default_labels(self) -> dict[str, Any]:
         return self._config.get("defaultLabels") or {}
 
-    def _before(
-        self, operation: str, token: Token, request: Any, inputs: Mapping[str, Any], context: Any
-    ) -> Ordered | None:
-        """Let a failure that is due happen now, or return the one that happens later."""
-        due = self._cloud.due(operation, request.urn.split("::")[-1])
-        if due is None or due.kind in (Failure.LOST, Failure.STOCKOUT):
-            return due
-        if due.kind is not Failure.SLOW:
-            context.abort(
-                grpc.StatusCode.UNKNOWN, f"Error: {operation} {token.title}: {self._text(due, token, inputs)}"
-            )
-        if self._cancelled.wait(due.seconds):
-            context.abort(grpc.StatusCode.CANCELLED, f"{operation} {token.title}: cancelled")
+    def _fail_before(
+        self, operation: str, resource: ResourceType, request: Any, inputs: Mapping[str, Any], context: Any
+    ) -> InjectedFailure | None:
+        """Abort or delay the operation if a failure is injected; return a failure that happens after it."""
+        failure = self._cloud.take_failure(operation, request.urn.split("::")[-1])
+        if failure is None or failure.kind in (FailureKind.LOST, FailureKind.STOCKOUT):
+            return failure
+        if failure.kind is not FailureKind.SLOW:
+            abort(context, f"Error: {operation} {resource.name}: {self._failure_message(failure, resource, inputs)}")
+        if self._cancelled.wait(failure.seconds):
+            context.abort(grpc.StatusCode.CANCELLED, f"{operation} {resource.name}: cancelled")
         return None
 
-    def _after(self, due: Ordered | None) -> None:
-        if due and due.kind is Failure.LOST:
-            self._cancelled.wait(due.seconds)
+    def _wait_after(self, failure: InjectedFailure | None) -> None:
+        if failure and failure.kind is FailureKind.LOST:
+            self._cancelled.wait(failure.seconds)
 
-    def _text(self, due: Ordered, token: Token, inputs: Mapping[str, Any]) -> str:
-        facts = self._facts(token, inputs)
-        known = {name: facts.get(name, "") for name in ("project", "id", "number", "name")}
-        return TEXTS[due.kind].format(service=token.service, **known)
-
-    def _unready(self, id_: str, out: Mapping[str, Any], reason: str, context: Any) -> None:
-        """Made, but not as it should be: the engine keeps it and updates it the next time."""
-        detail = provider_pb2.ErrorResourceInitFailed(id=id_, properties=wire(out), reasons=[reason])
-        status = status_pb2.Status(code=2, message=reason)
-        status.details.add().Pack(detail)
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-        _refuse(context, reason)
+    def _failure_message(self, failure: InjectedFailure, resource: ResourceType, inputs: Mapping[str, Any]) -> str:
+        values = self._template_values(resource, inputs)
+        known = {name: values.get(name, "") for name in ("project", "id", "number", "name")}
+        return ERROR_MESSAGES[failure.kind].format(service=resource.service, **known)
 
 
-def _refuse(context: Any, reason: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNKNOWN, reason)
-    raise AssertionError("abort returns never")
+def _abort_not_ready(id_: str, out: Mapping[str, Any], reason: str, context: Any) -> None:
+    """Report a resource that exists but is not ready. The engine keeps it in the state, and updates it next time."""
+    detail = provider_pb2.ErrorResourceInitFailed(id=id_, properties=to_struct(out), reasons=[reason])
+    status = status_pb2.Status(code=2, message=reason)
+    status.details.add().Pack(detail)
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    abort(context, reason)
 
 
-def _automatic(request: Any) -> str:
-    """A name for what was given none, as the bridge makes one."""
+def _automatic_name(request: Any) -> str:
+    """Return a name for a resource without one, in the bridge's format."""
     proposed = request.autonaming.proposed_name if request.HasField("autonaming") else ""
     return proposed or f"{request.name}-{hashlib.sha256(request.randomSeed).hexdigest()[:7]}"
 
 
-def _kind(change: str, replaces: bool) -> Any:
-    """ADD, ADD_REPLACE, DELETE ..."""
-    return provider_pb2.PropertyDiff.Kind.Value(change.upper() + ("_REPLACE" if replaces else ""))
-
-
-def _decoded(value: Any) -> Any:
-    """Settings of a provider arrive as text."""
+def _decode(value: Any) -> Any:
+    """Return a provider's setting, which arrives as text."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return value
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(n) for n in re.findall(r"\d+", text)]
-
-
-def main() -> None:
-    """Serve until the engine says stop, or is gone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cloud", type=Path, required=True)
-    arguments, _ = parser.parse_known_args()
-    server = grpc.server(futures.ThreadPoolExecutor(64), options=list(MESSAGE_LIMIT))
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Google(Cloud(arguments.cloud)), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(port, flush=True)
-    for number in (signal.SIGINT, signal.SIGTERM):  # the engine ends plugins with SIGINT and shows what they print
-        signal.signal(number, lambda *_: os._exit(0))
-    parent = os.getppid()
-    while server.wait_for_termination(0.5) and os.getppid() == parent:  # an engine that was killed leaves us behind
-        pass
-    os._exit(0)
+def _version_numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cloud", type=Path, required=True)
+    serve(GooglePlugin(StandInCloud(parser.parse_known_args()[0].cloud)))

@@ -1,6 +1,6 @@
-"""What the real KubeRay operator does with a change of a RayService, one test a row, and what it refuses.
+"""The real KubeRay operator's reaction to each change of a RayService, and the specs that it refuses.
 
-The rows that KubeRay answers with nothing are why workloads/kubernetes/ray_service.py writes what it writes.
+KubeRay ignores some changes; workloads/kubernetes/ray_service.py adds an annotation that makes it apply them.
 """
 
 from __future__ import annotations
@@ -19,163 +19,185 @@ from pydantic import TypeAdapter, ValidationError
 from config.issues import Rule
 from config.releases import AdditionalModel
 from rehearsal.control_plane import ray_dashboard
-from rehearsal.control_plane.control_plane import Plane
-from tests.cluster.conftest import NAMESPACE, until
+from rehearsal.control_plane.control_plane import ControlPlane
+from tests.cluster.conftest import NAMESPACE
+from tests.harness.waiting import wait_until
 from tests.unit.ray_services import args, manifest
 from workloads.kubernetes.ray_service import WORKERS_ANNOTATION
 
 RAY = f"/apis/ray.io/v1/namespaces/{NAMESPACE}"
-ROW = "row"
-UNMOVED_S = 10
-"""KubeRay looks every two seconds."""
+NAME = "row"
+UNCHANGED_S = 10
+"""KubeRay reconciles every two seconds."""
 Spec = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def ground(plane: Plane, cluster: lightkube.Client) -> Plane:
-    """What pods name."""
+@pytest.fixture(scope="module", autouse=True)
+def referenced_objects(control_plane: ControlPlane, cluster: lightkube.Client) -> None:
+    """Creates the objects that the pods' specs name: service accounts and the priority class."""
     account = {"apiVersion": "v1", "kind": "ServiceAccount"}
     for name in ("ray-head", "ray-worker"):
-        plane.apply({**account, "metadata": {"name": name, "namespace": NAMESPACE}})
+        control_plane.apply({**account, "metadata": {"name": name, "namespace": NAMESPACE}})
     priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1000000}
-    plane.apply({**priority, "metadata": {"name": "rayllm-serving"}})
-    return plane
+    control_plane.apply({**priority, "metadata": {"name": "rayllm-serving"}})
 
 
-def prod(edit: dict[str, Any] | None = None) -> Spec:
-    """Prod's, with no time lost over old clusters."""
-    whole = manifest("prod", edit)
-    return {**whole, "serveConfigV2": yaml.safe_dump(whole["serveConfigV2"]), "rayClusterDeletionDelaySeconds": 1}
+def prod_spec(edit: dict[str, Any] | None = None) -> Spec:
+    """Return prod's RayService spec; KubeRay deletes an old RayCluster after one second."""
+    spec = manifest("prod", edit)
+    return {**spec, "serveConfigV2": yaml.safe_dump(spec["serveConfigV2"]), "rayClusterDeletionDelaySeconds": 1}
 
 
-def put(plane: Plane, spec: Spec, name: str = ROW) -> None:
+def apply_ray_service(control_plane: ControlPlane, spec: Spec, name: str = NAME) -> None:
     metadata = {"name": name, "namespace": NAMESPACE}
-    plane.apply({"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": spec})
+    control_plane.apply({"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": spec})
 
 
-def clusters(plane: Plane) -> list[str]:
-    found = plane.get(f"{RAY}/rayclusters")["items"]
-    return [each["metadata"]["name"] for each in found if each["metadata"]["name"].startswith(f"{ROW}-")]
+def ray_clusters(control_plane: ControlPlane) -> list[str]:
+    found = control_plane.get(f"{RAY}/rayclusters")["items"]
+    return [each["metadata"]["name"] for each in found if each["metadata"]["name"].startswith(f"{NAME}-")]
 
 
-def active(plane: Plane) -> str:
-    status = (plane.get(f"{RAY}/rayservices/{ROW}") or {}).get("status", {})
+def active_ray_cluster(control_plane: ControlPlane) -> str:
+    status = (control_plane.get(f"{RAY}/rayservices/{NAME}") or {}).get("status", {})
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
     return status.get("activeServiceStatus", {}).get("rayClusterName", "") if ready else ""
 
 
 @pytest.fixture
-def before(ground: Plane) -> Iterator[str]:
-    """A RayService that serves; the name of its RayCluster."""
-    put(ground, prod())
-    yield until("a RayService that serves", lambda: active(ground))
-    ground.http.delete(f"{RAY}/rayservices/{ROW}").raise_for_status()
-    until("it is gone", lambda: not clusters(ground))
+def first_cluster(control_plane: ControlPlane) -> Iterator[str]:
+    """The name of the RayCluster of a RayService that serves; deleted afterwards."""
+    apply_ray_service(control_plane, prod_spec())
+    yield wait_until("a RayService that serves", lambda: active_ray_cluster(control_plane))
+    control_plane.http.delete(f"{RAY}/rayservices/{NAME}").raise_for_status()
+    wait_until("its RayClusters are deleted", lambda: not ray_clusters(control_plane))
 
 
-def unscheduled(plane: Plane) -> list[str]:
-    """What the scheduler says of each pod that it has looked at and has found no node for."""
-    conditions = [each for pod in pods(plane) for each in pod["status"].get("conditions", [])]
+def scheduling_failures(control_plane: ControlPlane) -> list[str]:
+    """Return the scheduler's message for each pod that it found no node for."""
+    conditions = [each for pod in pods(control_plane) for each in pod["status"].get("conditions", [])]
     return [each["message"] for each in conditions if each.get("reason") == "Unschedulable"]
 
 
-def stays(plane: Plane, cluster: str) -> bool:
-    """Whether nothing happens, for longer than KubeRay takes to look."""
-    time.sleep(UNMOVED_S)
-    return clusters(plane) == [cluster] and active(plane) == cluster
+def is_unchanged(control_plane: ControlPlane, cluster: str) -> bool:
+    """Return True if the RayClusters stay the same for longer than KubeRay needs to reconcile."""
+    time.sleep(UNCHANGED_S)
+    return ray_clusters(control_plane) == [cluster] and active_ray_cluster(control_plane) == cluster
 
 
-def test_a_serve_configuration_is_applied_in_place(ground: Plane, before: str) -> None:
-    put(ground, prod({"serving.engine.max_model_len": 8192}))
-    assert stays(ground, before)
+def test_a_serve_configuration_is_applied_in_place(control_plane: ControlPlane, first_cluster: str) -> None:
+    apply_ray_service(control_plane, prod_spec({"serving.engine.max_model_len": 8192}))
+    assert is_unchanged(control_plane, first_cluster)
 
 
-def test_another_image_makes_a_second_cluster_and_moves_there(ground: Plane, before: str) -> None:
-    put(ground, prod({"serving.kubernetes.releases.r1.image": f"rayproject/ray-llm@sha256:{64 * 'b'}"}))
-    after = until("the second cluster serves", lambda: active(ground) if active(ground) != before else "")
-    until("the first one is gone", lambda: clusters(ground) == [after])
+def test_another_image_creates_a_second_cluster_and_moves_traffic_there(
+    control_plane: ControlPlane, first_cluster: str
+) -> None:
+    apply_ray_service(
+        control_plane, prod_spec({"serving.kubernetes.releases.r1.image": f"rayproject/ray-llm@sha256:{64 * 'b'}"})
+    )
+    after = wait_until(
+        "the second cluster serves",
+        lambda: active_ray_cluster(control_plane) if active_ray_cluster(control_plane) != first_cluster else "",
+    )
+    wait_until("the first cluster is deleted", lambda: ray_clusters(control_plane) == [after])
 
 
-def test_without_the_annotation_bounds_change_nothing(ground: Plane, before: str) -> None:
-    spec = prod()
+def test_changed_bounds_without_the_annotation_change_nothing(control_plane: ControlPlane, first_cluster: str) -> None:
+    spec = prod_spec()
     group = spec["rayClusterConfig"]["workerGroupSpecs"][0]
     group.update(minReplicas=0, maxReplicas=2)
-    put(ground, spec)
-    assert stays(ground, before)
-    (found,) = ground.get(f"{RAY}/rayclusters/{before}")["spec"]["workerGroupSpecs"]
+    apply_ray_service(control_plane, spec)
+    assert is_unchanged(control_plane, first_cluster)
+    (found,) = control_plane.get(f"{RAY}/rayclusters/{first_cluster}")["spec"]["workerGroupSpecs"]
     assert (found["minReplicas"], found["maxReplicas"]) == (1, 1)
 
 
-def test_with_it_bounds_make_a_second_cluster(ground: Plane, before: str) -> None:
-    spec = prod()
+def test_changed_bounds_with_the_annotation_create_a_second_cluster(
+    control_plane: ControlPlane, first_cluster: str
+) -> None:
+    spec = prod_spec()
     group = spec["rayClusterConfig"]["workerGroupSpecs"][0]
     group.update(minReplicas=1, maxReplicas=2)
     group["template"]["metadata"]["annotations"][WORKERS_ANNOTATION] = "1-2"
-    put(ground, spec)
-    until("the second cluster serves", lambda: active(ground) not in ("", before))
+    apply_ray_service(control_plane, spec)
+    wait_until("the second cluster serves", lambda: active_ray_cluster(control_plane) not in ("", first_cluster))
 
 
-def test_without_the_annotation_tolerations_change_nothing(ground: Plane, before: str) -> None:
-    spec = prod()
+def test_changed_tolerations_without_the_annotation_change_nothing(
+    control_plane: ControlPlane, first_cluster: str
+) -> None:
+    spec = prod_spec()
     pod = spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]
     pod["tolerations"].append({"key": "other", "operator": "Exists"})
-    put(ground, spec)
-    assert stays(ground, before)
+    apply_ray_service(control_plane, spec)
+    assert is_unchanged(control_plane, first_cluster)
 
 
-def test_with_strategy_none_other_pods_change_nothing(ground: Plane, before: str) -> None:
-    """Where two clusters do not fit, KubeRay is told to leave it to Pulumi, which replaces the RayService."""
-    spec = {**prod({"serving.kubernetes.releases.r1.ray_version": "2.59.0"}), "upgradeStrategy": {"type": "None"}}
-    put(ground, spec)
-    assert stays(ground, before)
+def test_changed_pods_with_upgrade_strategy_none_change_nothing(
+    control_plane: ControlPlane, first_cluster: str
+) -> None:
+    """This stack sets the strategy None where two clusters do not fit; Pulumi then replaces the RayService."""
+    spec = {**prod_spec({"serving.kubernetes.releases.r1.ray_version": "2.59.0"}), "upgradeStrategy": {"type": "None"}}
+    apply_ray_service(control_plane, spec)
+    assert is_unchanged(control_plane, first_cluster)
 
 
-def test_a_second_cluster_without_gpus_waits_and_the_first_serves_on(ground: Plane, before: str) -> None:
-    """Both A4 nodes are taken. Serve, which would wait for replicas, is a stand-in here and is told to."""
-    anyway = {"upgradeStrategy": {"type": "NewCluster"}}  # what ours never is where two do not fit
-    put(ground, prod({"serving.replicas.num_replicas": 16}) | anyway)
-    first = until("a cluster on both nodes", lambda: active(ground) if active(ground) != before else "")
-    until("the one before is gone", lambda: clusters(ground) == [first])
-    (head,) = (pod for pod in pods(ground) if is_head(pod, first))
-    tell(status="RUNNING", address=head["status"]["podIP"])
-    tell(status="DEPLOYING")
+def test_a_second_cluster_without_gpus_waits_while_the_first_serves(
+    control_plane: ControlPlane, first_cluster: str
+) -> None:
+    """The first cluster uses both A4 nodes. The stand-in for Serve's API reports DEPLOYING, as Serve would."""
+    new_cluster = {"upgradeStrategy": {"type": "NewCluster"}}  # this stack never sets it where two do not fit
+    apply_ray_service(control_plane, prod_spec({"serving.replicas.num_replicas": 16}) | new_cluster)
+    first = wait_until(
+        "a cluster on both nodes",
+        lambda: active_ray_cluster(control_plane) if active_ray_cluster(control_plane) != first_cluster else "",
+    )
+    wait_until("the cluster before is deleted", lambda: ray_clusters(control_plane) == [first])
+    (head,) = (pod for pod in pods(control_plane) if is_head(pod, first))
+    set_ray_status(status="RUNNING", address=head["status"]["podIP"])
+    set_ray_status(status="DEPLOYING")
     try:
-        put(ground, prod({"serving.replicas.num_replicas": 16, "serving.data_path": "python_proxy"}) | anyway)
-        until("a second cluster", lambda: len(clusters(ground)) == 2)
-        refused = until("the scheduler's word on its workers", lambda: unscheduled(ground))
-        assert all("nvidia.com/gpu" in word for word in refused)
-        time.sleep(UNMOVED_S)
-        assert active(ground) == first
+        apply_ray_service(
+            control_plane,
+            prod_spec({"serving.replicas.num_replicas": 16, "serving.data_path": "python_proxy"}) | new_cluster,
+        )
+        wait_until("a second cluster", lambda: len(ray_clusters(control_plane)) == 2)
+        failures = wait_until("the scheduler's message about its workers", lambda: scheduling_failures(control_plane))
+        assert all("nvidia.com/gpu" in message for message in failures)
+        time.sleep(UNCHANGED_S)
+        assert active_ray_cluster(control_plane) == first
     finally:
-        tell(status="RUNNING")
+        set_ray_status(status="RUNNING")
 
 
-def pods(plane: Plane) -> list[dict[str, Any]]:
-    return plane.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+def pods(control_plane: ControlPlane) -> list[dict[str, Any]]:
+    return control_plane.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
 
 
 def is_head(pod: dict[str, Any], cluster: str) -> bool:
-    """Whether a pod is the head of one RayCluster: pods of the one before it may still be leaving."""
+    """Return True if a pod is the head of this RayCluster. Pods of the cluster before may still be terminating."""
     labels = pod["metadata"]["labels"]
     return (labels["ray.io/cluster"], labels["ray.io/node-type"]) == (cluster, "head")
 
 
-def tell(**what: str) -> None:
-    """The Ray API's stand-in."""
-    httpx2.put(f"http://127.0.0.1:{ray_dashboard.DASHBOARD}/stand-in", json=what, trust_env=False).raise_for_status()
+def set_ray_status(**override: str) -> None:
+    """Set what the stand-in for Ray's API reports."""
+    url = f"http://127.0.0.1:{ray_dashboard.DASHBOARD_PORT}/stand-in"
+    httpx2.put(url, json=override, trust_env=False).raise_for_status()
 
 
-def refused(change: Callable[[Spec], None]) -> Spec:
-    spec = copy.deepcopy(prod({"serving.replicas": {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 8}}))
+def invalid_spec(change: Callable[[Spec], None]) -> Spec:
+    spec = copy.deepcopy(prod_spec({"serving.replicas": {"kind": "autoscaling", "min_replicas": 1, "max_replicas": 8}}))
     change(spec)
     return spec
 
 
-def _bounds(spec: Spec) -> None:
+def _wrong_bounds(spec: Spec) -> None:
     spec["rayClusterConfig"]["workerGroupSpecs"][0].update(minReplicas=3, maxReplicas=2)
 
 
-def _two_places_for_gpus(spec: Spec) -> None:
+def _gpus_in_two_fields(spec: Spec) -> None:
     head = spec["rayClusterConfig"]["headGroupSpec"]
     head["resources"] = {"num-gpus": "1"}
     head["rayStartParams"]["num-gpus"] = "1"
@@ -188,15 +210,15 @@ def _redis_twice(spec: Spec) -> None:
     env.append({"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"})
 
 
-def _strategy(spec: Spec) -> None:
+def _unknown_strategy(spec: Spec) -> None:
     spec["upgradeStrategy"] = {"type": "Sometimes"}
 
 
-def _head_service(spec: Spec) -> None:
+def _own_head_service(spec: Spec) -> None:
     spec["rayClusterConfig"]["headGroupSpec"]["headService"] = {"metadata": {"name": "mine"}}
 
 
-def _restarts(spec: Spec) -> None:
+def _restart_policy(spec: Spec) -> None:
     spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["restartPolicy"] = "Always"
 
 
@@ -204,43 +226,49 @@ def _old_ray_with_tokens(spec: Spec) -> None:
     spec["rayClusterConfig"] |= {"authOptions": {"mode": "token"}, "rayVersion": "2.51.0"}
 
 
-def _no_resources_of_the_head(spec: Spec) -> bool:
+def _head_has_no_resources(spec: Spec) -> bool:
     return "resources" not in spec["rayClusterConfig"]["headGroupSpec"]
 
 
-def _nowhere(what: str) -> Callable[[Spec], bool]:
-    return lambda spec: what not in yaml.safe_dump(spec)
+def _does_not_contain(word: str) -> Callable[[Spec], bool]:
+    return lambda spec: word not in yaml.safe_dump(spec)
 
 
 GUARDS: dict[str, tuple[Callable[[Spec], None], str, str | Callable[[Spec], bool]]] = {
-    "bounds": (_bounds, "greater than maxReplicas", "serving.replicas.bounds"),
-    "gpus-twice": (_two_places_for_gpus, "both rayStartParams", _no_resources_of_the_head),
-    "redis-twice": (_redis_twice, "RAY_REDIS_ADDRESS", _nowhere("RAY_REDIS_ADDRESS")),
-    "strategy": (_strategy, "UpgradeStrategy", lambda s: s["upgradeStrategy"]["type"] in ("NewCluster", "None")),
-    "head-service": (_head_service, "headService", _nowhere("headService")),
-    "restart-policy": (_restarts, "restartPolicy", _nowhere("restartPolicy")),
+    "bounds": (_wrong_bounds, "greater than maxReplicas", "serving.replicas.bounds"),
+    "gpus-twice": (_gpus_in_two_fields, "both rayStartParams", _head_has_no_resources),
+    "redis-twice": (_redis_twice, "RAY_REDIS_ADDRESS", _does_not_contain("RAY_REDIS_ADDRESS")),
+    "strategy": (
+        _unknown_strategy,
+        "UpgradeStrategy",
+        lambda s: s["upgradeStrategy"]["type"] in ("NewCluster", "None"),
+    ),
+    "head-service": (_own_head_service, "headService", _does_not_contain("headService")),
+    "restart-policy": (_restart_policy, "restartPolicy", _does_not_contain("restartPolicy")),
     "tokens": (_old_ray_with_tokens, "2.52.0", "serving.releases.ray-version-too-old"),
 }
-"""What breaks a RayService -> the operator's word for it, and what keeps ours from it: a rule of the settings, or that
-no environment of this repository can come to it."""
+"""Case -> change that makes a spec invalid, a word of the operator's message, and what prevents it in this stack: the
+id of a settings rule, or a check of the specs of all environments."""
 
 
 @pytest.mark.parametrize("case", GUARDS)
-def test_what_the_operator_refuses_the_settings_never_ask_for(case: str, ground: Plane) -> None:
+def test_the_settings_never_produce_a_spec_that_the_operator_refuses(case: str, control_plane: ControlPlane) -> None:
     change, word, guard = GUARDS[case]
-    name = f"refused-{case}"
-    put(ground, refused(change), name)
+    name = f"invalid-{case}"
+    apply_ray_service(control_plane, invalid_spec(change), name)
     events = f"/api/v1/namespaces/{NAMESPACE}/events?fieldSelector=type=Warning,involvedObject.name={name}"
-    told = until("the operator refuses it", lambda: [each["message"] for each in ground.get(events)["items"]])
-    ground.http.delete(f"{RAY}/rayservices/{name}").raise_for_status()
-    assert any(word in message for message in told), told
+    messages = wait_until(
+        "the operator's warning", lambda: [each["message"] for each in control_plane.get(events)["items"]]
+    )
+    control_plane.http.delete(f"{RAY}/rayservices/{name}").raise_for_status()
+    assert any(word in message for message in messages), messages
     if isinstance(guard, str):
         assert guard in Rule.registry
     else:
         assert all(guard(manifest(stack)) for stack in ("dev", "staging", "prod"))
 
 
-def test_a_name_that_the_operator_finds_too_long_is_no_setting() -> None:
+def test_the_settings_refuse_a_name_that_is_too_long_for_the_operator() -> None:
     name = TypeAdapter(AdditionalModel.model_fields["name"].rebuild_annotation())
     name.validate_python(47 * "a")
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""The rig's control plane is what its README says: A4-shaped nodes, KubeRay's own operator, and no way out."""
+"""The rehearsal's control plane is as its README says: A4-shaped nodes, KubeRay's operator, and no route out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from lightkube.generic_resource import GenericNamespacedResource, create_namespa
 from lightkube.resources.core_v1 import Service
 
 from rehearsal.control_plane import network_namespace
-from rehearsal.control_plane.control_plane import Plane
-from tests.cluster.conftest import A4, NAMESPACE, until
+from rehearsal.control_plane.control_plane import ControlPlane
+from tests.cluster.conftest import A4, NAMESPACE
+from tests.harness.waiting import wait_until
 
 RayService = create_namespaced_resource("ray.io", "v1", "RayService", "rayservices")
 SMALL = """
@@ -42,43 +43,45 @@ spec:
         rayStartParams: {}
         template: {spec: {containers: [*container]}}
 """
-"""Runs on a real cluster, too; here nobody fetches the application."""
+"""Runs on a real cluster, too; here no process downloads the application."""
 
 
 @pytest.fixture
 def small() -> dict[str, Any]:
-    """A RayService that lacks nothing."""
+    """A valid RayService."""
     found = yaml.safe_load(SMALL)
     found["metadata"]["namespace"] = NAMESPACE
     return found
 
 
-def _is(condition: str, found: dict[str, Any]) -> bool:
+def _has_condition(found: dict[str, Any], type_: str) -> bool:
     conditions = found.get("status", {}).get("conditions", [])
-    return any(each["type"] == condition and each["status"] == "True" for each in conditions)
+    return any(each["type"] == type_ and each["status"] == "True" for each in conditions)
 
 
-def _settled(node: dict[str, Any]) -> bool:
-    """Ready, and the controllers have taken away the taint of the time before."""
-    return _is("Ready", node) and not any("node.kubernetes.io/" in taint["key"] for taint in node["spec"]["taints"])
+def _is_schedulable(node: dict[str, Any]) -> bool:
+    """Return True if a node is Ready and the controllers have removed its not-ready taint."""
+    return _has_condition(node, "Ready") and not any(
+        "node.kubernetes.io/" in taint["key"] for taint in node["spec"]["taints"]
+    )
 
 
-def test_nodes_are_what_gke_makes_of_an_a4_pool(plane: Plane) -> None:
+def test_nodes_are_like_those_of_a_gke_pool_of_a4(control_plane: ControlPlane) -> None:
     def ready() -> list[dict[str, Any]]:
-        nodes = plane.get(f"/api/v1/nodes?labelSelector=cloud.google.com/gke-nodepool={A4.name}")["items"]
-        return nodes if len(nodes) == A4.count and all(_settled(node) for node in nodes) else []
+        nodes = control_plane.get(f"/api/v1/nodes?labelSelector=cloud.google.com/gke-nodepool={A4.name}")["items"]
+        return nodes if len(nodes) == A4.count and all(_is_schedulable(node) for node in nodes) else []
 
-    for node in until("A4 nodes Ready", ready):
-        labels, free = node["metadata"]["labels"], node["status"]["allocatable"]
+    for node in wait_until("A4 nodes Ready", ready):
+        labels, allocatable = node["metadata"]["labels"], node["status"]["allocatable"]
         assert labels["cloud.google.com/gke-accelerator"] == "nvidia-b200"
         assert labels["rayllm/pool"] == A4.name
         assert [(t["key"], t["value"], t["effect"]) for t in node["spec"]["taints"]] == [
             ("nvidia.com/gpu", "present", "NoSchedule")
         ]
-        assert free["nvidia.com/gpu"] == "8"
-        # 224 vCPUs and 3968 GiB, less GKE's share
-        assert 220_000 < int(free["cpu"].removesuffix("m")) < 224_000
-        assert 3800 * 1024 < int(free["memory"].removesuffix("Mi")) < 3968 * 1024
+        assert allocatable["nvidia.com/gpu"] == "8"
+        # 224 vCPUs and 3968 GiB, less GKE's reservations
+        assert 220_000 < int(allocatable["cpu"].removesuffix("m")) < 224_000
+        assert 3800 * 1024 < int(allocatable["memory"].removesuffix("Mi")) < 3968 * 1024
 
 
 def test_the_real_operator_makes_a_ray_service_ready(cluster: lightkube.Client, small: dict[str, Any]) -> None:
@@ -87,10 +90,10 @@ def test_the_real_operator_makes_a_ray_service_ready(cluster: lightkube.Client, 
 
     def ready() -> GenericNamespacedResource | None:
         found = cluster.get(RayService, name, namespace=NAMESPACE)
-        return found if _is("Ready", found.to_dict()) else None
+        return found if _has_condition(found.to_dict(), "Ready") else None
 
     try:
-        status = until(f"RayService {name} Ready", ready).to_dict()["status"]
+        status = wait_until(f"RayService {name} Ready", ready).to_dict()["status"]
         applications = status["activeServiceStatus"]["applicationStatuses"]
         assert {app: each["status"] for app, each in applications.items()} == {"calc": "RUNNING"}
         cluster.get(Service, f"{name}-serve-svc", namespace=NAMESPACE)
@@ -104,8 +107,8 @@ def test_an_unknown_field_of_a_ray_service_is_refused(cluster: lightkube.Client,
         cluster.apply(RayService.from_dict(small))
 
 
-def test_nothing_leaves_the_namespace(plane: Plane) -> None:
-    assert network_namespace.sealed()
+def test_no_connection_leaves_the_namespace(control_plane: ControlPlane) -> None:
+    assert network_namespace.has_no_route()
     with pytest.raises(OSError, match="unreachable") as refused:
-        socket.create_connection(("192.0.2.1", 443), timeout=5)  # RFC 5737: nobody's
+        socket.create_connection(("192.0.2.1", 443), timeout=5)  # RFC 5737: an address of no host
     assert refused.value.errno == errno.ENETUNREACH

@@ -1,8 +1,7 @@
-"""Dev and staging on a real control plane: every manifest is taken, and an `up` outlives restarts beneath it."""
+"""Dev and staging on a real control plane: it accepts every manifest, and an `up` survives restarts of its programs."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.control_plane.control_plane import Plane
-from tests.cluster.conftest import until
-from tests.cluster.stacks import RAY, Rehearsal, rehearsal
+from rehearsal.control_plane.control_plane import ControlPlane
+from tests.cluster.stacks import RAY, RehearsedStack, rehearsed_stack
+from tests.harness.waiting import wait_until
 
 REGION = "us-central1"
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ray/httproutes/inference-gateway"
@@ -25,85 +24,81 @@ QWEN: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
-    with rehearsal(tmp_path_factory.mktemp("dev"), "dev") as found:
-        found.engine.up().ok()
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RehearsedStack]:
+    with rehearsed_stack(tmp_path_factory.mktemp("dev"), "dev") as found:
+        found.project.up().ok()
         yield found
 
 
-def ready(stack: Rehearsal, name: str) -> bool:
-    status = (stack.clusters[REGION].get(f"{RAY}/rayservices/{name}") or {}).get("status", {})
+def is_ready(stack: RehearsedStack, name: str) -> bool:
+    status = (stack.control_planes[REGION].get(f"{RAY}/rayservices/{name}") or {}).get("status", {})
     return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
 
 
-def programs(plane: Plane) -> dict[str, int]:
-    """Name -> pid of what it started."""
-    return json.loads((plane.folder / "pids.json").read_text())
-
-
 def runs(pid: int) -> bool:
-    """A zombie does not."""
+    """Return True if a process runs and is no zombie."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def test_dev_comes_up_and_then_nothing_changes(dev: Rehearsal) -> None:
-    assert ready(dev, "llm")
-    dev.engine.preview("--expect-no-changes").ok()
+def test_dev_comes_up_and_a_preview_has_no_changes(dev: RehearsedStack) -> None:
+    assert is_ready(dev, "llm")
+    dev.project.preview("--expect-no-changes").ok()
 
 
-def test_a_second_model_is_a_second_service_behind_the_same_entrance(dev: Rehearsal) -> None:
+def test_a_second_model_is_a_second_service_behind_the_same_gateway(dev: RehearsedStack) -> None:
     dev.edit(serving__clusters__services=[QWEN], infra__regions__0__pools__0__nodes__max_nodes=8)
-    did = dev.engine.up().ok().changed()
-    assert did[f"{REGION}-qwen"] == "create"
-    assert f"{REGION}-llm" not in did
-    assert ready(dev, "llm")
-    assert ready(dev, "qwen")
-    rules = dev.clusters[REGION].get(ROUTE)["spec"]["rules"]
-    where = {rule["matches"][0]["path"]["value"]: rule["backendRefs"][0]["name"] for rule in rules}
-    assert where == {"/qwen": "qwen-serve-svc", "/": "llm-serve-svc"}
-    for service in where.values():
-        assert dev.clusters[REGION].get(f"/api/v1/namespaces/ray/services/{service}") is not None
+    changes = dev.project.up().ok().changes()
+    assert changes[f"{REGION}-qwen"] == "create"
+    assert f"{REGION}-llm" not in changes
+    assert is_ready(dev, "llm")
+    assert is_ready(dev, "qwen")
+    rules = dev.control_planes[REGION].get(ROUTE)["spec"]["rules"]
+    services = {rule["matches"][0]["path"]["value"]: rule["backendRefs"][0]["name"] for rule in rules}
+    assert services == {"/qwen": "qwen-serve-svc", "/": "llm-serve-svc"}
+    for service in services.values():
+        assert dev.control_planes[REGION].get(f"/api/v1/namespaces/ray/services/{service}") is not None
 
 
-@pytest.mark.parametrize("what", ["operator", "api-server"])
-def test_an_up_outlives_a_restart_of(what: str, dev: Rehearsal) -> None:
-    """Killed with -9 while a second RayCluster is being waited for, and started again seconds later."""
-    plane, before = dev.clusters[REGION], dev.active(REGION)
-    version = {"operator": "2.59.0", "api-server": "2.58.1"}[what]
-    dev.edit(serving__clusters__releases__r1__ray_version=version)
-    running = dev.engine.start("up", "--yes", "--skip-preview", "--stack", dev.engine.stack)
-    until("a second RayCluster", lambda: len(dev.ray_clusters(REGION)) > 1)
-    plane.kill(what)
+@pytest.mark.parametrize(("program", "ray_version"), [("kuberay-operator", "2.59.0"), ("kube-apiserver", "2.58.1")])
+def test_an_up_survives_a_restart_of(program: str, ray_version: str, dev: RehearsedStack) -> None:
+    """The program is killed with -9 while `up` waits for a second RayCluster, and started again seconds later."""
+    control_plane, before = dev.control_planes[REGION], dev.active_ray_cluster(REGION)
+    dev.edit(serving__clusters__releases__r1__ray_version=ray_version)
+    running = dev.project.start("up", "--yes", "--skip-preview", "--stack", dev.project.stack)
+    wait_until("a second RayCluster", lambda: len(dev.ray_clusters(REGION)) > 1)
+    control_plane.kill(program)
     time.sleep(5)
-    {"operator": plane.start_operator, "api-server": plane.start_api_server}[what]()
+    control_plane.start_program(program)
     running.wait().ok()
-    assert dev.active(REGION) != before
-    until("the first one is gone", lambda: len(dev.ray_clusters(REGION)) == 1)
+    assert dev.active_ray_cluster(REGION) != before
+    wait_until("the first RayCluster is deleted", lambda: len(dev.ray_clusters(REGION)) == 1)
 
 
-def test_dev_goes_without_a_rest(dev: Rehearsal) -> None:
-    dev.engine.destroy().ok()
-    assert dev.clusters[REGION].get(f"{RAY}/rayclusters")["items"] == []
+def test_destroy_of_dev_leaves_nothing(dev: RehearsedStack) -> None:
+    dev.project.destroy().ok()
+    assert dev.control_planes[REGION].get(f"{RAY}/rayclusters")["items"] == []
     assert [each for each in dev.cloud.ids() if "/services/" not in each] == []
 
 
-def test_staging_declares_and_waits_for_no_gpu(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Flex-start nodes come when they come: `up` ends, and says that it waited for nothing.
+def test_staging_is_declared_without_waiting_for_gpus(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Flex-start nodes may come much later, so `up` ends without a wait, and reports it.
 
-    Of its control plane nothing is left in the end, and another's runs on.
+    Afterwards no process of its control plane is left, and another control plane still runs.
     """
-    with rehearsal(tmp_path_factory.mktemp("staging"), "staging") as staging:
-        staging.engine.up().ok()
+    with rehearsed_stack(tmp_path_factory.mktemp("staging"), "staging") as staging:
+        staging.project.up().ok()
         (status,) = (
             each["outputs"]["status"]
-            for each in staging.engine.export()["deployment"]["resources"]
+            for each in staging.project.export()["deployment"]["resources"]
             if each["type"].endswith(":RayServiceReady")
         )
         assert status == "declared"
-        until("KubeRay takes it up all the same", lambda: ready(staging, "llm"))
-        of_staging = programs(staging.clusters[REGION])
-        assert all(runs(pid) for pid in of_staging.values())
-    assert [name for name, pid in of_staging.items() if runs(pid)] == []
-    assert not staging.clusters[REGION].folder.exists()
-    assert [name for name, pid in programs(plane).items() if not runs(pid)] == []
+        wait_until("KubeRay makes it ready nevertheless", lambda: is_ready(staging, "llm"))
+        pids = staging.control_planes[REGION].pids()
+        assert all(runs(pid) for pid in pids.values())
+    assert [name for name, pid in pids.items() if runs(pid)] == []
+    assert not staging.control_planes[REGION].folder.exists()
+    assert [name for name, pid in control_plane.pids().items() if not runs(pid)] == []

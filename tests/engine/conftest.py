@@ -1,4 +1,4 @@
-"""Stacks of their own for the real engine, with or without a Google stand-in."""
+"""Projects for the real engine, with or without the stand-in for Google's API."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import google
-from rehearsal.google.cloud import Cloud
-from tests.harness.pulumi_project import Engine
+from rehearsal import install_plugins
+from rehearsal.google.cloud import StandInCloud
+from tests.harness.pulumi_project import PulumiProject
 
 
 @pytest.fixture
-def inline(tmp_path: Path) -> Callable[[str], Engine]:
-    """An engine for a program of one file; its stack is yet to be made (`init`)."""
-    return lambda source: Engine.inline(tmp_path, source)
+def new_project(tmp_path: Path) -> Callable[[str], PulumiProject]:
+    """Returns a project for a program of one file; a test creates its stack with `init`."""
+    return lambda source: PulumiProject.from_source(tmp_path, source)
 
 
 @pytest.fixture
-def cloud_of() -> Callable[[Engine], Cloud]:
-    """Mounts the Google stand-in into an engine; returns its cloud, with every API enabled."""
+def install_cloud() -> Callable[[PulumiProject], StandInCloud]:
+    """Installs the stand-in for Google's API into a project; returns its cloud, in which every API is enabled."""
 
-    def mount(engine: Engine) -> Cloud:
-        cloud = Cloud(google.mount(engine.home))
-        cloud.enable("*")
+    def install(project: PulumiProject) -> StandInCloud:
+        cloud = StandInCloud(install_plugins.install_google(project.pulumi_home))
+        cloud.enable_apis("*")
         return cloud
 
-    return mount
+    return install

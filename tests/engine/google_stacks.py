@@ -1,4 +1,4 @@
-"""Stacks of this checkout's own program on the Google stand-in, shared by the tests of a module."""
+"""Stacks of this checkout's own program on the stand-in for Google's API."""
 
 from __future__ import annotations
 
@@ -9,63 +9,62 @@ from typing import Any
 
 import yaml
 
-from rehearsal import google, kubernetes
-from rehearsal.google.cloud import Cloud
-from tests.golden.inventory import short
-from tests.harness.pulumi_project import Engine, Result
+from rehearsal import install_plugins
+from rehearsal.google.cloud import StandInCloud
+from tests.golden.inventory import short_name
+from tests.harness.pulumi_project import OPERATION_NAMES, UNCHANGED, CommandResult, PulumiProject
 from tests.unit.case import blocks, edited
 
-GOOGLE_ALONE = {"serving": None}
-"""What runs in the clusters is the cluster tier's business: here there are none."""
+WITHOUT_SERVING = {"serving": None}
+"""Leaves out everything inside the clusters, which the tier `cluster` tests: here there are no clusters."""
 
 
-def alone(name: str) -> dict[str, Any]:
-    """The settings of `Pulumi.<name>.yaml`, Google's half alone."""
-    return edited(blocks(name), GOOGLE_ALONE)
+def google_settings(name: str) -> dict[str, Any]:
+    """Return the settings of `Pulumi.<name>.yaml` without what runs in the clusters."""
+    return edited(blocks(name), WITHOUT_SERVING)
 
 
-def stack(
+def rehearsal_project(
     work: Path, name: str, edit: Mapping[str, Any] | None = None, *, with_clusters: bool = False
-) -> tuple[Engine, Cloud]:
-    """The stack that `Pulumi.<name>.yaml` describes, with `edit` on top; nothing is made yet. Only APIs that it enables
-    itself are on. `with_clusters`: the other half, too."""
-    engine = Engine.shadow(work, stack=name)
-    cloud = Cloud(google.mount(engine.home))
-    kubernetes.mount(engine.home)
-    engine.init()
-    write(engine, edited(blocks(name) if with_clusters else alone(name), dict(edit or {})))
-    return engine, cloud
+) -> tuple[PulumiProject, StandInCloud]:
+    """Return the stack of `Pulumi.<name>.yaml` with `edit`, before its first `up`, and its cloud.
+
+    Only the APIs that the program enables are enabled. `with_clusters` includes what runs in the clusters.
+    """
+    project = PulumiProject.from_checkout(work, stack=name)
+    cloud = StandInCloud(install_plugins.install_google(project.pulumi_home))
+    install_plugins.install_kubernetes(project.pulumi_home)
+    project.init()
+    write_settings(project, edited(blocks(name) if with_clusters else google_settings(name), dict(edit or {})))
+    return project, cloud
 
 
-def write(engine: Engine, settings: Mapping[str, Any]) -> None:
+def write_settings(project: PulumiProject, settings: Mapping[str, Any]) -> None:
     """Replace both blocks of the stack's file."""
-    whole = yaml.safe_load(engine.settings.read_text())
-    whole["config"] |= {f"rayllm:{name}": block for name, block in settings.items()}
-    engine.settings.write_text(yaml.safe_dump(whole, sort_keys=False))
+    content = yaml.safe_load(project.stack_file.read_text())
+    content["config"] |= {f"rayllm:{name}": block for name, block in settings.items()}
+    project.stack_file.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def changes(result: Result) -> dict[str, str]:
-    """`Type name` -> create, update, replace or delete, of all of Google's (and the provider) that does not stay."""
-    names = {"create-replacement": "replace", "delete-replaced": "replace"}
-    still = ("same", "read", "refresh")
+def google_changes(result: CommandResult) -> dict[str, str]:
+    """Return `Type name` -> create, update, replace or delete, for each of Google's resources and the provider that
+    changes."""
     return {
-        short(step.type, step.urn): names.get(step.op, step.op)
+        short_name(step.type, step.urn): OPERATION_NAMES.get(step.op, step.op)
         for step in result.steps
-        if step.op not in still and not step.type.startswith(("rayllm:", "pulumi:pulumi:"))
+        if step.op not in UNCHANGED and not step.type.startswith(("rayllm:", "pulumi:pulumi:"))
     }
 
 
-def unexplained(found: Mapping[str, str], does: Mapping[str, str]) -> list[str]:
-    """Changes that the row does not have, and lines of the row that nothing came of."""
+def unexpected_changes(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """Compare `found` with `expected`, whose keys are patterns. Return a line for each change that no pattern explains
+    and for each pattern that explains no change."""
     explained = {
-        key: next((line for line in does if fnmatchcase(key, line) and does[line] == op), None)
+        key: next((pattern for pattern in expected if fnmatchcase(key, pattern) and expected[pattern] == op), None)
         for key, op in found.items()
     }
+    unused = [pattern for pattern in expected if pattern not in explained.values()]
     return [
-        *(f"{key}: {found[key]}, and the row does not say so" for key, line in explained.items() if line is None),
-        *(
-            f"{line}: {op}, says the row, and nothing does"
-            for line, op in does.items()
-            if line not in explained.values()
-        ),
+        *(f"{key}: {found[key]} is not expected" for key, pattern in explained.items() if pattern is None),
+        *(f"{pattern}: expected {expected[pattern]}, and nothing matches" for pattern in unused),
     ]

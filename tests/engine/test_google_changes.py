@@ -1,8 +1,8 @@
-"""What an edit of the settings does, under the real engine: updated in place, replaced, or nothing at all.
+"""An edit of the settings under the real engine updates resources in place, replaces them, or changes nothing.
 
-One stack has a pool for each edit of a pool and a region for each edit of a region, so that one preview shows many
-edits at once and tells them apart. Which field replaces is known from the provider's source, by way of
-rehearsal/google/resource_types.yaml.
+One stack has a node pool for each edit of a pool and a region for each edit of a region, so that one preview shows many
+edits and tells them apart. rehearsal/google/resource_types.yaml says which field replaces; it is read from the
+provider's source.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.engine.google_stacks import alone, changes, stack, unexplained, write
-from tests.harness.pulumi_project import Engine
+from tests.engine.google_stacks import (
+    google_changes,
+    google_settings,
+    rehearsal_project,
+    unexpected_changes,
+    write_settings,
+)
+from tests.harness.pulumi_project import PulumiProject
 from tests.unit.case import edited
 
 CREATE, UPDATE, REPLACE, DELETE, NOTHING = "create", "update", "replace", "delete", "nothing"
@@ -30,12 +36,12 @@ A4 = {"machine_type": "a4-highgpu-8g", "zones": ["us-central1-b"], "capacity": M
 
 @dataclass(frozen=True)
 class PoolRow:
-    """A pool called `name`, what is written differently in it, and what that does to it."""
+    """A node pool called `name`, an edit of it, and the operation that follows."""
 
     name: str
     pool: Mapping[str, Any]
     edit: Mapping[str, Any]
-    does: str
+    operation: str
 
 
 POOLS = [
@@ -68,13 +74,13 @@ POOLS = [
 
 @dataclass(frozen=True)
 class RegionRow:
-    """A region of its own, what is written differently in it, and what that does to what its name is in."""
+    """A region called `name`, an edit of it, and the changes of the resources whose names contain it."""
 
     name: str
     region: Mapping[str, Any]
     edit: Mapping[str, Any]
-    does: Mapping[str, str]
-    """`Type name` as a pattern -> what happens to it; all else stays."""
+    changes: Mapping[str, str]
+    """Pattern of `Type name` -> operation; nothing else changes."""
 
 
 REGIONS = [
@@ -99,13 +105,13 @@ REGIONS = [
     ),
     RegionRow("us-south1", {}, {"ranges": {"redis": "10.220.0.0/28"}}, {"redis.Instance *": REPLACE}),
 ]
-GONE, NEW = "europe-west4", "asia-southeast1"
+REMOVED, ADDED = "europe-west4", "asia-southeast1"
 
 
 @dataclass(frozen=True)
 class Row:
-    """Edits of the whole environment, tried at once, each with what it does: `Type name` as a pattern -> operation. All
-    else stays."""
+    """Edits of the environment, previewed together, each with its changes: pattern of `Type name` -> operation. Nothing
+    else changes."""
 
     name: str
     edits: Mapping[str, tuple[Any, Mapping[str, str]]]
@@ -138,7 +144,7 @@ ROWS = [
     Row("another owner", {"infra.owner": ("somebody-else", {f"{kind} *": UPDATE for kind in LABELLED})}),
     Row("protection", {"infra.protect": (True, {f"{kind} *": UPDATE for kind in DATA})}),
     Row(
-        "where data is",
+        "location of data",
         {
             "infra.redis.tier": ("BASIC", {"redis.Instance *": REPLACE}),
             "infra.model_bucket.location": ("EU", {"storage.*": REPLACE}),
@@ -152,7 +158,7 @@ ROWS = [
         },
     ),
     Row(
-        "keys of one's own",
+        "KMS keys",
         {
             "infra.kms_keys": (
                 KEYS,
@@ -169,7 +175,7 @@ ROWS = [
         },
     ),
     Row(
-        "a public entrance",
+        "an external gateway",
         {
             "infra.gateway.certificate": (
                 {"kind": "existing", "name": "llm"},
@@ -207,64 +213,71 @@ COMMON = {
     "infra.model_bucket": {"kind": "new", "location": "US"},
 }
 ONE_FOR_EACH_ROW = edited(
-    alone("dev"),
+    google_settings("dev"),
     {
         **COMMON,
         "infra.regions": [
             region("us-central1", 0, *({"name": row.name, **row.pool} for row in POOLS)),
             *(region(row.name, index, **row.region) for index, row in enumerate(REGIONS, 1)),
-            region(GONE, 9),
+            region(REMOVED, 9),
         ],
     },
 )
-TWO_REGIONS = edited(alone("dev"), {**COMMON, "infra.regions": [region("us-central1", 0), region("us-east4", 1)]})
+TWO_REGIONS = edited(
+    google_settings("dev"), {**COMMON, "infra.regions": [region("us-central1", 0), region("us-east4", 1)]}
+)
 
 
 @pytest.fixture(scope="module")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The stack with a pool or region for each row."""
-    return made(tmp_path_factory.mktemp("wide"), ONE_FOR_EACH_ROW)
+def wide(tmp_path_factory: pytest.TempPathFactory) -> PulumiProject:
+    """The stack with a pool or region for each row, after its `up`."""
+    return created(tmp_path_factory.mktemp("wide"), ONE_FOR_EACH_ROW)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The stack of two regions."""
-    return made(tmp_path_factory.mktemp("small"), TWO_REGIONS)
+def small(tmp_path_factory: pytest.TempPathFactory) -> PulumiProject:
+    """The stack of two regions, after its `up`."""
+    return created(tmp_path_factory.mktemp("small"), TWO_REGIONS)
 
 
-def made(work: Path, settings: Mapping[str, Any]) -> Engine:
-    engine, _ = stack(work, "dev")
-    write(engine, settings)
-    engine.up().ok()
-    return engine
+def created(work: Path, settings: Mapping[str, Any]) -> PulumiProject:
+    project, _ = rehearsal_project(work, "dev")
+    write_settings(project, settings)
+    project.up().ok()
+    return project
 
 
-def after(engine: Engine, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What `settings` would do, with a comment more in the file."""
-    write(engine, settings)
-    engine.settings.write_text("# a comment\n" + engine.settings.read_text())
-    return changes(engine.preview().ok())
+def previewed_changes(project: PulumiProject, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the changes that a preview of `settings` shows, with a comment added to the file."""
+    write_settings(project, settings)
+    project.stack_file.write_text("# a comment\n" + project.stack_file.read_text())
+    return google_changes(project.preview().ok())
 
 
-def test_an_edit_of_a_pool_does_what_its_row_says(wide: Engine) -> None:
+def test_an_edit_of_a_node_pool_has_the_expected_operation(wide: PulumiProject) -> None:
     edits = {f"infra.regions.0.node_pools.{i}.{path}": v for i, row in enumerate(POOLS) for path, v in row.edit.items()}
-    found = after(wide, edited(ONE_FOR_EACH_ROW, edits))
-    assert found == {f"container.NodePool dev-us-central1-{row.name}": row.does for row in POOLS if row.does != NOTHING}
+    found = previewed_changes(wide, edited(ONE_FOR_EACH_ROW, edits))
+    assert found == {
+        f"container.NodePool dev-us-central1-{row.name}": row.operation for row in POOLS if row.operation != NOTHING
+    }
 
 
-def test_an_edit_of_a_region_does_what_its_row_says_and_touches_no_other_region(wide: Engine) -> None:
+def test_an_edit_of_a_region_changes_only_the_expected_resources_of_that_region(wide: PulumiProject) -> None:
     edits = {f"infra.regions.{i}.{path}": v for i, row in enumerate(REGIONS, 1) for path, v in row.edit.items()}
-    edits[f"infra.regions.{len(REGIONS) + 1}"] = region(NEW, 10)  # in the place of GONE
-    found = after(wide, edited(ONE_FOR_EACH_ROW, edits))
+    edits[f"infra.regions.{len(REGIONS) + 1}"] = region(ADDED, 10)  # in the place of REMOVED
+    found = previewed_changes(wide, edited(ONE_FOR_EACH_ROW, edits))
     for row in REGIONS:
-        mine = {key: found.pop(key) for key in list(found) if f"-{row.name}-" in key}
-        assert unexplained(mine, row.does) == [], row.name
-    # the firewall rule names the proxies of each region, the hostname's record its address
+        own = {key: found.pop(key) for key in list(found) if f"-{row.name}-" in key}
+        assert unexpected_changes(own, row.changes) == [], row.name
+    # The firewall rule contains the proxy ranges of each region, and the hostname's record contains its address.
     shared = {"compute.Firewall *": UPDATE, "dns.RecordSet *-gateway": UPDATE}
-    assert unexplained(found, {f"*-{GONE}-*": DELETE, f"*-{NEW}-*": CREATE, **shared}) == []
+    assert unexpected_changes(found, {f"*-{REMOVED}-*": DELETE, f"*-{ADDED}-*": CREATE, **shared}) == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_an_edit_of_the_environment_does_what_its_row_says(small: Engine, row: Row) -> None:
-    found = after(small, edited(TWO_REGIONS, {path: value for path, (value, _) in row.edits.items()}))
-    assert unexplained(found, {line: op for _, does in row.edits.values() for line, op in does.items()}) == []
+def test_an_edit_of_the_environment_changes_only_the_expected_resources(small: PulumiProject, row: Row) -> None:
+    found = previewed_changes(small, edited(TWO_REGIONS, {path: value for path, (value, _) in row.edits.items()}))
+    assert (
+        unexpected_changes(found, {pattern: op for _, changes in row.edits.values() for pattern, op in changes.items()})
+        == []
+    )

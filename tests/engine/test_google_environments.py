@@ -1,7 +1,7 @@
-"""What each environment, and each alternative that its settings offer, is made of under the real engine.
+"""Each environment, and each alternative that the settings offer, creates the expected resources under the real engine.
 
-The stand-in answers no data source and makes nothing whose API, network, account or cluster is not there yet, so an
-`up` that ends well also proves that nothing is asked for and that everything comes in order.
+The stand-in answers no data source, and refuses to create a resource whose API, network, account or cluster does not
+exist yet. So an `up` that succeeds also proves that the program uses no data source and that the order is right.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from typing import Any
 
 import pytest
 
-from rehearsal.google.cloud import Cloud
-from tests.engine.google_stacks import alone, changes, stack, unexplained, write
+from rehearsal.google.cloud import StandInCloud
+from tests.engine.google_stacks import (
+    google_changes,
+    google_settings,
+    rehearsal_project,
+    unexpected_changes,
+    write_settings,
+)
 from tests.golden.inventory import Inventory, Scenario, differences, inventory, scenarios
-from tests.harness.pulumi_project import Engine, Result
+from tests.harness.pulumi_project import CommandResult, PulumiProject
 from tests.unit.case import edited
 
-TOKENS = {
+COMPONENT_TYPES = {
     "rayllm:infra:Fleet",
     "rayllm:infra:GatewayFrontend",
     "rayllm:infra:GkeCluster",
@@ -34,18 +40,18 @@ TOKENS = {
     "rayllm:infra:MemorystoreInstance",
     "rayllm:infra:SharedVpcGrants",
 }
-"""Parts of every URN: another spelling replaces all that is below."""
+"""Type tokens of components. They are part of every URN below, so renaming one replaces those resources."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """A scenario that was previewed and made."""
+class CreatedStack:
+    """A scenario after its preview and its `up`."""
 
     scenario: Scenario
-    engine: Engine
-    cloud: Cloud
-    preview: Result
-    up: Result
+    project: PulumiProject
+    cloud: StandInCloud
+    preview: CommandResult
+    up: CommandResult
     state: Mapping[str, Any]
 
     @property
@@ -54,43 +60,43 @@ class Made:
 
 
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
-Make = Callable[[str], Made]
+Create = Callable[[str], CreatedStack]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Makes a scenario once for all tests of this module."""
-    done: dict[str, Made] = {}
+def created(tmp_path_factory: pytest.TempPathFactory) -> Create:
+    """Creates the stack of a scenario, once for all tests of this module."""
+    done: dict[str, CreatedStack] = {}
 
-    def make(name: str) -> Made:
+    def create(name: str) -> CreatedStack:
         if name not in done:
             scenario = SCENARIOS[name]
-            engine, cloud = stack(tmp_path_factory.mktemp(name), scenario.stack, scenario.edit)
+            project, cloud = rehearsal_project(tmp_path_factory.mktemp(name), scenario.stack, scenario.edit)
             for token, inputs in scenario.exist:
-                cloud.seed(token, dict(inputs), alone(scenario.stack)["infra"]["project"]["id"])
-            preview = engine.preview().ok()
-            up = engine.up().ok()
-            done[name] = Made(scenario, engine, cloud, preview, up, engine.export())
+                cloud.seed(token, dict(inputs), google_settings(scenario.stack)["infra"]["project"]["id"])
+            preview = project.preview().ok()
+            up = project.up().ok()
+            done[name] = CreatedStack(scenario, project, cloud, preview, up, project.export())
         return done[name]
 
-    return make
+    return create
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_stack_is_made_of_what_its_specification_says(made: Make, name: str) -> None:
-    assert differences(made(name).scenario, made(name).inventory) == []
+def test_a_stack_has_the_resources_of_its_scenario(created: Create, name: str) -> None:
+    assert differences(created(name).scenario, created(name).inventory) == []
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_preview_shows_exactly_what_up_then_makes(made: Make, name: str) -> None:
-    urns = [{step.urn for step in result.steps} for result in (made(name).preview, made(name).up)]
+def test_a_preview_shows_exactly_what_up_creates(created: Create, name: str) -> None:
+    urns = [{step.urn for step in result.steps} for result in (created(name).preview, created(name).up)]
     assert urns[0] == urns[1]
-    assert set(made(name).up.counts) == {"create"}
+    assert set(created(name).up.counts) == {"create"}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_resource_is_made_by_the_one_provider_in_its_project(made: Make, name: str) -> None:
-    resources = made(name).state["deployment"]["resources"]
+def test_every_resource_uses_the_one_explicit_provider(created: Create, name: str) -> None:
+    resources = created(name).state["deployment"]["resources"]
     providers = [r for r in resources if r["type"] == "pulumi:providers:gcp"]
     assert [p["urn"].split("::")[-1] for p in providers] == ["google"]
     (provider,) = providers
@@ -99,23 +105,23 @@ def test_every_resource_is_made_by_the_one_provider_in_its_project(made: Make, n
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_input_has_a_key_that_the_sdk_did_not_translate(made: Make, name: str) -> None:
-    assert [key for key in _keys(made(name).inventory.inputs) if re.search(r"[a-z]_[a-z]", key)] == []
+def test_the_sdk_translates_every_key_to_camel_case(created: Create, name: str) -> None:
+    assert [key for key in _keys(created(name).inventory.inputs) if re.search(r"[a-z]_[a-z]", key)] == []
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_input_is_null(made: Make, name: str) -> None:
-    assert [at for at, inputs in made(name).inventory.inputs.items() if _has_null(inputs)] == []
+def test_no_input_is_null(created: Create, name: str) -> None:
+    assert [at for at, inputs in created(name).inventory.inputs.items() if _has_null(inputs)] == []
 
 
-def test_the_types_of_components_stay_what_they_are(made: Make) -> None:
-    steps = [step for name in SCENARIOS for step in made(name).up.steps]
-    assert {step.type for step in steps if step.type.startswith("rayllm:")} == TOKENS
+def test_the_type_tokens_of_components_are_unchanged(created: Create) -> None:
+    steps = [step for name in SCENARIOS for step in created(name).up.steps]
+    assert {step.type for step in steps if step.type.startswith("rayllm:")} == COMPONENT_TYPES
 
 
-def test_everything_that_can_carry_labels_says_environment_owner_and_version(made: Make) -> None:
+def test_every_resource_with_labels_has_environment_owner_and_version(created: Create) -> None:
     expected = {"environment": "prod", "owner": "change-me", "stack-version": "0_1_0"}
-    shown = made("prod").engine.run("stack", "export", "--show-secrets", "--stack", "prod").ok()
+    shown = created("prod").project.run("stack", "export", "--show-secrets", "--stack", "prod").ok()
     labels = {
         resource["urn"].split("::")[-1]: json.loads(resource["outputs"]["pulumiLabels"]["plaintext"])
         for resource in json.loads(shown.text)["deployment"]["resources"]
@@ -125,46 +131,46 @@ def test_everything_that_can_carry_labels_says_environment_owner_and_version(mad
     assert {name: found for name, found in labels.items() if not expected.items() <= found.items()} == {}
 
 
-def test_a_further_preview_has_no_changes_whoever_runs_it(made: Make) -> None:
-    engine = made("prod").engine
-    engine.environment |= {"GOOGLE_PROJECT": "another", "GOOGLE_REGION": "asia-east1", "CLOUDSDK_COMPUTE_ZONE": "b"}
-    assert engine.preview().ok().changed() == {}
+def test_a_second_preview_has_no_changes_with_other_google_variables(created: Create) -> None:
+    project = created("prod").project
+    project.env |= {"GOOGLE_PROJECT": "another", "GOOGLE_REGION": "asia-east1", "CLOUDSDK_COMPUTE_ZONE": "b"}
+    assert project.preview().ok().changes() == {}
 
 
-def test_what_is_protected_is_not_replaced(made: Make) -> None:
-    engine = made("prod").engine
-    write(engine, edited(alone("prod"), {"infra.model_bucket.location": "EU"}))
-    refused = engine.preview()
-    write(engine, alone("prod"))
+def test_a_protected_resource_is_not_replaced(created: Create) -> None:
+    project = created("prod").project
+    write_settings(project, edited(google_settings("prod"), {"infra.model_bucket.location": "EU"}))
+    refused = project.preview()
+    write_settings(project, google_settings("prod"))
     assert refused.status != 0
     assert "marked for protection" in refused.text
 
 
-def test_destroy_refuses_what_is_protected_before_it_touches_anything(made: Make) -> None:
-    prod = made("prod")
-    there = prod.cloud.ids()
-    refused = prod.engine.destroy()
+def test_destroy_of_protected_resources_fails_before_it_deletes_anything(created: Create) -> None:
+    prod = created("prod")
+    ids = prod.cloud.ids()
+    refused = prod.project.destroy()
     assert refused.status != 0
     assert "protected" in refused.text
-    assert prod.cloud.ids() == there
-    assert [line for line in prod.cloud.made() if not line.startswith("create")] == []
+    assert prod.cloud.ids() == ids
+    assert [line for line in prod.cloud.operations() if not line.startswith("create")] == []
 
 
-def test_the_password_of_redis_is_encrypted_in_the_state(made: Make) -> None:
-    resources = made("prod").state["deployment"]["resources"]
+def test_the_redis_password_is_encrypted_in_the_state(created: Create) -> None:
+    resources = created("prod").state["deployment"]["resources"]
     passwords = [r["outputs"]["authString"] for r in resources if r["type"] == "gcp:redis/instance:Instance"]
     assert len(passwords) == 2
     assert all("ciphertext" in password for password in passwords)
 
 
-def test_a_second_region_replaces_nothing_of_the_first(made: Make) -> None:
-    engine = made("dev").engine
-    second = alone("dev")["infra"]["regions"][0] | {"name": "us-east4", "ip_plan_index": 1}
+def test_adding_a_region_replaces_no_resource_of_the_first(created: Create) -> None:
+    project = created("dev").project
+    second = google_settings("dev")["infra"]["regions"][0] | {"name": "us-east4", "ip_plan_index": 1}
     second["node_pools"] = [second["node_pools"][0] | {"zones": ["us-east4-a"]}]
-    write(engine, edited(alone("dev"), {"infra.regions.1": second}))
-    found = changes(engine.preview().ok())
-    write(engine, alone("dev"))
-    does = {
+    write_settings(project, edited(google_settings("dev"), {"infra.regions.1": second}))
+    found = google_changes(project.preview().ok())
+    write_settings(project, google_settings("dev"))
+    expected = {
         "* dev-us-east4-*": "create",
         "projects.*": "create",
         "gkehub.Feature *": "create",
@@ -173,12 +179,12 @@ def test_a_second_region_replaces_nothing_of_the_first(made: Make) -> None:
         "compute.Subnetwork dev-us-central1-global-proxies": "create",
         "compute.Subnetwork dev-us-central1-regional-proxies": "delete",
     }
-    assert unexplained(found, does) == []
+    assert unexpected_changes(found, expected) == []
 
 
-def test_what_is_not_protected_goes_without_a_trace(made: Make) -> None:
-    dev = made("dev")
-    dev.engine.destroy().ok()
+def test_destroy_of_an_unprotected_stack_deletes_every_resource(created: Create) -> None:
+    dev = created("dev")
+    dev.project.destroy().ok()
     assert dev.cloud.ids() == []
 
 

@@ -1,59 +1,51 @@
-"""An `up` that was cut short, whatever cut it, and then another: the goal is reached, nothing is lost or made twice."""
+"""An `up` after an interrupted `up` completes the stack; no resource is lost or created twice."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-from rehearsal.google.cloud import Cloud, Failure
-from tests.engine.google_stacks import stack
-from tests.harness.pulumi_project import Engine
+from rehearsal.google.cloud import FailureKind, StandInCloud
+from tests.engine.google_stacks import rehearsal_project
+from tests.harness.pulumi_project import PulumiProject
+from tests.harness.waiting import wait_until
 
 
-def test_an_engine_that_is_killed_leaves_a_stack_that_the_next_up_completes(tmp_path: Path) -> None:
-    engine, cloud = stack(tmp_path, "dev")
-    cloud.fail(Failure.SLOW, "dev-us-central1-serving", seconds=600)
-    running = engine.start("up", "--yes", "--skip-preview", "--stack", "dev")
-    _wait_until(lambda: cloud.left() == 0)
+def test_the_next_up_completes_a_stack_after_the_engine_was_killed(tmp_path: Path) -> None:
+    project, cloud = rehearsal_project(tmp_path, "dev")
+    cloud.inject_failure(FailureKind.SLOW, "dev-us-central1-serving", seconds=600)
+    running = project.start("up", "--yes", "--skip-preview", "--stack", "dev")
+    wait_until("the create that takes long", lambda: cloud.failures_left() == 0)
     running.kill()
     assert cloud.ids("Network")
     assert cloud.ids("Cluster") == []
-    engine.cancel().ok()
-    engine.up().ok()
-    _reached(engine, cloud)
+    project.cancel().ok()
+    project.up().ok()
+    _assert_complete(project, cloud)
 
 
-def test_a_storm_of_503_and_a_stockout_of_the_last_pool_end_well_when_they_are_over(tmp_path: Path) -> None:
-    engine, cloud = stack(tmp_path, "dev")
-    cloud.fail(Failure.UNAVAILABLE, times=6)  # whatever comes first
-    storm = engine.up("--continue-on-error")
-    assert storm.status != 0
-    assert "Error 503" in storm.text
-    cloud.fail(Failure.UNAVAILABLE, "dev-us-central1-gateway")
-    cloud.fail(Failure.STOCKOUT, "dev-us-central1-l4")
-    stockout = engine.up("--continue-on-error")
+def test_the_next_up_completes_a_stack_after_errors_503_and_a_stockout(tmp_path: Path) -> None:
+    project, cloud = rehearsal_project(tmp_path, "dev")
+    cloud.inject_failure(FailureKind.UNAVAILABLE, times=6)  # of any resource
+    unavailable = project.up("--continue-on-error")
+    assert unavailable.status != 0
+    assert "Error 503" in unavailable.text
+    cloud.inject_failure(FailureKind.UNAVAILABLE, "dev-us-central1-gateway")
+    cloud.inject_failure(FailureKind.STOCKOUT, "dev-us-central1-l4")
+    stockout = project.up("--continue-on-error")
     assert stockout.status != 0
     assert "GCE_STOCKOUT" in stockout.text
-    assert cloud.left() == 0
-    engine.up().ok()
-    _reached(engine, cloud)
+    assert cloud.failures_left() == 0
+    project.up().ok()
+    _assert_complete(project, cloud)
 
 
-def _reached(engine: Engine, cloud: Cloud) -> None:
-    """Everything is there once, is in the state, and stays."""
-    assert engine.preview().ok().changed() == {}
-    there = cloud.ids()
-    assert len([i for i in there if "/nodePools/" in i]) == 2
-    made = Counter(line.removeprefix("create ") for line in cloud.made() if line.startswith("create "))
-    assert made == Counter(there)
-    state = [r for r in engine.export()["deployment"]["resources"] if r["type"].startswith("gcp:")]
-    assert sorted(r["id"] for r in state) == there
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not true():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.2)
+def _assert_complete(project: PulumiProject, cloud: StandInCloud) -> None:
+    """Assert that every resource exists once and is in the state, and that a preview has no changes."""
+    assert project.preview().ok().changes() == {}
+    ids = cloud.ids()
+    assert len([i for i in ids if "/nodePools/" in i]) == 2
+    created = Counter(line.removeprefix("create ") for line in cloud.operations() if line.startswith("create "))
+    assert created == Counter(ids)
+    state = [r for r in project.export()["deployment"]["resources"] if r["type"].startswith("gcp:")]
+    assert sorted(r["id"] for r in state) == ids

@@ -1,6 +1,7 @@
-"""The language host's contract, with the real engine: whatever CLI `make` found runs a small program through its life.
+"""The language host under the real engine: the CLI that `make` found creates, changes and deletes a small program.
 
-With an official installation this tests Pulumi's own host, with a built CLI this project's (tools/language_host).
+With an official installation this tests Pulumi's own host; with a built CLI, this project's
+(tools/bootstrap/language_host.py).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from paths import CHECKOUT
-from tests.harness.pulumi_project import Engine, Result
+from tests.harness.pulumi_project import CommandResult, PulumiProject
 
 PROGRAM = """
 import pulumi
@@ -76,70 +77,70 @@ PolicyPack("small", [ResourceValidationPolicy("size", "Things are small", small,
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    made = Engine.inline(tmp_path_factory.mktemp("small"), PROGRAM)
-    (made.program / "thing.py").write_text(THING)
-    policy = made.work / "policy"
+def stack(tmp_path_factory: pytest.TempPathFactory) -> PulumiProject:
+    created = PulumiProject.from_source(tmp_path_factory.mktemp("small"), PROGRAM)
+    (created.program / "thing.py").write_text(THING)
+    policy = created.work / "policy"
     policy.mkdir()
     (policy / "PulumiPolicy.yaml").write_text(f"runtime: {{name: python, options: {{virtualenv: {CHECKOUT}/.venv}}}}\n")
     (policy / "__main__.py").write_text(POLICY)
-    made.init()
-    made.run("config", "set", "--secret", "password", "hunter2").ok()
-    return made
+    created.init()
+    created.run("config", "set", "--secret", "password", "hunter2").ok()
+    return created
 
 
-def setting(stack: Engine, name: str, value: str) -> None:
+def set_config(stack: PulumiProject, name: str, value: str) -> None:
     stack.run("config", "set", name, value).ok()
 
 
-def calls(stack: Engine) -> list[str]:
-    """What the provider was asked to do since the last look."""
+def provider_calls(stack: PulumiProject) -> list[str]:
+    """Return the calls of the provider since the last time."""
     log = stack.program / "calls.log"
-    words = log.read_text().splitlines() if log.exists() else []
+    lines = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
-    return words
+    return lines
 
 
-def things(result: Result) -> dict[str, str]:
-    """What happened to the things; the provider itself, which the engine also lists, left out."""
-    return {name: op for name, op in result.ok().changed().items() if name != "default"}
+def thing_changes(result: CommandResult) -> dict[str, str]:
+    """Return the changes of the things, without those of their provider."""
+    return {name: op for name, op in result.ok().changes().items() if name != "default"}
 
 
-def test_a_preview_shows_what_would_be_made_and_makes_nothing(stack: Engine) -> None:
-    assert things(stack.preview()) == {"first": "create", "second": "create"}
-    assert calls(stack) == []
+def test_a_preview_shows_the_creates_and_creates_nothing(stack: PulumiProject) -> None:
+    assert thing_changes(stack.preview()) == {"first": "create", "second": "create"}
+    assert provider_calls(stack) == []
 
 
-def test_up_makes_it_and_keeps_secrets_out_of_the_state(stack: Engine) -> None:
+def test_up_creates_and_encrypts_secrets_in_the_state(stack: PulumiProject) -> None:
     stack.up().ok()
-    assert calls(stack) == ["create here", "create at here"]
+    assert provider_calls(stack) == ["create here", "create at here"]
     assert stack.outputs() == {"address": "at here", "password": "hunter2"}
     assert "hunter2" not in "".join(f.read_text() for f in (stack.work / "backend").rglob("*.json"))
 
 
-def test_nothing_changed_means_no_changes(stack: Engine) -> None:
+def test_a_preview_without_edits_has_no_changes(stack: PulumiProject) -> None:
     stack.preview("--expect-no-changes").ok()
 
 
-def test_an_edit_updates_in_place_or_replaces_as_the_provider_says(stack: Engine) -> None:
-    setting(stack, "size", "2")
-    assert things(stack.up()) == {"first": "update"}
-    assert calls(stack) == ["update here 2"]
-    setting(stack, "place", "there")
-    assert things(stack.up()) == {"first": "replace", "second": "replace"}
-    assert sorted(calls(stack)) == sorted(["delete at here", "delete here", "create there", "create at there"])
+def test_an_edit_updates_or_replaces_as_the_provider_decides(stack: PulumiProject) -> None:
+    set_config(stack, "size", "2")
+    assert thing_changes(stack.up()) == {"first": "update"}
+    assert provider_calls(stack) == ["update here 2"]
+    set_config(stack, "place", "there")
+    assert thing_changes(stack.up()) == {"first": "replace", "second": "replace"}
+    assert sorted(provider_calls(stack)) == sorted(["delete at here", "delete here", "create there", "create at there"])
 
 
-def test_a_refresh_drops_what_is_gone_and_the_next_up_makes_it_again(stack: Engine) -> None:
+def test_a_refresh_removes_a_missing_resource_and_the_next_up_creates_it_again(stack: PulumiProject) -> None:
     (stack.program / "gone there").touch()
     stack.refresh().ok()
     (stack.program / "gone there").unlink()
     stack.up().ok()
-    assert "create there" in calls(stack)
+    assert "create there" in provider_calls(stack)
 
 
-def test_a_program_s_refusal_is_shown_as_it_is(stack: Engine) -> None:
-    setting(stack, "broken", "yes")
+def test_a_run_error_of_the_program_is_shown_without_a_traceback(stack: PulumiProject) -> None:
+    set_config(stack, "broken", "yes")
     refused = stack.preview()
     assert refused.status != 0
     assert "error: write something else" in refused.text
@@ -147,16 +148,16 @@ def test_a_program_s_refusal_is_shown_as_it_is(stack: Engine) -> None:
     stack.run("config", "rm", "broken").ok()
 
 
-def test_a_mandatory_policy_stops_an_up_before_the_resource_is_touched(stack: Engine) -> None:
-    setting(stack, "size", "9")
+def test_a_mandatory_policy_stops_an_up_before_the_resource_changes(stack: PulumiProject) -> None:
+    set_config(stack, "size", "9")
     stack.policy_pack = stack.work / "policy"
     stopped = stack.up()
     stack.policy_pack = None
     assert stopped.status != 0
     assert "write a size of at most 5" in stopped.text
-    assert calls(stack) == []
+    assert provider_calls(stack) == []
 
 
-def test_destroy_deletes_in_reverse(stack: Engine) -> None:
+def test_destroy_deletes_in_reverse_order(stack: PulumiProject) -> None:
     stack.destroy().ok()
-    assert calls(stack) == ["delete at there", "delete there"]
+    assert provider_calls(stack) == ["delete at there", "delete there"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from paths import CHECKOUT
-from rehearsal import kubernetes
-from rehearsal.google.cloud import Cloud
-from tests.engine.google_stacks import stack
-from tests.harness.pulumi_project import Engine, Result
+from rehearsal import install_plugins
+from rehearsal.google.cloud import StandInCloud
+from tests.engine.google_stacks import rehearsal_project
+from tests.harness.pulumi_project import CommandResult, PulumiProject
 
 PACK = CHECKOUT / "policies"
 LABELS = {"environment": "prod", "owner": "serving"}
@@ -123,38 +123,38 @@ def pack_options(name: str) -> list[str]:
 )
 def test_the_pack_stops_no_environment(tmp_path: Path, name: str, violated: set[str]) -> None:
     """With infrastructure and workloads, as `make preview` runs it. For dev the pack only advises."""
-    engine, _ = stack(tmp_path, name, {"serving.model.gated": False}, with_clusters=True)
-    done = engine.preview(*pack_options(name)).ok()
+    project, _ = rehearsal_project(tmp_path, name, {"serving.model.gated": False}, with_clusters=True)
+    done = project.preview(*pack_options(name)).ok()
     assert "Policies:" in done.text
     assert "[mandatory]" not in done.text
     assert violated_policies(done) == violated, done.text
 
 
 def test_without_a_settings_file_every_policy_is_mandatory(tmp_path: Path) -> None:
-    engine, _ = stack(tmp_path, "dev")
-    done = dataclasses.replace(engine, policy_pack=PACK).preview()
+    project, _ = rehearsal_project(tmp_path, "dev")
+    done = dataclasses.replace(project, policy_pack=PACK).preview()
     assert done.status != 0
     assert violated_policies(done) == DEV_VIOLATIONS, done.text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_each_module_finds_its_violations(
-    program: str, inline: Callable[[str], Engine], cloud_of: Callable[[Engine], Cloud]
+    program: str, new_project: Callable[[str], PulumiProject], install_cloud: Callable[[PulumiProject], StandInCloud]
 ) -> None:
     source, settings = PROGRAMS[program]
     violations = [(lines, violated) for name, lines, violated in VIOLATIONS.values() if name == program]
-    engine = inline("\n".join([source, *(lines for lines, _ in violations)]))
-    cloud_of(engine)
-    kubernetes.mount(engine.home)
-    engine.init({"gcp:project": "example", "gcp:defaultLabels": json.dumps(LABELS)})
-    file = engine.work / "settings.json"
+    project = new_project("\n".join([source, *(lines for lines, _ in violations)]))
+    install_cloud(project)
+    install_plugins.install_kubernetes(project.pulumi_home)
+    project.init({"gcp:project": "example", "gcp:defaultLabels": json.dumps(LABELS)})
+    file = project.work / "settings.json"
     file.write_text(json.dumps(settings))
-    done = engine.preview("--policy-pack", str(PACK), "--policy-pack-config", str(file))
+    done = project.preview("--policy-pack", str(PACK), "--policy-pack-config", str(file))
     assert done.status != 0, done.text
     assert violated_policies(done) == set().union(*(violated for _, violated in violations)), done.text
 
 
-def test_every_module_is_run() -> None:
+def test_every_policy_module_has_a_case() -> None:
     assert VIOLATIONS.keys() == {path.stem for path in PACK.glob("[a-z]*.py")} - {
         "base",
         "inputs",
@@ -163,7 +163,7 @@ def test_every_module_is_run() -> None:
     }
 
 
-def violated_policies(done: Result) -> set[str]:
+def violated_policies(done: CommandResult) -> set[str]:
     """Return the names of the violated policies. No policy may fail because of an unknown value."""
     assert "can't run policy" not in done.text
     lines = [line.split() for line in done.text.splitlines() if "[severity:" in line]

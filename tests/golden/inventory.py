@@ -1,11 +1,11 @@
-"""What a stack is made of, as a specification that people read: one YAML file a scenario.
+"""What a stack creates at Google, as YAML files that people read: one file for each scenario.
 
-stack      whose settings file it starts from
-edit       path -> value: what is written differently in it
-exist      what others made before: type, and its inputs
-counts     how many of each type; a type that is not listed must not be there, and zeros say so aloud
-values     `Type name` -> some of its inputs; `__missing__` for one that must not be written
-protected  `Type name` of everything that Pulumi refuses to delete
+stack      the stack whose settings file the scenario starts from
+edit       path -> value: changes of these settings
+exist      resources that exist before: type, and inputs
+counts     number of resources of each type; a type that is not listed must have none, and a listed 0 says so explicitly
+values     `Type name` -> some of its inputs; `__missing__` for an input that must not be set
+protected  `Type name` of every resource that Pulumi protects
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MISSING = "__missing__"
 
 @dataclass(frozen=True)
 class Scenario:
-    """One file."""
+    """One file; the head of this module describes its keys."""
 
     name: str
     stack: str
@@ -36,25 +36,25 @@ class Scenario:
 
 
 def scenarios() -> list[Scenario]:
-    """All of them."""
+    """Return every scenario."""
     return [Scenario(path.stem, **yaml.safe_load(path.read_text())) for path in sorted(FOLDER.glob("*.yaml"))]
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is there: `Type name` -> inputs, of Google's types only, and which of it is protected."""
+    """Google's resources of a state: `Type name` -> inputs, and the names of those that are protected."""
 
     inputs: Mapping[str, Mapping[str, Any]]
     protected: Sequence[str]
 
     @property
     def counts(self) -> Counter[str]:
-        """How many of each type."""
+        """Number of resources of each type."""
         return Counter(key.split()[0] for key in self.inputs)
 
 
-def short(token: str, urn: str) -> str:
-    """`Type name`: a `gcp:container/nodePool:NodePool` is a `container.NodePool`."""
+def short_name(token: str, urn: str) -> str:
+    """Return `Type name`; the type of a `gcp:container/nodePool:NodePool` is `container.NodePool`."""
     if token.startswith("gcp:"):
         package, kind = token.removeprefix("gcp:").split(":")
         token = f"{package.split('/')[0]}.{kind}"
@@ -62,8 +62,9 @@ def short(token: str, urn: str) -> str:
 
 
 def inventory(state: Mapping[str, Any]) -> Inventory:
-    """Of an exported state."""
-    found = {short(r["type"], r["urn"]): r for r in state["deployment"]["resources"] if r["type"].startswith("gcp:")}
+    """Return the inventory of an exported state."""
+    resources = state["deployment"]["resources"]
+    found = {short_name(r["type"], r["urn"]): r for r in resources if r["type"].startswith("gcp:")}
     return Inventory(
         {key: resource.get("inputs", {}) for key, resource in found.items()},
         sorted(key for key, resource in found.items() if resource.get("protect")),
@@ -71,32 +72,28 @@ def inventory(state: Mapping[str, Any]) -> Inventory:
 
 
 def differences(scenario: Scenario, actual: Inventory) -> list[str]:
-    """Where what is there is not what the scenario says, each as `path: expected ..., there is ...`."""
-    counts = {kind: actual.counts[kind] for kind in {*scenario.counts, *actual.counts}}
-    expected = {kind: scenario.counts.get(kind, 0) for kind in counts}
+    """Return a line `path: expected ..., found ...` for each difference from the scenario."""
+    types = {*scenario.counts, *actual.counts}
+    wrong = [kind for kind in types if actual.counts[kind] != scenario.counts.get(kind, 0)]
     return [
-        *(
-            f"counts.{kind}: expected {expected[kind]}, there are {n}"
-            for kind, n in counts.items()
-            if n != expected[kind]
-        ),
-        *_differ(scenario.values, actual.inputs, "values"),
-        *_differ(sorted(scenario.protected), actual.protected, "protected"),
+        *(f"counts.{kind}: expected {scenario.counts.get(kind, 0)}, found {actual.counts[kind]}" for kind in wrong),
+        *_differences(scenario.values, actual.inputs, "values"),
+        *_differences(sorted(scenario.protected), actual.protected, "protected"),
     ]
 
 
-def _differ(expected: Any, actual: Any, at: str) -> Iterator[str]:
+def _differences(expected: Any, actual: Any, path: str) -> Iterator[str]:
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for key, value in expected.items():
             if value == MISSING:
                 if key in actual:
-                    yield f"{at}.{key}: expected nothing, there is {actual[key]!r}"
+                    yield f"{path}.{key}: expected nothing, found {actual[key]!r}"
             elif key not in actual:
-                yield f"{at}.{key}: expected {value!r}, there is nothing"
+                yield f"{path}.{key}: expected {value!r}, found nothing"
             else:
-                yield from _differ(value, actual[key], f"{at}.{key}")
+                yield from _differences(value, actual[key], f"{path}.{key}")
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         for i, (one, other) in enumerate(zip(expected, actual, strict=True)):
-            yield from _differ(one, other, f"{at}[{i}]")
+            yield from _differences(one, other, f"{path}[{i}]")
     elif expected != actual:
-        yield f"{at}: expected {expected!r}, there is {actual!r}"
+        yield f"{path}: expected {expected!r}, found {actual!r}"

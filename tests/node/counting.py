@@ -10,66 +10,66 @@ from tests.node.conftest import Stack, until
 from tests.node.load import Load
 from tests.node.record import Section
 
-FAULTS = """
+FAULT_COLUMNS = """
 | fault | streams | lost | cause | seconds | RayService during the fault | preview during the fault |
 |---|---|---|---|---|---|---|
 """
-EDITS = """
+EDIT_COLUMNS = """
 | edit | streams per second | streams | lost | cause | seconds | effect |
 |---|---|---|---|---|---|---|
 """
-CALM_S = 3
+QUIET_S = 3
 """Of streams before and after."""
-ENOUGH = 20
+MIN_STREAMS = 20
 """Streams to tell by, where a fault is over soon."""
-Strike = Callable[[Stack], float | None]
+Fault = Callable[[Stack], float | None]
 """Returns from when on nothing is lost any more, by time.monotonic(), where that is not at once."""
 
 
-def fault(stack: Stack, page: Section, strike: Strike) -> Load:
+def measure_fault(stack: Stack, page: Section, strike: Fault) -> Load:
     """Strike, wait until the cluster has mended itself, and report. Whatever was begun after the strike was over must
     be whole."""
-    until("head, workers and replicas before the fault", stack.whole)
-    with Load(stack.url) as load, stack.watched() as said:
-        time.sleep(CALM_S)
+    until("head, workers and replicas before the fault", stack.is_complete)
+    with Load(stack.url) as load, stack.watch_status() as said:
+        time.sleep(QUIET_S)
         struck = time.monotonic()
         over = strike(stack) or struck
-        preview = stack.engine.preview()  # long enough for the fault to show
-        until("head, workers and replicas after the fault", stack.whole)
+        preview = stack.project.preview()  # long enough for the fault to show
+        until("head, workers and replicas after the fault", stack.is_complete)
         took = time.monotonic() - struck
-        time.sleep(CALM_S)
-        until("streams enough to tell by", lambda: load.total > ENOUGH)
-    changed = ", ".join(preview.changed()) or "no changes"
-    page.row(strike.__name__.replace("_", " "), *load.counts(struck), f"{took:.0f}", ", then ".join(said), changed)
+        time.sleep(QUIET_S)
+        until("streams enough to tell by", lambda: load.finished > MIN_STREAMS)
+    changed = ", ".join(preview.changes()) or "no changes"
+    page.row(strike.__name__.replace("_", " "), *load.table_cells(struck), f"{took:.0f}", ", then ".join(said), changed)
     assert not load.lost_after(over), load.causes(struck)
     return load
 
 
-def up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
+def timed_up(stack: Stack, changes: dict[str, Any], **config: str) -> float:
     """Seconds from the edit to the end of its `up`; a while of streams before and after."""
-    time.sleep(CALM_S)
-    stack.write(changes, **config)
+    time.sleep(QUIET_S)
+    stack.edit(changes, **config)
     begun = time.monotonic()
-    stack.engine.up().ok()
+    stack.project.up().ok()
     took = time.monotonic() - begun
-    time.sleep(CALM_S)
+    time.sleep(QUIET_S)
     return took
 
 
-def hold(load: Load, what: str, there: Callable[[], object]) -> None:
+def stop_starting_when(load: Load, what: str, there: Callable[[], object]) -> None:
     """From the moment that `there` is, nobody sends anything new any more, and some streams run."""
     until(what, there, every_s=0.1)
-    load.hold()
-    assert load.begun > load.total, "streams that run"
+    load.stop_starting()
+    assert load.started > load.finished, "streams that run"
 
 
-def edit(page: Section, load: Load, what: str, took: float, seen: str) -> None:
+def record_edit(page: Section, load: Load, what: str, took: float, seen: str) -> None:
     """Report it: nothing may be lost."""
-    page.row(what, load.rate, *load.counts(load.first), f"{took:.0f}", seen)
-    nothing_lost(load)
+    page.row(what, load.rate_cell, *load.table_cells(load.first_start), f"{took:.0f}", seen)
+    assert_nothing_lost(load)
 
 
-def nothing_lost(load: Load) -> None:
+def assert_nothing_lost(load: Load) -> None:
     """And all of it is over."""
-    assert load.total == load.begun > 10
-    assert not load.lost, load.causes(load.first)
+    assert load.finished == load.started > 10
+    assert not load.lost, load.causes(load.first_start)

@@ -17,18 +17,18 @@ import httpx2
 import openai
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
-TOKENS = 12
-AT_ONCE = 20
+DEFAULT_TOKENS = 12
+MAX_OPEN_STREAMS = 20
 """Streams under way, at most: two cores that are busy with an edit serve fewer than are asked for, and what piles up
 would tell of the machine, not of the edit."""
-LIMIT_S = 60
+REQUEST_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostRequest:
     """A request without its whole answer."""
 
-    begun: float
+    started: float
     """time.monotonic()."""
     streamed: bool
     """Whether its first token had come."""
@@ -42,50 +42,50 @@ class Load:
 
     url: str
     per_second: float = 2
-    tokens: int = TOKENS
-    lost: list[Lost] = field(default_factory=list)
-    whole: int = 0
-    begun: int = 0
-    first: float = 0
+    tokens: int = DEFAULT_TOKENS
+    lost: list[LostRequest] = field(default_factory=list)
+    completed: int = 0
+    started: int = 0
+    first_start: float = 0
     """time.monotonic() of its beginning."""
-    last: float = 0
+    last_start: float = 0
     """And of its last stream's beginning."""
     slowest_s: float = 0
     """Of the whole ones, to the end."""
 
     @property
-    def total(self) -> int:
+    def finished(self) -> int:
         """Of those that are over."""
-        return self.whole + len(self.lost)
+        return self.completed + len(self.lost)
 
     def causes(self, moment: float) -> str:
         """`3 cut (APIError), begun -1.2 to -0.3 s`: seconds are from `moment`, of time.monotonic()."""
         found = Counter(f"{'cut' if each.streamed else 'refused'} ({each.cause})" for each in self.lost)
-        begun = [each.begun - moment for each in self.lost]
+        begun = [each.started - moment for each in self.lost]
         when = f", begun {min(begun):.1f} to {max(begun):.1f} s" if begun else ""
         return ", ".join(f"{count} {name}" for name, count in found.most_common()) + when
 
-    def counts(self, moment: float) -> tuple[int, int, str]:
+    def table_cells(self, moment: float) -> tuple[int, int, str]:
         """For a table: all, lost, and of what."""
-        return self.total, len(self.lost), self.causes(moment) or "-"
+        return self.finished, len(self.lost), self.causes(moment) or "-"
 
-    def lost_after(self, moment: float) -> list[Lost]:
+    def lost_after(self, moment: float) -> list[LostRequest]:
         """Those that were begun later than `moment`, of time.monotonic()."""
-        return [each for each in self.lost if each.begun > moment]
+        return [each for each in self.lost if each.started > moment]
 
     @property
-    def rate(self) -> str:
+    def rate_cell(self) -> str:
         """What was asked for, and what came of it where that is less by a tenth or more."""
-        begun = self.begun / max(self.last - self.first, 1)
+        begun = self.started / max(self.last_start - self.first_start, 1)
         return f"{self.per_second:g}" + (f" requested, {begun:.0f} started" if begun < 0.9 * self.per_second else "")
 
-    def hold(self) -> None:
+    def stop_starting(self) -> None:
         """Begin no more, as when the gateway sends this region nothing any more."""
         self._stop.set()
 
     def __enter__(self) -> Load:
-        self._stop, self.first = threading.Event(), time.monotonic()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()))
+        self._stop, self.first_start = threading.Event(), time.monotonic()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
         return self
 
@@ -95,17 +95,19 @@ class Load:
         self._stop.set()
         self._thread.join()
 
-    async def _all(self) -> None:
-        async with openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=LIMIT_S) as api:
+    async def _run(self) -> None:
+        async with openai.AsyncOpenAI(
+            base_url=self.url, api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT_S
+        ) as api:
             running: list[asyncio.Task[None]] = []
             while not self._stop.is_set():
-                if self.begun - self.total < AT_ONCE:
-                    self.begun, self.last = self.begun + 1, time.monotonic()
-                    running.append(asyncio.create_task(self._one(api)))
+                if self.started - self.finished < MAX_OPEN_STREAMS:
+                    self.started, self.last_start = self.started + 1, time.monotonic()
+                    running.append(asyncio.create_task(self._stream(api)))
                 await asyncio.sleep(1 / self.per_second)
             await asyncio.gather(*running)
 
-    async def _one(self, api: openai.AsyncOpenAI) -> None:
+    async def _stream(self, api: openai.AsyncOpenAI) -> None:
         begun, streamed, reason = time.monotonic(), False, None
         try:
             stream = await api.chat.completions.create(
@@ -119,13 +121,13 @@ class Load:
                 streamed = True
                 reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            self.lost.append(Lost(begun, streamed, _cause(error)))
+            self.lost.append(LostRequest(begun, streamed, _cause(error)))
             return
         if reason == "length":
-            self.whole += 1
+            self.completed += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         else:
-            self.lost.append(Lost(begun, streamed, "no end"))
+            self.lost.append(LostRequest(begun, streamed, "no end"))
 
 
 def _cause(error: Exception) -> str:

@@ -24,15 +24,15 @@ def first() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page() -> Section:
-    return Section("autoscaling", counting.EDITS)
+    return Section("autoscaling", counting.EDIT_COLUMNS)
 
 
 def test_other_terms_of_autoscaling_replace_every_replica(stack: Stack, page: Section) -> None:
-    cluster, replicas = stack.cluster, stack.replicas()
+    cluster, replicas = stack.active_ray_cluster, stack.running_replicas()
     with Load(stack.url, 4, tokens=2) as load:
-        took = counting.up(stack, {"replicas": SCALING | {"target_ongoing_requests": 4}})
-    counting.edit(
+        took = counting.timed_up(stack, {"replicas": SCALING | {"target_ongoing_requests": 4}})
+    counting.record_edit(
         page, load, "autoscaling settings only", took, "in place; Serve replaces every replica, one at a time"
     )
-    assert stack.cluster == cluster
-    assert not replicas & stack.replicas()
+    assert stack.active_ray_cluster == cluster
+    assert not replicas & stack.running_replicas()

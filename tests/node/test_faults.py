@@ -17,35 +17,35 @@ from tests.node.record import Section
 
 def head_deleted(stack: Stack) -> None:
     """At once, as with its node. It takes no requests, and what it knows is in Redis."""
-    stack.delete(stack.running("head")[0], grace_s=0)
+    stack.delete_pod(stack.ready_pods("head")[0], grace_s=0)
 
 
 def api_server_and_operator_killed(stack: Stack) -> None:
     """And started again."""
-    stack.node.kill("api-server")
-    stack.node.kill("operator")
-    stack.node.start_api_server()
-    stack.node.start_operator()
+    stack.node.kill("kube-apiserver")
+    stack.node.kill("kuberay-operator")
+    stack.node.start_program("kube-apiserver")
+    stack.node.start_program("kuberay-operator")
 
 
 def redis_restarted(stack: Stack) -> None:
     stack.node.kill("redis")
-    stack.node.restart("redis")
+    stack.node.start_program("redis")
 
 
 def image_missing(stack: Stack) -> None:
     """The registry has lost it, and a worker is to start from it."""
     with stack.node.without_image():
-        stack.delete(stack.running("worker")[0])
-        until("a pod that has no image", lambda: "ErrImagePull" in stack.waiting("worker"))
+        stack.delete_pod(stack.ready_pods("worker")[0])
+        until("a pod that has no image", lambda: "ErrImagePull" in stack.waiting_reasons("worker"))
 
 
 def model_file_unreadable(stack: Stack) -> None:
     """A worker that starts finds weights that it may not read; the other replica goes on."""
     with _unreadable(stack):
-        gone = stack.running("worker")[0]
-        stack.delete(gone)
-        until("a replica that cannot start", lambda: "Permission denied" in stack.told())
+        gone = stack.ready_pods("worker")[0]
+        stack.delete_pod(gone)
+        until("a replica that cannot start", lambda: "Permission denied" in stack.serve_status())
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _unreadable(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def page() -> Section:
-    return Section("faults", counting.FAULTS)
+    return Section("faults", counting.FAULT_COLUMNS)
 
 
 STRIKES = (
@@ -73,6 +73,6 @@ STRIKES = (
 
 
 @pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)
-def test_nothing_is_lost(stack: Stack, page: Section, strike: counting.Strike) -> None:
-    load = counting.fault(stack, page, strike)
-    assert not load.lost, load.causes(load.first)
+def test_nothing_is_lost(stack: Stack, page: Section, strike: counting.Fault) -> None:
+    load = counting.measure_fault(stack, page, strike)
+    assert not load.lost, load.causes(load.first_start)

@@ -29,11 +29,11 @@ def disk_full(stack: Stack) -> float:
     filler = Path("/var/lib/filler")
     filler.write_bytes(bytes(FILLER_MIB * 2**20))
     try:
-        host.full(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
-        until("an evicted worker", lambda: len(stack.addresses) < 2)
+        host.resize_disk(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
+        until("an evicted worker", lambda: len(stack.service_endpoints) < 2)
         return time.monotonic()
     finally:
-        host.full(host.DISK_GIB)
+        host.resize_disk(host.DISK_GIB)
         filler.unlink()
 
 
@@ -46,17 +46,17 @@ def haproxy_killed(stack: Stack) -> float:
 
 def router_killed(stack: Stack) -> float:
     """One of a worker's two. From then on nothing is lost, although it takes a while until there is another."""
-    before = stack.replicas("LLMRouter")
+    before = stack.running_replicas("LLMRouter")
     _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
     killed = time.monotonic()
-    until("another router", lambda: _another(before, stack.replicas("LLMRouter")))
+    until("another router", lambda: _another(before, stack.running_replicas("LLMRouter")))
     return killed
 
 
 def raylet_killed(stack: Stack) -> float:
     """And with it all of Ray in its pod, whose address is in the Service until the kubelet has seen that."""
     pod = _kill(stack, "raylet")
-    until("the Service is without it", lambda: pod not in stack.addresses)
+    until("the Service is without it", lambda: pod not in stack.service_endpoints)
     return time.monotonic()
 
 
@@ -74,7 +74,7 @@ def _listens(pod: str) -> bool:
 
 def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> str:
     """kill -9 in the first pod that has such processes; of `most` of them. Returns the pod's address."""
-    for pod in [*stack.running("worker"), *stack.running("head")]:
+    for pod in [*stack.ready_pods("worker"), *stack.ready_pods("head")]:
         found = [each for each in stack.processes(pod, name) if title in " ".join(each.cmdline())]
         for process in found[:most]:
             process.kill()
@@ -85,11 +85,11 @@ def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> 
 
 @pytest.fixture(scope="module")
 def page() -> Section:
-    return Section("process-kills", counting.FAULTS)
+    return Section("process-kills", counting.FAULT_COLUMNS)
 
 
 @pytest.mark.parametrize(
     "strike", [disk_full, haproxy_killed, router_killed, raylet_killed], ids=lambda strike: strike.__name__
 )
-def test_no_more_is_lost_than_was_there(stack: Stack, page: Section, strike: counting.Strike) -> None:
-    counting.fault(stack, page, strike)
+def test_no_more_is_lost_than_was_there(stack: Stack, page: Section, strike: counting.Fault) -> None:
+    counting.measure_fault(stack, page, strike)

@@ -24,8 +24,8 @@ from tests.node.record import Section
 
 
 def test_up_makes_it_and_waits_until_it_serves(stack: Stack, proof: Section) -> None:
-    said = stack.made.text.rstrip().splitlines()
-    ready = list(dict.fromkeys(re.findall(r"RayService llm: .*", stack.made.text)))
+    said = stack.created.text.rstrip().splitlines()
+    ready = list(dict.fromkeys(re.findall(r"RayService llm: .*", stack.created.text)))
     assert any("Ready: RayCluster" in line for line in ready), said
     proof.block("`pulumi up`", [*ready, *said[said.index("Outputs:") :]])
 
@@ -45,7 +45,7 @@ def test_an_openai_client_streams_through_the_service(stack: Stack, proof: Secti
 
 
 def test_haproxy_holds_the_port_in_every_worker(stack: Stack, proof: Section) -> None:
-    found = {pod["metadata"]["name"]: _holders(stack.processes(pod)) for pod in stack.running("worker")}
+    found = {pod["metadata"]["name"]: _holders(stack.processes(pod)) for pod in stack.ready_pods("worker")}
     proof.block(
         "Process that listens on Serve's port, in each worker pod",
         [f"{name}: {', '.join(who)} listens on port {SERVE_PORT}" for name, who in found.items()],
@@ -54,7 +54,7 @@ def test_haproxy_holds_the_port_in_every_worker(stack: Stack, proof: Section) ->
 
 
 def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Section) -> None:
-    (worker, *_) = stack.running("worker")
+    (worker, *_) = stack.ready_pods("worker")
     before = _sessions(worker)
     api = openai.OpenAI(base_url=f"http://{worker['status']['podIP']}:{SERVE_PORT}/v1", api_key="none", max_retries=0)
     api.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)
@@ -81,7 +81,7 @@ def test_each_replica_runs_on_the_second_ray_executor(stack: Stack, proof: Secti
 
 def test_pods_run_as_they_were_declared(stack: Stack) -> None:
     """As user 1000, without a capability, with code and shared memory where the manifest says."""
-    (worker, *_) = stack.running("worker")
+    (worker, *_) = stack.ready_pods("worker")
     (raylet,) = stack.processes(worker, "raylet")
     assert raylet.uids().real == 1000
     status = dict(line.split(":", 1) for line in _status(raylet))
@@ -90,9 +90,9 @@ def test_pods_run_as_they_were_declared(stack: Stack) -> None:
 
 
 def test_a_further_preview_says_no_changes(stack: Stack, proof: Section) -> None:
-    preview = stack.engine.preview().ok()
+    preview = stack.project.preview().ok()
     proof.block("`pulumi preview` after the `up`", preview.text.strip().splitlines()[-2:])
-    assert preview.changed() == {}
+    assert preview.changes() == {}
 
 
 def _holders(processes: Sequence[psutil.Process]) -> set[str]:

@@ -16,16 +16,16 @@ SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 3, "target_
 
 @pytest.fixture(scope="module")
 def page() -> Section:
-    return Section("releases", counting.EDITS)
+    return Section("releases", counting.EDIT_COLUMNS)
 
 
 def test_a_release_that_is_raised_moves_to_a_second_cluster(stack: Stack, page: Section) -> None:
     """Another image, and replicas that follow the load from now on. Four replicas start or serve on two cores, so that
     streams are short."""
-    cluster = stack.cluster
+    cluster = stack.active_ray_cluster
     release = {f"{R2}.image": stack.node.next_image, f"{R2}.request_timeout_s": 60, f"{R2}.replicas": SCALING}
     with Load(stack.url, 4, tokens=2) as load:
-        took = counting.up(stack, release, release="r2")
-    counting.edit(page, load, "new release: another image, autoscaling on", took, "a second RayCluster")
-    assert stack.cluster != cluster
-    assert {each["spec"]["containers"][0]["image"] for each in stack.running("worker")} == {stack.node.next_image}
+        took = counting.timed_up(stack, release, release="r2")
+    counting.record_edit(page, load, "new release: another image, autoscaling on", took, "a second RayCluster")
+    assert stack.active_ray_cluster != cluster
+    assert {each["spec"]["containers"][0]["image"] for each in stack.ready_pods("worker")} == {stack.node.next_image}

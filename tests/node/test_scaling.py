@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.node import counting
-from tests.node.conftest import LIMIT_S, Stack, until
+from tests.node.conftest import TIMEOUT_S, Stack, until
 from tests.node.load import Load
 from tests.node.record import Section
 
@@ -33,17 +33,17 @@ def first() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page() -> Section:
-    return Section("scaling", counting.EDITS)
+    return Section("scaling", counting.EDIT_COLUMNS)
 
 
 def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Section) -> None:
     """A replica starts while two that are busy leave it a third of two cores, so that it has twice the usual time."""
     begun = time.monotonic()
     with Load(stack.url, 4, tokens=200) as load:
-        until("a third replica", lambda: stack.whole(3), 2 * LIMIT_S)
+        until("a third replica", lambda: stack.is_complete(3), 2 * TIMEOUT_S)
         load.per_second, load.tokens = 1, 8
-        until("two replicas again", stack.whole)
+        until("two replicas again", stack.is_complete)
     took = time.monotonic() - begun
-    counting.edit(
+    counting.record_edit(
         page, load, "no edit: load above the target, then below it", took, "Ray adds a third worker and removes it"
     )

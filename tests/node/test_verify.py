@@ -23,7 +23,7 @@ from verify.declared import NETWORK_POLICY, RAY_SERVICE
 def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
     file = folder / "state.json"
     file.write_text(json.dumps(state))
-    env = {**os.environ, "PATH": stack.node.environment["PATH"], "RAYLLM_STATE": str(file)}
+    env = {**os.environ, "PATH": stack.node.program_env["PATH"], "RAYLLM_STATE": str(file)}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *VERIFY_PYTEST_ARGS], cwd=CHECKOUT, env=env, capture_output=True, text=True
     )
@@ -35,10 +35,10 @@ def verdicts(printed: str, verdict: str) -> Counter[str]:
 
 
 def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Section, tmp_path: Path) -> None:
-    run = verify(stack, stack.engine.export(), tmp_path)
+    run = verify(stack, stack.project.export(), tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     proof.block("`make verify`", [line for line in run.stdout.splitlines() if re.search("PASSED| passed", line)])
-    workers, pods = len(stack.running("worker")), len(stack.running("worker")) + 1
+    workers, pods = len(stack.ready_pods("worker")), len(stack.ready_pods("worker")) + 1
     assert verdicts(run.stdout, "PASSED") == {
         "head_and_workers_are_there": 1,
         "a_pod_is_ready_and_runs_the_declared_image": pods,
@@ -56,7 +56,7 @@ def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Section, tmp
 
 def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
     """A variable of the head, the image of the workers, their number, and a network policy that is gone."""
-    state = stack.engine.export()
+    state = stack.project.export()
     resources = state["deployment"]["resources"]
     (service,) = (each for each in resources if each["type"] == RAY_SERVICE)
     cluster = service["inputs"]["spec"]["rayClusterConfig"]
@@ -70,7 +70,7 @@ def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert verdicts(run.stdout, "FAILED") == {
         "head_and_workers_are_there": 1,
-        "a_pod_is_ready_and_runs_the_declared_image": len(stack.running("worker")),
+        "a_pod_is_ready_and_runs_the_declared_image": len(stack.ready_pods("worker")),
         "the_dashboard_is_closed_to_others": 1,
         "the_environment_is_as_declared": 1,
     }

@@ -35,11 +35,6 @@ SOURCES = [
 FILE_NAMES = {path.name for package in PACKAGES for path in (CHECKOUT / package).rglob("*")}
 MIN_TASKS = 20
 
-PENDING = (
-    *("engine.py", "tools/language_host", "rules.py", "plane.py", "gke_kinds.py", "ray_api.py"),  # rehearsal/README.md
-)
-"""Names that other branches create or remove."""
-
 
 def text(page: Path) -> str:
     """Return the page without its code blocks."""
@@ -62,7 +57,7 @@ def named_paths(content: str) -> Iterator[str]:
 def exists(path: str) -> bool:
     """Return whether a path exists, or a file of that name where no folder is given; `<stack>` stands for any name."""
     pattern = re.sub(r"<[^>]+>", "*", path.rstrip("/"))
-    return path in PENDING or path in FILE_NAMES or any(CHECKOUT.glob(pattern))
+    return path in FILE_NAMES or any(CHECKOUT.glob(pattern))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
@@ -107,8 +102,3 @@ def test_the_map_of_contributing_has_a_row_for_every_module() -> None:
     modules = (path.relative_to(CHECKOUT) for package in PRODUCT for path in (CHECKOUT / package).rglob("*.py"))
     missing = {str(module) for module in modules if mapped.isdisjoint(map(str, (module, *module.parents)))}
     assert {module for module in missing if not module.endswith("__init__.py")} == set()
-
-
-def test_every_pending_name_is_still_needed() -> None:
-    named = {path for page in PAGES for path in named_paths(text(page))}
-    assert [path for path in PENDING if path not in named or (CHECKOUT / path).exists()] == []

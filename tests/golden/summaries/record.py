@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.resource_types import NODE_POOL, RAY_SERVICE, SERVICE_EXPORT
-from tests.engine.google_stacks import stack, write
+from tests.engine.google_stacks import rehearsal_project, write_settings
 from tests.unit import ray_services
 from tests.unit.case import blocks, edited
 from tools import cli
@@ -105,13 +105,13 @@ def main() -> None:
 
 def _record(name: str, base: Mapping[str, Any], edits: Mapping[str, Mapping[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as work:
-        engine, _ = stack(Path(work), name, ALONE | dict(base))
-        engine.up("--skip-preview").ok()
+        project, _ = rehearsal_project(Path(work), name, ALONE | dict(base))
+        project.up("--skip-preview").ok()
         options = ("preview", "--stack", name, *cli.policy_pack_options(name))
         for edit, change in edits.items():
-            write(engine, edited(blocks(name), {**ALONE, **base, **change}))
+            write_settings(project, edited(blocks(name), {**ALONE, **base, **change}))
             events = Path(work) / f"{edit}.events"
-            engine.run(*options, "--event-log", str(events))
+            project.run(*options, "--event-log", str(events))
             (FOLDER / events.name).write_text(_lines(_trimmed(events.read_text())))
 
 

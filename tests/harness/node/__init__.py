@@ -1,1 +1,1 @@
-"""A real Kubernetes node in private namespaces: kubelet, containerd, runc. See ../README.md."""
+"""A real Kubernetes node in private namespaces: kubelet, containerd and runc. See README.md."""

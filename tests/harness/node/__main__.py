@@ -1,11 +1,11 @@
-"""A cluster of one real node from the command line, in private namespaces.
+"""Start and stop a cluster of one real node, in private namespaces.
 
     python -m tests.harness.node build                     programs from Go modules, others from Debian
     python -m tests.harness.node up FOLDER                 needs root
-    python -m tests.harness.node run FOLDER -- COMMAND ... inside: the cluster's addresses and names work
-    python -m tests.harness.node down FOLDER               leaves nothing
+    python -m tests.harness.node run FOLDER -- COMMAND ... run a command inside, where the cluster's addresses work
+    python -m tests.harness.node down FOLDER               end every process, and delete FOLDER
 
-Its pods find the virtual environment .venv-ray of this checkout, and a tiny model that is made on the spot.
+Its pods use the virtual environment .venv-ray of this checkout, and a tiny model that `up` creates.
 """
 
 from __future__ import annotations
@@ -17,43 +17,53 @@ import signal
 import subprocess
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from paths import CHECKOUT
-from rehearsal.control_plane import builds
+from rehearsal.control_plane.builds import CONTROL_PLANE
 from tests.harness.node import debian, host, images
+from tests.harness.node.builds import NODE
 from tools.bootstrap.console import PROGRESS_INTERVAL_S, CliError, main, run, say
 from tools.bootstrap.venvs import PROGRAM, RAY
 
-LIMIT_S = 300
-INSPECT = "from vllm import ModelRegistry as r; r.models['LlamaForCausalLM'].inspect_model_cls()"
-"""Kept in the cache: a pod whose image lacks it takes eight seconds more."""
+START_TIMEOUT_S = 300
+INSPECT_MODEL = "from vllm import ModelRegistry as r; r.models['LlamaForCausalLM'].inspect_model_cls()"
+"""Fills vLLM's cache. Without it, each pod needs eight seconds more to start."""
 COMPILE = "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0)"
-"""As images have it. Without, each pod would compile thousands of modules: its user may not write what it finds."""
+"""Images contain bytecode. Without it, each pod would compile thousands of modules, because its user cannot write
+them."""
 
 
 def build() -> int:
-    """Idempotent."""
+    """Build and fetch the programs that are missing. Return the exit status. Raises `CliError`."""
     debian.fetch()
-    builds.CONTROL_PLANE.build()
-    builds.NODE.build()
+    CONTROL_PLANE.build()
+    NODE.build()
     return 0
 
 
 def up(folder: Path) -> int:
-    """Idempotent."""
-    if (problem := host.obstacle()) is not None:
-        raise CliError(f"A node cannot run here: {problem}.")
+    """Start the node, if it does not run yet. Return the exit status. Raises `CliError`."""
+    if (reason := host.unavailable_reason()) is not None:
+        raise CliError(f"A node cannot run here: {reason}.")
     if not (RAY / "bin" / "ray").exists():
-        raise CliError(f"{RAY} does not hold Ray: `make test TIER=node` installs it.")
+        raise CliError(f"{RAY} does not contain Ray: `make test TIER=node` installs it.")
     build()
-    if first(folder) is not None:
+    if first_process(folder) is not None:
         say("  the node is up")
         return 0
     down(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise CliError(f"{folder} holds something else than a node: name a folder that is empty or not there.")
+        raise CliError(f"{folder} contains files of another program. Name an empty folder, or one that does not exist.")
     folder.mkdir(parents=True, exist_ok=True)
+    _prepare_venv(folder)
+    _start(folder)
+    return 0
+
+
+def _prepare_venv(folder: Path) -> None:
+    """Create the tiny model, and what an image would contain: bytecode and vLLM's cache."""
     python = str(RAY / "bin" / "python")
     run([python, "-m", "workloads.local.ray_runtime.make_tiny_model", str(folder / "model")], "a tiny model")
     locks, compiled = RAY / "locks.stamp", RAY / "compiled.stamp"
@@ -61,33 +71,36 @@ def up(folder: Path) -> int:
         run([python, "-c", COMPILE, str(RAY / "lib")], "bytecode of Ray and vLLM, once")
         compiled.write_text(locks.read_text())
     cache = {"VLLM_CACHE_ROOT": str(RAY / images.VLLM_CACHE)}
-    run([python, "-c", INSPECT], "what vLLM knows of its class", env={**os.environ, **cache})
-    for each in (RAY / images.VLLM_CACHE).rglob("*.json"):
-        each.chmod(0o644)  # vLLM writes for its own user alone, and pods run as another
-    log, done = folder / "node.log", folder / "up"
-    first_command = [str(PROGRAM / "bin" / "python"), "-m", "tests.harness.node", "first", str(folder)]
-    starter = host.start(first_command, log)
+    run([python, "-c", INSPECT_MODEL], "vLLM's cache about the model's class", env={**os.environ, **cache})
+    for file in (RAY / images.VLLM_CACHE).rglob("*.json"):
+        file.chmod(0o644)  # vLLM writes for its own user alone, and pods run as another
+
+
+def _start(folder: Path) -> None:
+    """Start the namespaces and the node in them, and wait until it is up. Raises `CliError`."""
+    log, up_file = folder / "node.log", folder / "up"
+    command = [str(PROGRAM / "bin" / "python"), "-m", "tests.harness.node", "first", str(folder)]
+    starter = host.start_in_namespaces(command, log)
     (folder / "starter").write_text(str(starter.pid))
-    begun = spoken = time.monotonic()
-    while not done.exists():
-        if starter.poll() is not None or time.monotonic() - begun > LIMIT_S:
+    started = reported = time.monotonic()
+    while not up_file.exists():
+        if starter.poll() is not None or time.monotonic() - started > START_TIMEOUT_S:
             down(folder, keep=True)
             raise CliError(f"The node did not start. The end of {log}:\n{log.read_text()[-2000:]}")
-        if time.monotonic() - spoken > PROGRESS_INTERVAL_S:
-            spoken = time.monotonic()
+        if time.monotonic() - reported > PROGRESS_INTERVAL_S:
+            reported = time.monotonic()
             say("".join(log.read_text().splitlines()[-1:]))
         time.sleep(0.1)
-    say(f"  a node with Kubernetes and KubeRay is up ({time.monotonic() - begun:.0f} s)")
-    return 0
+    say(f"  a node with Kubernetes and KubeRay is up ({time.monotonic() - started:.0f} s)")
 
 
-def first_of_all(folder: Path) -> int:
-    """The first process of the namespaces: prepares, starts, and then collects what ends."""
-    from tests.harness.node.node import node_in  # takes what the project has installed; tests/run.py runs without
+def run_first_process(folder: Path) -> int:
+    """Run as the first process of the namespaces: start everything, then reap the processes that end."""
+    from tests.harness.node.node import cluster_in  # needs installed packages; the other commands run without them
 
-    node = node_in(folder)
+    node = cluster_in(folder)
     try:
-        host.prepare(folder)
+        host.prepare_namespaces(folder)
         say("  the node: control plane")
         node.start()
         say("  the node: kubelet and containerd")
@@ -103,36 +116,36 @@ def first_of_all(folder: Path) -> int:
             time.sleep(1)
 
 
-def inside(folder: Path, command: list[str]) -> list[str]:
-    """`command` as it is run there. Raises `CliError` where no node is up."""
-    found = first(folder)
+def command_inside(folder: Path, command: Sequence[str]) -> list[str]:
+    """Return the command line that runs `command` inside. Raises `CliError` if no node runs."""
+    found = first_process(folder)
     if found is None:
         raise CliError(f"No node runs in {folder}: `up` starts one.")
-    return [*host.enter(found, CHECKOUT), *command]
+    return [*host.enter_command(found, CHECKOUT), *command]
 
 
 def down(folder: Path, *, keep: bool = False) -> int:
-    """End everything that `up` started; `keep` the logs."""
+    """End every process that `up` started, and delete the folder; `keep` keeps the logs."""
     if not (folder / "starter").exists():
         return 0
-    found = first(folder)
+    found = first_process(folder)
     if found is not None:
-        os.kill(found, signal.SIGKILL)  # and with it whatever runs in its namespaces
+        os.kill(found, signal.SIGKILL)  # the kernel then ends every process in its namespaces
         while Path(f"/proc/{found}").exists() and not _is_zombie(found):
             time.sleep(0.05)
-    host.remove_cgroups(host.cgroup_of(folder))
+    host.remove_cgroups(host.cgroup_name(folder))
     if not keep:
         shutil.rmtree(folder)
     return 0
 
 
-def first(folder: Path) -> int | None:
-    """The first process of its namespaces, as seen from here; None when it is not up."""
+def first_process(folder: Path) -> int | None:
+    """Return the pid, outside its namespaces, of the node's first process; None if no node runs."""
     file = folder / "starter"
     pid = int(file.read_text()) if file.exists() else 0
-    words = Path(f"/proc/{pid}/cmdline")
-    ours = pid and words.exists() and str(folder).encode() in words.read_bytes()
-    return host.first_process(pid) if ours else None
+    cmdline = Path(f"/proc/{pid}/cmdline")
+    is_starter = pid and cmdline.exists() and str(folder).encode() in cmdline.read_bytes()
+    return host.first_process(pid) if is_starter else None
 
 
 def _is_zombie(pid: int) -> bool:
@@ -143,6 +156,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def command() -> int:
+    """Run the command line. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("build", "up", "first", "run", "down"))
     parser.add_argument("folder", nargs="?", type=Path)
@@ -155,9 +169,9 @@ def command() -> int:
         case "up":
             return up(folder)
         case "first":
-            return first_of_all(folder)
+            return run_first_process(folder)
         case "run":
-            return subprocess.run(inside(folder, given.rest)).returncode
+            return subprocess.run(command_inside(folder, given.rest)).returncode
         case _:
             return down(folder)
 

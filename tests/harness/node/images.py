@@ -1,8 +1,8 @@
-"""The container images of a node that has no registry: made on the spot, a few kilobytes each.
+"""The container images of a node without a registry: created when the node starts, a few kilobytes each.
 
-An image's file system is a few links into folders of this machine, which containerd binds into every container, read
-only (READ_ONLY in machine.py's base specification): the system's programs, and the virtual environment with Ray and
-vLLM. References are by digest, and the digests are the true ones.
+An image's file system contains links into folders of this machine: the system's programs, and the virtual environment
+with Ray and vLLM. containerd binds these folders read-only into every container
+(SingleNodeCluster._container_base_spec). References are by digest, and the digests are the real ones.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nray:x:1000:100:ray:/home/ray:/bin/bash\n"
 GROUP = "root:x:0:\nusers:x:100:ray\n"
 HOSTS = "hosts: files dns\n"
+PAUSE_IMAGE = "test.local/pause:1"
 
 
 @dataclass(frozen=True)
 class Image:
-    """`links` are symbolic links, `folders` are owned by user and group, `files` are contents by path."""
+    """One image. `links` is path -> target of a symbolic link, `files` is path -> content."""
 
     name: str
     entrypoint: Sequence[str] = ()
     user: str = "0"
-    environment: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     """Path -> mode, user, group."""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -39,36 +40,36 @@ class Image:
 
 
 VLLM_CACHE = "vllm-cache"
-"""In a virtual environment: where stack local has vLLM keep what it knows of model classes (ray_head.py)."""
+"""Folder of a virtual environment in which stack local keeps vLLM's cache about model classes (ray_head.py)."""
 
 
-def pause(program: Path) -> Image:
-    """What holds a pod's namespaces."""
-    return Image("rig.local/pause:1", ["/pause"], files={"pause": program.read_bytes()})
+def pause_image(program: Path) -> Image:
+    """Return the image of the process that holds a pod's namespaces."""
+    return Image(PAUSE_IMAGE, ["/pause"], files={"pause": program.read_bytes()})
 
 
-def ray(name: str, environment: Path, variables: Mapping[str, str]) -> Image:
-    """As Ray's own: user 1000, home /home/ray, `ray` and `python` of a virtual environment on the path."""
+def ray_image(name: str, venv: Path, env: Mapping[str, str]) -> Image:
+    """Return an image like Ray's: user 1000, home /home/ray, and the virtual environment's programs on PATH."""
     folders = dict.fromkeys(("usr", "etc", "root", "var", "proc", "sys", "dev", "run", "home"), (0o755, 0, 0))
-    own = {"PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/home/ray"}
-    system = {Path("/etc") / each for each in ("ld.so.cache", "localtime")}
+    own = {"PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/home/ray"}
+    files = {Path("/etc") / each for each in ("ld.so.cache", "localtime")}
     return Image(
         name,
         user="1000",
-        environment={**own, "VLLM_CACHE_ROOT": f"{environment}/{VLLM_CACHE}", **variables},
+        env={**own, "VLLM_CACHE_ROOT": f"{venv}/{VLLM_CACHE}", **env},
         folders={**folders, "tmp": (0o1777, 0, 0), "var/tmp": (0o1777, 0, 0), "home/ray": (0o755, 1000, 100)},
         links={each: f"usr/{each}" for each in ("bin", "lib", "lib64", "sbin")},
         files={
             "etc/passwd": PASSWD.encode(),
             "etc/group": GROUP.encode(),
             "etc/nsswitch.conf": f"passwd: files\ngroup: files\n{HOSTS}".encode(),
-            **{str(each.relative_to("/")): each.read_bytes() for each in system if each.exists()},
+            **{str(each.relative_to("/")): each.read_bytes() for each in files if each.exists()},
         },
     )
 
 
-def archive(images: Sequence[Image], file: Path) -> dict[str, str]:
-    """Write an OCI image layout as one tar file; returns name without tag -> reference by digest."""
+def write_archive(images: Sequence[Image], file: Path) -> dict[str, str]:
+    """Write an OCI image layout as one tar file. Return name without tag -> reference by digest."""
     blobs: dict[str, bytes] = {}
     index: list[dict[str, Any]] = []
     references: dict[str, str] = {}
@@ -80,7 +81,7 @@ def archive(images: Sequence[Image], file: Path) -> dict[str, str]:
 
     for image in images:
         layer = blob(_layer(image), LAYER)
-        process = {"User": image.user, "Env": [f"{name}={value}" for name, value in image.environment.items()]}
+        process = {"User": image.user, "Env": [f"{name}={value}" for name, value in image.env.items()]}
         config = {
             "architecture": "amd64",
             "os": "linux",

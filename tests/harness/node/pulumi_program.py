@@ -1,7 +1,7 @@
-"""A Pulumi program: the workloads half of this stack, as it is, on a real node instead of a GKE cluster.
+"""A Pulumi program: the workloads half of this stack, unchanged, on a real node instead of GKE clusters.
 
-`infra/contract.py` is filled in by hand, where infra/google fills it in otherwise. Settings come as the stack's
-`rayllm:serving`, like everybody's.
+It fills in `infra/contract.py` by hand, where infra/google fills it in otherwise. The settings are the stack's
+`rayllm:serving`, as in every environment.
 """
 
 from __future__ import annotations
@@ -21,71 +21,76 @@ from config.region_plan import plan_region
 from config.serving import ServingSettings
 from infra.contract import GatewayFrontend, GooglePlatform, RedisEndpoint, RegionalAddress, ServingCluster
 from infra.google.service_accounts import SERVICE_ACCOUNTS
-from tests.harness.node import host, node
+from tests.harness.node import host, node, programs
 from workloads.kubernetes.deploy import deploy
 
 FOLDER = Path(os.environ["RAYLLM_NODE_FOLDER"])
-SELECTOR = {POOL_LABEL: node.POOL}
+SELECTOR = {POOL_LABEL: node.NODE_POOL}
+REGION = host.NODE_NAME
 
 
-def platform(traffic: Traffic, *, fixed: bool) -> GooglePlatform:
-    """One cluster of one node, which stands for several of a size that pods take whole. `fixed`: as many as replicas
-    need, and none beyond."""
+def platform(traffic: Traffic, *, reservation_bound: bool) -> GooglePlatform:
+    """Return a platform of one cluster. Its one node stands for several nodes that are as large as a worker pod.
+
+    `reservation_bound`: the pool has as many nodes as the replicas need, and no spare node.
+    """
     gpus = GpuNodePoolInfo(
-        name=node.POOL,
+        name=node.NODE_POOL,
         node_selector=SELECTOR,
         tolerations=(GPU_TAINT,),
-        machine_type="rig",
+        machine_type=host.NODE_NAME,
         vcpus=4,
         memory_gib=16,
         min_nodes=0,
         max_nodes=3,
         gpus_per_node=1,
-        reservation_bound=fixed,
+        reservation_bound=reservation_bound,
     )
     head = NodePoolInfo(
-        name=node.POOL,
+        name=node.NODE_POOL,
         node_selector=SELECTOR,
         tolerations=(GPU_TAINT,),
-        machine_type="rig",
+        machine_type=host.NODE_NAME,
         vcpus=8,
         memory_gib=32,
         min_nodes=1,
         max_nodes=1,
     )
-    site = ServingCluster(
-        name="rig",
-        region="rig",
-        cluster_id=Output.from_input("rig"),
+    redis_address = Output.from_input(f"{host.REDIS_ADDRESS}:{programs.REDIS_PORT}")
+    cluster = ServingCluster(
+        name=REGION,
+        region=REGION,
+        cluster_id=Output.from_input(REGION),
         kubeconfig=Output.from_input((FOLDER / "admin.kubeconfig").read_text()),
         system_pool=head,
         gpu_pools=(gpus,),
         service_accounts=SERVICE_ACCOUNTS,
         model_bucket_url=None,
-        redis=RedisEndpoint(Output.from_input(f"{host.REDIS}:{node.REDIS_PORT}"), Output.secret(node.PASSWORD)),
+        redis=RedisEndpoint(redis_address, Output.secret(programs.REDIS_PASSWORD)),
         image_repository=None,
         traffic=traffic,
     )
-    entrance = GatewayFrontend(
-        config_cluster="rig",
+    frontend = GatewayFrontend(
+        config_cluster=REGION,
         gateway_class="gke-l7-rilb",
-        proxy_ranges=(f"{host.ADDRESS}/32",),
-        addresses=(RegionalAddress("rig", "rig", Output.from_input(host.ADDRESS)),),
+        proxy_ranges=(f"{host.NODE_ADDRESS}/32",),
+        addresses=(RegionalAddress(REGION, REGION, Output.from_input(host.NODE_ADDRESS)),),
         hostname=None,
         certificate=None,
         security_policy=None,
         dns_zone=None,
     )
-    return GooglePlatform("rig", (site,), entrance)
+    return GooglePlatform(host.NODE_NAME, (cluster,), frontend)
 
 
 if __name__ == "__main__":
     config = pulumi.Config("rayllm")
     serving = parse(ServingSettings, "serving", json.loads(config.require("serving")))
     traffic = Traffic(config.get("traffic") or "active")
-    made = platform(traffic, fixed=config.get_bool("fixed") or False)
-    (cluster,) = made.clusters
+    bound = config.get_bool("reservation_bound") or False
+    declared = platform(traffic, reservation_bound=bound)
+    (cluster,) = declared.clusters
     plan = plan_region(serving, config.get("release") or "", cluster.gpu_pools)
-    assert plan is not None, "serving.kubernetes.releases has the release"
-    for name, value in deploy(serving, made, {cluster.name: plan}, None).items():
+    assert plan is not None, "serving.kubernetes.releases contains the release"
+    for name, value in deploy(serving, declared, {cluster.name: plan}, None).items():
         pulumi.export(name, value)
