@@ -1,7 +1,7 @@
 """Write the pages of docs/reference that are generated from the code (`make docs`).
 
-The pages are settings, configuration errors, incompatible versions and options, and policies. tests/unit/test_docs.py
-fails if one is not current.
+The pages are settings, configuration errors, incompatible versions and options, and policies. A unit test fails if one
+is not current.
 """
 
 from __future__ import annotations
