@@ -226,7 +226,7 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         Rule(
             "compatibility.context-parallel",
             problem="{value} context-parallel ranks do not work",
-            reason="vLLM would start that many times the workers that Ray reserves GPUs for",
+            reason="vLLM would start a multiple of the workers that Ray reserves GPUs for",
             fix="Remove the argument; to use more GPUs of a node write engine.tensor_parallel_size",
             source="vllm/config/parallel.py, ray/llm/_internal/serve/engines/vllm/vllm_models.py",
         ),
@@ -273,8 +273,8 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         Rule(
             "compatibility.tool-calls-incomplete",
             problem="{present} is set without {missing}",
-            reason="vLLM ignores one without the other and recognises no automatic tool call; vLLM's own check is in a "
-            "command line that Ray does not use",
+            reason="vLLM ignores one without the other and recognises no automatic tool call; Ray does not run vLLM's "
+            "own check of this",
             fix="Write both, or neither",
             source="vllm/parser/parser_manager.py, vllm/entrypoints/launchers/cli_args.py",
         ),

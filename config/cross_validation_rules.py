@@ -64,7 +64,7 @@ RELEASE_UNKNOWN = Rule(
 EXAMPLE_VALUE = Rule(
     "infra.example-value",
     problem="{value} is the value of this repository's example",
-    reason="infra.project.id is your own project",
+    reason="infra.project.id names another project than the example's",
     fix="Write your own value",
 )
 IMAGE_PLACEHOLDER = Rule(

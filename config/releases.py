@@ -34,7 +34,7 @@ NO_DIGEST = Rule(
 )
 OTHER_RAY = Rule(
     "serving.releases.ray-version-of-another-image",
-    problem="{version}, and the image's tag says Ray {tag}",
+    problem="{version}, but the tag of the image is Ray {tag}",
     reason="KubeRay and this stack's checks use ray_version",
     fix="Write `ray_version: {tag}`, or the image of Ray {version}",
 )

@@ -119,7 +119,7 @@ BASIC_TIER_WITH_PROTECT = Rule(
 KMS_KEY_MISSING = Rule(
     "infra.kms_keys.missing",
     problem="no key for {location}",
-    reason="{what} is there, and a Cloud KMS key works in its own location only",
+    reason="{what} is in {location}, and a Cloud KMS key works in its own location only",
     fix="Write `{location}: projects/P/locations/{location}/keyRings/R/cryptoKeys/K`, or remove kms_keys",
 )
 KMS_KEY_WRONG_LOCATION = Rule(

@@ -61,7 +61,7 @@ CASES = [
     Case(
         "serving.releases.ray-version-of-another-image",
         {"serving.kubernetes.releases.r1.image": f"rayproject/ray-llm:2.58.0-py312-cu130{DIGEST}"},
-        ("says Ray 2.58.0", "ray_version: 2.58.0"),
+        ("is Ray 2.58.0", "ray_version: 2.58.0"),
         "dev",
     ),
     Case(
