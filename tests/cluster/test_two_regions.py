@@ -85,14 +85,14 @@ def test_the_serve_configuration_is_updated_in_place(prod: RehearsedStack) -> No
 
 
 def test_naming_the_current_release_changes_nothing(prod: RehearsedStack) -> None:
-    prod.edit(**EXPLICIT_RELEASES, serving__clusters__releases__r2=RELEASE_2, serving__engine__max_model_len=8192)
+    prod.edit(**EXPLICIT_RELEASES, serving__kubernetes__releases__r2=RELEASE_2, serving__engine__max_model_len=8192)
     assert up(prod) == {}
 
 
 def test_a_new_release_creates_a_second_cluster_in_its_region_only(prod: RehearsedStack) -> None:
     before = {region: prod.active_ray_cluster(region) for region in (WEST, EAST)}
     edit = {**EXPLICIT_RELEASES, "infra__regions__0__release": "r2", "serving__engine__max_model_len": 8192}
-    prod.edit(**edit, serving__clusters__releases__r2=RELEASE_2)
+    prod.edit(**edit, serving__kubernetes__releases__r2=RELEASE_2)
     assert up(prod) == {f"{WEST}-llm": "update", f"{WEST}-llm-ready": "update"}
     assert prod.active_ray_cluster(WEST) != before[WEST]
     assert prod.active_ray_cluster(EAST) == before[EAST]
@@ -105,8 +105,8 @@ EDIT_OF_BOTH_REGIONS: dict[str, Any] = {
     "infra__regions__0__release": "r2",
     "infra__regions__1__release": "r3",
     "serving__engine__max_model_len": 8192,
-    "serving__clusters__releases__r2": RELEASE_2,
-    "serving__clusters__releases__r3": RELEASE_3,
+    "serving__kubernetes__releases__r2": RELEASE_2,
+    "serving__kubernetes__releases__r3": RELEASE_3,
 }
 
 
