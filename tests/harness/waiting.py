@@ -12,9 +12,12 @@ Found = TypeVar("Found")
 
 
 def wait_until(
-    what: str, condition: Callable[[], Found | None], *, timeout_s: float = TIMEOUT_S, interval_s: float = 0.5
+    what: str, condition: Callable[[], Found | None], *, timeout_s: float = TIMEOUT_S, interval_s: float = 1
 ) -> Found:
-    """Wait until `condition` returns something true, and return it. Raises `AssertionError` with `what` is missing."""
+    """Wait until `condition` returns something true, and return it. Raises `AssertionError` that names `what`.
+
+    Each poll takes CPU time from what the test waits for; a short interval is for states that last only a moment.
+    """
     end = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < end, f"{what}: not after {timeout_s} s"

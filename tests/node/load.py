@@ -1,6 +1,6 @@
-"""Requests at a steady rate from an unmodified `openai` client, each counted: whole, or lost and how.
+"""Send requests at a steady rate with an unmodified `openai` client, and count completed and lost ones.
 
-It does not retry: what a client of yours would ask a second time counts as lost.
+The client does not retry: a request that another client would send a second time counts as lost.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ import openai
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 DEFAULT_TOKENS = 12
 MAX_OPEN_STREAMS = 20
-"""Streams under way, at most: two cores that are busy with an edit serve fewer than are asked for, and what piles up
-would tell of the machine, not of the edit."""
+"""Two cores that are busy with an edit serve fewer streams than are requested. Without this limit, the open streams
+would measure the machine and not the edit."""
 REQUEST_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class LostRequest:
-    """A request without its whole answer."""
+    """A request without a complete response."""
 
     started: float
-    """time.monotonic()."""
+    """time.monotonic() of its start."""
     streamed: bool
-    """Whether its first token had come."""
+    """True if the client received the first token."""
     cause: str
 
 
 @dataclass
 class Load:
-    """`per_second` streams of `tokens` are begun each second, fewer while AT_ONCE are under way, from entering to
-    leaving or `hold`; leaving waits for the last of them."""
+    """A context in which `per_second` streams of `tokens` tokens start each second, or fewer at MAX_OPEN_STREAMS.
+
+    `stop_starting` or the end of the context stops new streams; the end waits for the last one.
+    """
 
     url: str
     per_second: float = 2
@@ -47,40 +49,40 @@ class Load:
     completed: int = 0
     started: int = 0
     first_start: float = 0
-    """time.monotonic() of its beginning."""
+    """time.monotonic() at the start of the load."""
     last_start: float = 0
-    """And of its last stream's beginning."""
+    """time.monotonic() at the start of the last stream."""
     slowest_s: float = 0
-    """Of the whole ones, to the end."""
+    """Duration of the slowest completed stream."""
 
     @property
     def finished(self) -> int:
-        """Of those that are over."""
+        """Number of streams that have ended."""
         return self.completed + len(self.lost)
 
     def causes(self, moment: float) -> str:
-        """`3 cut (APIError), begun -1.2 to -0.3 s`: seconds are from `moment`, of time.monotonic()."""
+        """Return `3 cut (APIError), started -1.2 to -0.3 s`: seconds relative to `moment`, a time.monotonic()."""
         found = Counter(f"{'cut' if each.streamed else 'refused'} ({each.cause})" for each in self.lost)
-        begun = [each.started - moment for each in self.lost]
-        when = f", begun {min(begun):.1f} to {max(begun):.1f} s" if begun else ""
+        starts = [each.started - moment for each in self.lost]
+        when = f", started {min(starts):.1f} to {max(starts):.1f} s" if starts else ""
         return ", ".join(f"{count} {name}" for name, count in found.most_common()) + when
 
     def table_cells(self, moment: float) -> tuple[int, int, str]:
-        """For a table: all, lost, and of what."""
+        """Return the cells streams, lost, cause of a table."""
         return self.finished, len(self.lost), self.causes(moment) or "-"
 
     def lost_after(self, moment: float) -> list[LostRequest]:
-        """Those that were begun later than `moment`, of time.monotonic()."""
+        """Return the lost requests that started after `moment`, a time.monotonic()."""
         return [each for each in self.lost if each.started > moment]
 
     @property
     def rate_cell(self) -> str:
-        """What was asked for, and what came of it where that is less by a tenth or more."""
-        begun = self.started / max(self.last_start - self.first_start, 1)
-        return f"{self.per_second:g}" + (f" requested, {begun:.0f} started" if begun < 0.9 * self.per_second else "")
+        """The requested rate, and the actual rate if it is lower by a tenth or more."""
+        rate = self.started / max(self.last_start - self.first_start, 1)
+        return f"{self.per_second:g}" + (f" requested, {rate:.0f} started" if rate < 0.9 * self.per_second else "")
 
     def stop_starting(self) -> None:
-        """Begin no more, as when the gateway sends this region nothing any more."""
+        """Start no more streams, as when the gateway sends this region no more requests."""
         self._stop.set()
 
     def __enter__(self) -> Load:
@@ -108,7 +110,7 @@ class Load:
             await asyncio.gather(*running)
 
     async def _stream(self, api: openai.AsyncOpenAI) -> None:
-        begun, streamed, reason = time.monotonic(), False, None
+        started, streamed, reason = time.monotonic(), False, None
         try:
             stream = await api.chat.completions.create(
                 model="tiny",
@@ -121,17 +123,17 @@ class Load:
                 streamed = True
                 reason = chunk.choices[0].finish_reason or reason if chunk.choices else reason
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            self.lost.append(LostRequest(begun, streamed, _cause(error)))
+            self.lost.append(LostRequest(started, streamed, _cause(error)))
             return
         if reason == "length":
             self.completed += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - started)
         else:
-            self.lost.append(LostRequest(begun, streamed, "no end"))
+            self.lost.append(LostRequest(started, streamed, "no end"))
 
 
 def _cause(error: Exception) -> str:
-    """With HAProxy's reason, where it has one; else with what the connection met."""
+    """Return the status with HAProxy's reason if it has one, else the exceptions of the connection."""
     if not isinstance(error, openai.APIStatusError):
         return " ".join(type(each).__name__ for each in (error, error.__cause__) if each is not None)
     return f"{error.status_code} {error.response.headers.get('x-serve-reason', error.response.text[:80])}".strip()

@@ -15,24 +15,26 @@ from tests.node.load import Load
 from tests.node.record import Section
 
 SCALING = {"kind": "autoscaling", "min_replicas": 2, "max_replicas": 2, "target_ongoing_requests": 32}
+"""The number of replicas is fixed, so that only the edit is measured."""
 
 
 @pytest.fixture(scope="session")
-def first() -> dict[str, Any]:
+def initial_changes() -> dict[str, Any]:
     return {"replicas": SCALING}
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("autoscaling", counting.EDIT_COLUMNS)
 
 
-def test_other_terms_of_autoscaling_replace_every_replica(stack: Stack, page: Section) -> None:
+def test_changed_autoscaling_settings_replace_every_replica(stack: Stack, section: Section) -> None:
     cluster, replicas = stack.active_ray_cluster, stack.running_replicas()
     with Load(stack.url, 4, tokens=2) as load:
-        took = counting.timed_up(stack, {"replicas": SCALING | {"target_ongoing_requests": 4}})
+        duration_s = counting.timed_up(stack, {"replicas": SCALING | {"target_ongoing_requests": 4}})
     counting.record_edit(
-        page, load, "autoscaling settings only", took, "in place; Serve replaces every replica, one at a time"
+        section, load, "autoscaling settings only", duration_s, "in place; Serve replaces every replica, one at a time"
     )
     assert stack.active_ray_cluster == cluster
     assert not replicas & stack.running_replicas()

@@ -15,21 +15,22 @@ from tests.node.record import Section
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("changes", counting.EDIT_COLUMNS)
 
 
-def test_a_serve_configuration_replaces_every_replica_in_turn(stack: Stack, page: Section) -> None:
-    """Under ten times the load of the others, of one token each: forty streams of several tokens a second leave two
-    cores nothing to start a replica with."""
+def test_a_serve_configuration_replaces_one_replica_at_a_time(stack: Stack, section: Section) -> None:
+    """With ten times the load of the other tests, of one token each: forty streams of several tokens a second would
+    leave no CPU time to start a replica."""
     cluster, replicas = stack.active_ray_cluster, stack.running_replicas()
     with Load(stack.url, 40, tokens=1) as load:
-        took = counting.timed_up(stack, {"engine.engine_kwargs.max_num_seqs": 32})
+        duration_s = counting.timed_up(stack, {"engine.engine_kwargs.max_num_seqs": 32})
     counting.record_edit(
-        page,
+        section,
         load,
         "Serve configuration (`engine.engine_kwargs`)",
-        took,
+        duration_s,
         "in place; Serve replaces every replica, one at a time",
     )
     assert stack.active_ray_cluster == cluster

@@ -9,14 +9,16 @@ import time
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.node import counting
-from tests.node.conftest import RAY, Stack, until
+from tests.node.conftest import RAY, Stack
 from tests.node.load import Load
 from tests.node.record import Section
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("eviction", counting.FAULT_COLUMNS)
 
 
@@ -25,35 +27,35 @@ def worker_deleted(stack: Stack) -> None:
 
 
 def node_cordoned_and_drained(stack: Stack) -> None:
-    """As `kubectl drain`: no new pods, and each worker is evicted as soon as the budget has one to spare."""
+    """As `kubectl drain` does: no new pods, and each worker is evicted as soon as the disruption budget allows it."""
     first, second = (each["metadata"]["name"] for each in stack.ready_pods("worker"))
     stack.cordon(True)
     try:
-        assert stack.evict(first), "the budget of two workers has one to spare"
-        assert not stack.evict(second), "and not two"
+        assert stack.evict(first), "the budget of two workers allows one eviction"
+        assert not stack.evict(second), "the budget of two workers allows no second eviction"
     finally:
         stack.cordon(False)
-    until("the second worker may go", lambda: stack.evict(second))
+    wait_until("the eviction of the second worker", lambda: stack.evict(second))
 
 
-@pytest.mark.parametrize("strike", [worker_deleted, node_cordoned_and_drained], ids=lambda strike: strike.__name__)
-def test_pods_that_leave_lose_nothing(stack: Stack, page: Section, strike: counting.Fault) -> None:
-    load = counting.measure_fault(stack, page, strike)
+@pytest.mark.parametrize("fault", [worker_deleted, node_cordoned_and_drained], ids=lambda fault: fault.__name__)
+def test_terminating_pods_lose_no_stream(stack: Stack, section: Section, fault: counting.Fault) -> None:
+    load = counting.measure_fault(stack, section, fault)
     assert not load.lost, load.causes(load.first_start)
 
 
-def test_a_destroy_lets_the_streams_that_run_end(stack: Stack, page: Section) -> None:
-    until("two replicas", stack.is_complete)
+def test_destroy_lets_open_streams_end(stack: Stack, section: Section) -> None:
+    wait_until("two replicas", stack.is_complete)
     with Load(stack.url, 4, tokens=400) as load:
         time.sleep(counting.QUIET_S)
-        begun = time.monotonic()
+        started = time.monotonic()
         destroy = stack.project.start("destroy", "--yes", "--stack", stack.project.stack)
-        counting.stop_starting_when(load, "an entrance that is gone", lambda: not stack.routes)
-        until("a RayService that is to go", lambda: stack.is_deleted, every_s=0.1)
-        assert load.started > load.finished, "streams that run when pods are told"
+        counting.stop_starting_when(load, "the deletion of the HTTPRoute", lambda: not stack.routes)
+        wait_until("the deletion of the RayService", lambda: stack.is_deleted, interval_s=0.1)
+        assert load.started > load.finished, "no stream is open when the pods begin to terminate"
         destroy.wait().ok()
-        took = time.monotonic() - begun
-    page.row("stack destroyed", *load.table_cells(begun), f"{took:.0f}", "deleted", "-")
+        duration_s = time.monotonic() - started
+    section.row("stack destroyed", *load.table_cells(started), f"{duration_s:.0f}", "deleted", "-")
     counting.assert_nothing_lost(load)
     for kind in ("rayservices", "rayclusters"):
         assert (stack.node.get(f"{RAY}/{kind}") or {"items": []})["items"] == []

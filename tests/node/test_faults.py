@@ -10,18 +10,19 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.node import counting
-from tests.node.conftest import Stack, until
+from tests.node.conftest import Stack
 from tests.node.record import Section
 
 
 def head_deleted(stack: Stack) -> None:
-    """At once, as with its node. It takes no requests, and what it knows is in Redis."""
+    """At once, as with the loss of its node. The head receives no requests, and its state is in Redis."""
     stack.delete_pod(stack.ready_pods("head")[0], grace_s=0)
 
 
 def api_server_and_operator_killed(stack: Stack) -> None:
-    """And started again."""
+    """Both are started again at once."""
     stack.node.kill("kube-apiserver")
     stack.node.kill("kuberay-operator")
     stack.node.start_program("kube-apiserver")
@@ -34,18 +35,17 @@ def redis_restarted(stack: Stack) -> None:
 
 
 def image_missing(stack: Stack) -> None:
-    """The registry has lost it, and a worker is to start from it."""
+    """A worker has to start, and the node and the registry no longer have its image."""
     with stack.node.without_image():
         stack.delete_pod(stack.ready_pods("worker")[0])
-        until("a pod that has no image", lambda: "ErrImagePull" in stack.waiting_reasons("worker"))
+        wait_until("a pod without its image", lambda: "ErrImagePull" in stack.waiting_reasons("worker"))
 
 
 def model_file_unreadable(stack: Stack) -> None:
-    """A worker that starts finds weights that it may not read; the other replica goes on."""
+    """A worker has to start and cannot read the weights; the other replica goes on."""
     with _unreadable(stack):
-        gone = stack.ready_pods("worker")[0]
-        stack.delete_pod(gone)
-        until("a replica that cannot start", lambda: "Permission denied" in stack.serve_status())
+        stack.delete_pod(stack.ready_pods("worker")[0])
+        wait_until("a replica that cannot start", lambda: "Permission denied" in stack.serve_status())
 
 
 @contextmanager
@@ -59,11 +59,12 @@ def _unreadable(stack: Stack) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("faults", counting.FAULT_COLUMNS)
 
 
-STRIKES = (
+FAULTS = (
     head_deleted,
     api_server_and_operator_killed,
     redis_restarted,
@@ -72,7 +73,7 @@ STRIKES = (
 )
 
 
-@pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)
-def test_nothing_is_lost(stack: Stack, page: Section, strike: counting.Fault) -> None:
-    load = counting.measure_fault(stack, page, strike)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_loses_no_stream(stack: Stack, section: Section, fault: counting.Fault) -> None:
+    load = counting.measure_fault(stack, section, fault)
     assert not load.lost, load.causes(load.first_start)

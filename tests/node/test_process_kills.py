@@ -15,22 +15,25 @@ import httpx2
 import pytest
 
 from tests.harness.node import host
+from tests.harness.waiting import wait_until
 from tests.node import counting
-from tests.node.conftest import Stack, until
+from tests.node.conftest import Stack
 from tests.node.record import Section
 
 FILLER_MIB = 1024
-"""So that the twentieth which is left holds what is logged meanwhile."""
+"""Large enough that the remaining twentieth of the disk has room for the logs of the test."""
 
 
 def disk_full(stack: Stack) -> float:
-    """The node's disk is short of the tenth that a kubelet keeps free, until it has ended a worker for it, without the
-    grace that a deletion has."""
+    """Less than a tenth of the node's disk is free, until the kubelet has evicted a worker.
+
+    Such an eviction has no grace period.
+    """
     filler = Path("/var/lib/filler")
     filler.write_bytes(bytes(FILLER_MIB * 2**20))
     try:
         host.resize_disk(shutil.disk_usage("/var/lib").used / 2**30 / 0.95)
-        until("an evicted worker", lambda: len(stack.service_endpoints) < 2)
+        wait_until("an evicted worker", lambda: len(stack.service_endpoints) < 2)
         return time.monotonic()
     finally:
         host.resize_disk(host.DISK_GIB)
@@ -38,30 +41,30 @@ def disk_full(stack: Stack) -> float:
 
 
 def haproxy_killed(stack: Stack) -> float:
-    """Serve starts another; nothing listens at the pod's address before."""
+    """Serve starts another HAProxy; until then nothing listens on the pod's port."""
     pod = _kill(stack, "haproxy")
-    until("another HAProxy", lambda: _listens(pod))
+    wait_until("another HAProxy", lambda: _listens(pod))
     return time.monotonic()
 
 
 def router_killed(stack: Stack) -> float:
-    """One of a worker's two. From then on nothing is lost, although it takes a while until there is another."""
+    """One of a worker's two routers. Later streams are not lost, although the next router starts only after a while."""
     before = stack.running_replicas("LLMRouter")
-    _kill(stack, "ray::ServeReplic", "LLMRouter", most=1)
+    _kill(stack, "ray::ServeReplic", "LLMRouter", limit=1)
     killed = time.monotonic()
-    until("another router", lambda: _another(before, stack.running_replicas("LLMRouter")))
+    wait_until("another router", lambda: _is_replaced(before, stack.running_replicas("LLMRouter")))
     return killed
 
 
 def raylet_killed(stack: Stack) -> float:
-    """And with it all of Ray in its pod, whose address is in the Service until the kubelet has seen that."""
+    """Every Ray process of the pod ends with it; the Service has the pod's address until the kubelet notices."""
     pod = _kill(stack, "raylet")
-    until("the Service is without it", lambda: pod not in stack.service_endpoints)
+    wait_until("the Service without the pod", lambda: pod not in stack.service_endpoints)
     return time.monotonic()
 
 
-def _another(before: set[str], now: set[str]) -> bool:
-    """Whether one has come for one that went."""
+def _is_replaced(before: set[str], now: set[str]) -> bool:
+    """Return True if the number of replicas is the same and their ids differ."""
     return len(now) == len(before) and now != before
 
 
@@ -72,11 +75,11 @@ def _listens(pod: str) -> bool:
         return False
 
 
-def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> str:
-    """kill -9 in the first pod that has such processes; of `most` of them. Returns the pod's address."""
+def _kill(stack: Stack, name: str, title: str = "", limit: int | None = None) -> str:
+    """End up to `limit` processes with kill -9, in the first pod that has such processes. Return the pod's address."""
     for pod in [*stack.ready_pods("worker"), *stack.ready_pods("head")]:
         found = [each for each in stack.processes(pod, name) if title in " ".join(each.cmdline())]
-        for process in found[:most]:
+        for process in found[:limit]:
             process.kill()
         if found:
             return pod["status"]["podIP"]
@@ -84,12 +87,13 @@ def _kill(stack: Stack, name: str, title: str = "", most: int | None = None) -> 
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("process-kills", counting.FAULT_COLUMNS)
 
 
 @pytest.mark.parametrize(
-    "strike", [disk_full, haproxy_killed, router_killed, raylet_killed], ids=lambda strike: strike.__name__
+    "fault", [disk_full, haproxy_killed, router_killed, raylet_killed], ids=lambda fault: fault.__name__
 )
-def test_no_more_is_lost_than_was_there(stack: Stack, page: Section, strike: counting.Fault) -> None:
-    counting.measure_fault(stack, page, strike)
+def test_only_streams_of_the_killed_process_are_lost(stack: Stack, section: Section, fault: counting.Fault) -> None:
+    counting.measure_fault(stack, section, fault)

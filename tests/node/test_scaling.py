@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.harness.waiting import TIMEOUT_S, wait_until
 from tests.node import counting
-from tests.node.conftest import TIMEOUT_S, Stack, until
+from tests.node.conftest import Stack
 from tests.node.load import Load
 from tests.node.record import Section
 
@@ -23,27 +24,32 @@ SCALING = {
     "downscale_delay_s": 10,
     "idle_timeout_s": 30,
 }
-"""With a target that four long streams a second pass on fast cores too, and waits that a test can wait for."""
+"""Four long streams a second exceed the target on fast cores, too; the delays are short enough for a test."""
 
 
 @pytest.fixture(scope="session")
-def first() -> dict[str, Any]:
+def initial_changes() -> dict[str, Any]:
     return {"replicas": SCALING}
 
 
 @pytest.fixture(scope="module")
-def page() -> Section:
+def section() -> Section:
+    """The table in docs/measurements.md."""
     return Section("scaling", counting.EDIT_COLUMNS)
 
 
-def test_workers_come_with_the_load_and_go_after_it(stack: Stack, page: Section) -> None:
-    """A replica starts while two that are busy leave it a third of two cores, so that it has twice the usual time."""
-    begun = time.monotonic()
+def test_the_autoscaler_adds_a_worker_under_load_and_removes_it(stack: Stack, section: Section) -> None:
+    """The third replica starts on a third of two cores beside two busy ones, so the timeout is twice the usual one."""
+    started = time.monotonic()
     with Load(stack.url, 4, tokens=200) as load:
-        until("a third replica", lambda: stack.is_complete(3), 2 * TIMEOUT_S)
+        wait_until("a third replica", lambda: stack.is_complete(3), timeout_s=2 * TIMEOUT_S)
         load.per_second, load.tokens = 1, 8
-        until("two replicas again", stack.is_complete)
-    took = time.monotonic() - begun
+        wait_until("two replicas again", stack.is_complete)
+    duration_s = time.monotonic() - started
     counting.record_edit(
-        page, load, "no edit: load above the target, then below it", took, "Ray adds a third worker and removes it"
+        section,
+        load,
+        "no edit: load above the target, then below it",
+        duration_s,
+        "Ray adds a third worker and removes it",
     )

@@ -1,4 +1,4 @@
-"""`make verify` of a stack on clusters: what it asks of the pods through kubectl, and what it says when they differ."""
+"""`make verify` of a stack in a cluster: it checks every pod through kubectl, and reports each difference."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from verify.declared import NETWORK_POLICY, RAY_SERVICE
 
 
 def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `make verify`'s checks against an exported state."""
     file = folder / "state.json"
     file.write_text(json.dumps(state))
     env = {**os.environ, "PATH": stack.node.program_env["PATH"], "RAYLLM_STATE": str(file)}
@@ -29,17 +30,17 @@ def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.Comp
     )
 
 
-def verdicts(printed: str, verdict: str) -> Counter[str]:
-    """How many of each check."""
-    return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", printed))
+def check_counts(output: str, verdict: str) -> Counter[str]:
+    """Return how many times each check has the verdict."""
+    return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", output))
 
 
-def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Section, tmp_path: Path) -> None:
+def test_verify_passes_for_every_pod(stack: Stack, proof: Section, tmp_path: Path) -> None:
     run = verify(stack, stack.project.export(), tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     proof.block("`make verify`", [line for line in run.stdout.splitlines() if re.search("PASSED| passed", line)])
     workers, pods = len(stack.ready_pods("worker")), len(stack.ready_pods("worker")) + 1
-    assert verdicts(run.stdout, "PASSED") == {
+    assert check_counts(run.stdout, "PASSED") == {
         "head_and_workers_are_there": 1,
         "a_pod_is_ready_and_runs_the_declared_image": pods,
         "the_dashboard_is_closed_to_others": 1,
@@ -54,8 +55,8 @@ def test_every_pod_is_asked_and_is_as_declared(stack: Stack, proof: Section, tmp
     }
 
 
-def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
-    """A variable of the head, the image of the workers, their number, and a network policy that is gone."""
+def test_verify_fails_for_each_difference_from_the_state(stack: Stack, tmp_path: Path) -> None:
+    """Differences: a variable of the head, the image and number of the workers, and the name of a network policy."""
     state = stack.project.export()
     resources = state["deployment"]["resources"]
     (service,) = (each for each in resources if each["type"] == RAY_SERVICE)
@@ -68,7 +69,7 @@ def test_what_is_not_as_declared_is_said(stack: Stack, tmp_path: Path) -> None:
     next(each for each in resources if each["type"] == NETWORK_POLICY)["inputs"]["metadata"]["name"] = "gone"
     run = verify(stack, state, tmp_path)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
-    assert verdicts(run.stdout, "FAILED") == {
+    assert check_counts(run.stdout, "FAILED") == {
         "head_and_workers_are_there": 1,
         "a_pod_is_ready_and_runs_the_declared_image": len(stack.ready_pods("worker")),
         "the_dashboard_is_closed_to_others": 1,
