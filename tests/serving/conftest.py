@@ -1,4 +1,4 @@
-"""A clone of the checkout with a stack of its own, worked through the front door as a person would."""
+"""A copy of the checkout with a stack of its own. Tests use it through `make`, as a person would."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from tests.unit.case import edited
 from workloads.local import processes
 
 PORT_OFFSET = 400
-"""Beside a stack `local` that may be up on this computer."""
+"""So that a stack `local` may run on this computer at the same time."""
 
 
 @dataclass(frozen=True)
 class Clone:
-    """What a newcomer has after `git clone`, with this checkout's virtual environments."""
+    """The files that `git clone` would give, with the virtual environments of this checkout."""
 
     folder: Path
 
     @property
-    def mark(self) -> str:
+    def process_tag(self) -> str:
+        """Tag in the environment of the stack's processes."""
         return provision.process_tag("local", self.folder)
 
     def make(self, target: str, *, ok: bool = True, **variables: str) -> str:
-        """Run `make TARGET`; returns what it printed."""
+        """Run `make TARGET`. Return its output; assert that it succeeds, or fails with `ok=False`."""
         words = [f"{name}={value}" for name, value in variables.items()]
         run = subprocess.run(
             ["make", target, *words],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.env(),
             capture_output=True,
             text=True,
             timeout=900,
@@ -50,41 +51,42 @@ class Clone:
         return run.stdout + run.stderr
 
     def start(self, target: str) -> subprocess.Popen[bytes]:
-        """Run `make TARGET` and come back at once."""
+        """Start `make TARGET` without waiting for it."""
         quiet = subprocess.DEVNULL
-        return subprocess.Popen(["make", target], cwd=self.folder, env=self.environment(), stdout=quiet, stderr=quiet)
+        return subprocess.Popen(["make", target], cwd=self.folder, env=self.env(), stdout=quiet, stderr=quiet)
 
-    def environment(self) -> dict[str, str]:
+    def env(self) -> dict[str, str]:
+        """Return the environment variables without those of another Pulumi."""
         return {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_")}
 
     def edit(self, changes: dict[str, Any]) -> None:
         """Change settings (`serving.replicas.num_replicas`) in Pulumi.local.yaml."""
         file = self.folder / "Pulumi.local.yaml"
-        whole = yaml.safe_load(file.read_text())
-        named = {
+        content = yaml.safe_load(file.read_text())
+        paths = {
             f"config.rayllm:{path.split('.')[0]}.{path.partition('.')[2]}": value for path, value in changes.items()
         }
-        file.write_text(yaml.safe_dump(edited(whole, named)))
+        file.write_text(yaml.safe_dump(edited(content, paths)))
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs."""
+        """Return the stack's outputs."""
         return self.pulumi("stack output --json")
 
     def pulumi(self, command: str) -> dict[str, Any]:
-        """What it prints as JSON, by way of `make env` as a person would call it."""
+        """Run a `pulumi` command with the variables of `make env`. Return its JSON output."""
         script = f'eval "$(make -s env)" && pulumi {command} --stack local'
-        run = subprocess.run(
-            ["sh", "-c", script], cwd=self.folder, env=self.environment(), capture_output=True, text=True
-        )
+        run = subprocess.run(["sh", "-c", script], cwd=self.folder, env=self.env(), capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         return json.loads(run.stdout)
 
     def processes(self) -> list[psutil.Process]:
-        return processes.stack_processes(self.mark)
+        """Return the processes of the stack."""
+        return processes.stack_processes(self.process_tag)
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone with other ports; its stack is destroyed afterwards."""
     folder = tmp_path_factory.mktemp("clone")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -98,13 +100,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             shutil.copy(CHECKOUT / name, folder / name)
     for name in (".venv", ".venv-ray"):
         (folder / name).symlink_to(CHECKOUT / name)
-    made = Clone(folder)
-    made.edit({"infra.port_offset": PORT_OFFSET})
-    yield made
-    if made.processes():
-        made.make("down")
+    created = Clone(folder)
+    created.edit({"infra.port_offset": PORT_OFFSET})
+    yield created
+    if created.processes():
+        created.make("down")
 
 
-def proofs(printed: str) -> dict[str, str]:
+def printed_checks(printed: str) -> dict[str, str]:
     """Return check name -> status of the lines that `make up` ends with."""
     return {name: status for status, name in re.findall(r"^  (ok|FAILED) +(.+?)  +\S", printed, re.MULTILINE)}

@@ -1,6 +1,6 @@
-"""Stack local for real: Ray, vLLM, HAProxy and Pulumi's engine on this computer, in the order of a stack's life.
+"""Stack local for real: Ray, vLLM, HAProxy and Pulumi's engine on this computer, from `up` to `down`.
 
-The tests share one stack and build on each other: run the whole file.
+The tests share one stack, and each continues from the test before: run the whole file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import openai
 import psutil
 import pytest
 
-from tests.serving.conftest import PORT_OFFSET, Clone, proofs
+from tests.serving.conftest import PORT_OFFSET, Clone, printed_checks
 from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import RAY_HEAD
 from workloads.local import processes
@@ -39,27 +39,29 @@ def client(outputs: dict[str, Any]) -> openai.OpenAI:
     return openai.OpenAI(base_url=outputs["endpoint"], api_key="none", max_retries=0)
 
 
-def states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
-    """State of each replica, the model's by default, as Serve tells it."""
+def replica_states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
+    """Return Serve's state of each replica of a deployment; by default the model's."""
     applications = httpx2.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
     return [r["state"] for r in applications["llm"]["deployments"][deployment]["replicas"]]
 
 
-def in_flight(stats: httpx2.Client, outputs: dict[str, Any]) -> int:
-    """Requests that HAProxy holds open to replicas, from its own statistics."""
+def open_requests(stats: httpx2.Client, outputs: dict[str, Any]) -> int:
+    """Return the number of open requests to replicas, from HAProxy's statistics."""
     table = stats.get(outputs["haproxy_stats"] + ";csv").text.removeprefix("# ")
     rows = csv.DictReader(io.StringIO(table))
     return sum(int(row["scur"]) for row in rows if row["svname"].startswith("SERVE_REPLICA"))
 
 
-def named(clone: Clone, name: str) -> list[psutil.Process]:
+def processes_named(clone: Clone, name: str) -> list[psutil.Process]:
+    """Return the stack's processes whose name contains `name`."""
     return [process for process in clone.processes() if name in _name(process)]
 
 
-def lasting(clone: Clone) -> set[int]:
-    """pids of head, replicas and vLLM's workers. Ray's idle workers and HAProxy's processes change on their own."""
-    lasts = ("gcs_server", "raylet", "ray::ServeRep", "ray::RayWorker")
-    found = {process.pid for process in clone.processes() if _name(process).startswith(lasts)}
+def stable_pids(clone: Clone) -> set[int]:
+    """Return the pids of head, replicas and vLLM's workers. Ray's idle workers and HAProxy's processes change by
+    themselves."""
+    stable = ("gcs_server", "raylet", "ray::ServeRep", "ray::RayWorker")
+    found = {process.pid for process in clone.processes() if _name(process).startswith(stable)}
     assert len(found) > 4, found
     return found
 
@@ -67,40 +69,40 @@ def lasting(clone: Clone) -> set[int]:
 def _name(process: psutil.Process) -> str:
     try:
         return process.name()
-    except psutil.NoSuchProcess:  # it has ended since it was listed
+    except psutil.NoSuchProcess:  # the process has ended since it was listed
         return ""
 
 
-def test_up_serves_and_proves_the_three_pillars(clone: Clone) -> None:
+def test_up_serves_and_its_checks_pass(clone: Clone) -> None:
     before = {name: (clone.folder / name).read_bytes() for name in ("Pulumi.local.yaml", "Pulumi.yaml")}
     printed = clone.make("up")
-    assert proofs(printed) == FAST_PATH, printed
+    assert printed_checks(printed) == FAST_PATH, printed
     assert "chunks streamed" in printed
     assert {name: (clone.folder / name).read_bytes() for name in before} == before
 
 
-def test_an_unmodified_openai_client_gets_an_answer(clone: Clone) -> None:
+def test_an_unmodified_openai_client_gets_a_response(clone: Clone) -> None:
     answer = client(clone.outputs()).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=16)
     assert answer.choices[0].message.content
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 16
 
 
-def test_an_unmodified_openai_client_gets_tokens_while_the_rest_is_still_being_made(clone: Clone) -> None:
+def test_an_unmodified_openai_client_gets_tokens_while_the_model_generates(clone: Clone) -> None:
     outputs = clone.outputs()
     with httpx2.Client() as stats:
-        assert in_flight(stats, outputs) == 0  # also opens the connection: the look below must be quick
+        assert open_requests(stats, outputs) == 0  # also opens the connection: the request below must be quick
         stream = client(outputs).chat.completions.create(
             model="tiny", messages=MESSAGES, max_tokens=1900, stream=True, extra_body={"ignore_eos": True}
         )
         words = (chunk.choices[0].delta.content for chunk in stream if chunk.choices)
         assert next(word for word in words if word)
-        assert in_flight(stats, outputs) == 1, "the first token came when the answer was already complete"
+        assert open_requests(stats, outputs) == 1, "the first token came after the response was complete"
         assert sum(1 for word in words if word) > 500
-        assert in_flight(stats, outputs) == 0
+        assert open_requests(stats, outputs) == 0
 
 
-def test_concurrent_streams_all_end_whole(clone: Clone) -> None:
+def test_concurrent_streams_all_complete(clone: Clone) -> None:
     url = clone.outputs()["endpoint"]
 
     async def one(api: openai.AsyncOpenAI) -> str | None:
@@ -117,19 +119,19 @@ def test_concurrent_streams_all_end_whole(clone: Clone) -> None:
     assert set(asyncio.run(many())) <= {"length", "stop"}
 
 
-def test_an_unknown_model_is_a_404_that_names_it(clone: Clone) -> None:
+def test_an_unknown_model_is_a_404_with_its_name(clone: Clone) -> None:
     with pytest.raises(openai.NotFoundError, match="other"):
         client(clone.outputs()).chat.completions.create(model="other", messages=MESSAGES)
 
 
 def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
-    listening = processes.listening(clone.mark)
+    listening = processes.listening(clone.process_tag)
     assert {port for _, port in listening} >= {8000 + PORT_OFFSET, 8265 + PORT_OFFSET}
     assert {address for address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
-def test_vllm_s_readers_spin_and_wait_no_longer_than_they_were_told(clone: Clone) -> None:
-    """What its plugin changes is inside vLLM, and may be elsewhere in another version."""
+def test_vllms_readers_spin_and_wait_as_long_as_the_plugin_sets(clone: Clone) -> None:
+    """The plugin changes internals of vLLM, which another version may have elsewhere."""
     script = """
 import inspect, types, vllm.plugins
 vllm.plugins.load_general_plugins()
@@ -146,14 +148,14 @@ for limit in (None, 10**6, 7):
     assert run.stdout.splitlines()[-4:] == [str(each) for each in (cpu_platform.SPIN_S, *waits)], run.stderr
 
 
-def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_path: Path) -> None:
+def test_verify_passes_and_reports_a_difference_from_the_state(clone: Clone, tmp_path: Path) -> None:
     assert " passed" in clone.make("verify")
     state, other = clone.pulumi("stack export"), tmp_path / "state.json"
     (head,) = (each for each in state["deployment"]["resources"] if each["type"] == RAY_HEAD)
     head["inputs"]["environment"]["RAY_USAGE_STATS_ENABLED"] = "1"
     other.write_text(json.dumps(state))
     command = [".venv/bin/python", "-m", "pytest", *VERIFY_PYTEST_ARGS]
-    env = {**clone.environment(), "RAYLLM_STATE": str(other)}
+    env = {**clone.env(), "RAYLLM_STATE": str(other)}
     run = subprocess.run(command, cwd=clone.folder, env=env, capture_output=True, text=True)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert "1 failed" in run.stdout
@@ -161,40 +163,40 @@ def test_verify_says_what_runs_as_declared_and_what_does_not(clone: Clone, tmp_p
 
 
 def test_a_second_up_changes_nothing(clone: Clone) -> None:
-    pids = {process.pid for process in named(clone, "gcs_server") + named(clone, "raylet")}
+    pids = {process.pid for process in processes_named(clone, "gcs_server") + processes_named(clone, "raylet")}
     printed = clone.make("up")
     assert "4 unchanged" in printed
-    assert {process.pid for process in named(clone, "gcs_server") + named(clone, "raylet")} == pids
+    assert {process.pid for process in processes_named(clone, "gcs_server") + processes_named(clone, "raylet")} == pids
 
 
 def test_a_changed_serve_setting_is_applied_in_place(clone: Clone) -> None:
-    head = named(clone, "gcs_server")
+    head = processes_named(clone, "gcs_server")
     clone.edit({"serving.replicas.num_replicas": 2})
     printed = clone.make("up")
     assert "1 updated" in printed
-    assert states(clone) == ["RUNNING", "RUNNING"]
-    assert named(clone, "gcs_server") == head
+    assert replica_states(clone) == ["RUNNING", "RUNNING"]
+    assert processes_named(clone, "gcs_server") == head
     assert "2 RayWorkerProc" in printed
 
 
-def test_settings_that_cannot_work_touch_nothing(clone: Clone) -> None:
-    before = lasting(clone)
+def test_wrong_settings_change_nothing(clone: Clone) -> None:
+    before = stable_pids(clone)
     clone.edit({"serving.replicas.num_replicas": 99})
     printed = clone.make("up", ok=False)
     clone.edit({"serving.replicas.num_replicas": 1})
     assert "99 GPUs" in printed
     assert "Traceback" not in printed
-    assert lasting(clone) == before
-    assert states(clone) == ["RUNNING", "RUNNING"]
+    assert stable_pids(clone) == before
+    assert replica_states(clone) == ["RUNNING", "RUNNING"]
 
 
-def test_a_head_killed_by_hand_is_started_again_until_the_engine_is_killed_too(clone: Clone) -> None:
-    for process in named(clone, "gcs_server") + named(clone, "raylet"):
+def test_up_starts_a_killed_head_again_and_is_killed_meanwhile(clone: Clone) -> None:
+    for process in processes_named(clone, "gcs_server") + processes_named(clone, "raylet"):
         process.kill()
     interrupted = clone.start("up")
     for _ in range(600):
-        if named(clone, "raylet") and (mine := _engine_of(interrupted.pid)):
-            mine.kill()
+        if processes_named(clone, "raylet") and (engine := _engine_of(interrupted.pid)):
+            engine.kill()
             break
         time.sleep(0.1)
     else:
@@ -202,8 +204,8 @@ def test_a_head_killed_by_hand_is_started_again_until_the_engine_is_killed_too(c
     assert interrupted.wait(60) != 0
 
 
-def test_the_other_data_path_replaces_the_head_that_was_left_half_way_and_proves_itself(clone: Clone) -> None:
-    head = named(clone, "gcs_server")
+def test_another_data_path_replaces_the_head_of_the_interrupted_up(clone: Clone) -> None:
+    head = processes_named(clone, "gcs_server")
     baseline = {
         "serving.data_path": "python_proxy",
         "serving.ingress": {"num_replicas": 2},
@@ -212,26 +214,26 @@ def test_the_other_data_path_replaces_the_head_that_was_left_half_way_and_proves
     clone.edit(baseline)
     printed = clone.make("up")
     assert "removed the lock" in printed
-    assert [p.pid for p in psutil.process_iter() if "pulumi.dynamic" in _words(p) and _of(p, clone)] == []
-    assert proofs(printed) == {
+    assert [p.pid for p in psutil.process_iter() if "pulumi.dynamic" in _cmdline(p) and _is_of(p, clone)] == []
+    assert printed_checks(printed) == {
         "Serve's Python proxy receives requests": "ok",
         "tokens through OpenAiIngress": "ok",
         "vLLM on Ray's v2 executor": "ok",
         "loopback only": "ok",
     }, printed
-    assert named(clone, "gcs_server") != head
-    assert len(named(clone, "gcs_server")) == 1
-    assert len(named(clone, "raylet")) == 1
-    assert named(clone, "haproxy") == []
-    assert states(clone) == ["RUNNING"]
-    assert states(clone, "OpenAiIngress") == ["RUNNING", "RUNNING"]
+    assert processes_named(clone, "gcs_server") != head
+    assert len(processes_named(clone, "gcs_server")) == 1
+    assert len(processes_named(clone, "raylet")) == 1
+    assert processes_named(clone, "haproxy") == []
+    assert replica_states(clone) == ["RUNNING"]
+    assert replica_states(clone, "OpenAiIngress") == ["RUNNING", "RUNNING"]
     answer = client(clone.outputs()).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=4)
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 4
     clone.edit({"serving.ingress": None, "serving.request_router": "default"})
 
 
-def test_a_model_that_cannot_be_loaded_is_told_by_its_own_error(clone: Clone, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_fails_with_its_own_error(clone: Clone, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["NoSuchModel"]}))
     clone.edit({"serving.model.source": str(tmp_path)})
     printed = clone.make("up", ok=False)
@@ -241,7 +243,7 @@ def test_a_model_that_cannot_be_loaded_is_told_by_its_own_error(clone: Clone, tm
 
 
 def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
-    folder = Path("/tmp") / clone.mark
+    folder = Path("/tmp") / clone.process_tag
     assert folder.exists()
     clone.make("down")
     assert clone.processes() == []
@@ -250,14 +252,14 @@ def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
     assert processes.port_owner(8000 + PORT_OFFSET) is None
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _cmdline(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except psutil.Error:
         return []
 
 
-def _of(process: psutil.Process, clone: Clone) -> bool:
+def _is_of(process: psutil.Process, clone: Clone) -> bool:
     try:
         return process.environ().get("PULUMI_HOME", "").startswith(str(clone.folder))
     except psutil.Error:
