@@ -25,22 +25,7 @@ from tests.engine.google_stacks import (
 from tests.golden.inventory import Inventory, Scenario, differences, inventory, scenarios
 from tests.harness.pulumi_project import CommandResult, PulumiProject
 from tests.unit.case import edited
-
-COMPONENT_TYPES = {
-    "rayllm:infra:Fleet",
-    "rayllm:infra:GatewayFrontend",
-    "rayllm:infra:GkeCluster",
-    "rayllm:infra:ImageRegistry",
-    "rayllm:infra:KmsKeyGrants",
-    "rayllm:infra:ModelBucket",
-    "rayllm:infra:Network",
-    "rayllm:infra:NodeServiceAccount",
-    "rayllm:infra:NodePools",
-    "rayllm:infra:ProjectServices",
-    "rayllm:infra:MemorystoreInstance",
-    "rayllm:infra:SharedVpcGrants",
-}
-"""Type tokens of components. They are part of every URN below, so renaming one replaces those resources."""
+from tests.unit.test_frozen_names import COMPONENT_TYPES
 
 
 @dataclass(frozen=True)
