@@ -32,10 +32,9 @@ class RehearsedStack:
     settings: Mapping[str, Any]
     control_planes: Mapping[str, ControlPlane]
 
-    def edit(self, **changes: Any) -> None:
-        """Write the stack's file: the initial settings with `changes` (double underscores instead of dots)."""
-        paths = {name.replace("__", "."): value for name, value in changes.items()}
-        google_stacks.write_settings(self.project, edited(dict(self.settings), paths))
+    def edit(self, changes: Mapping[str, Any]) -> None:
+        """Write the stack's file: the initial settings with `changes`, by path (`serving.engine.max_model_len`)."""
+        google_stacks.write_settings(self.project, edited(dict(self.settings), dict(changes)))
 
     def ray_service(self, region: str) -> dict[str, Any]:
         """Return the RayService of the first model."""

@@ -47,7 +47,12 @@ def test_dev_comes_up_and_a_preview_has_no_changes(dev: RehearsedStack) -> None:
 
 
 def test_a_second_model_is_a_second_service_behind_the_same_gateway(dev: RehearsedStack) -> None:
-    dev.edit(serving__kubernetes__additional_models=[QWEN], infra__regions__0__node_pools__0__nodes__total_max_nodes=8)
+    dev.edit(
+        {
+            "serving.kubernetes.additional_models": [QWEN],
+            "infra.regions.0.node_pools.0.nodes.total_max_nodes": 8,
+        }
+    )
     changes = dev.project.up().ok().changes()
     assert changes[f"{REGION}-qwen"] == "create"
     assert f"{REGION}-llm" not in changes
@@ -64,7 +69,7 @@ def test_a_second_model_is_a_second_service_behind_the_same_gateway(dev: Rehears
 def test_an_up_survives_a_restart_of(program: str, ray_version: str, dev: RehearsedStack) -> None:
     """The program is killed with -9 while `up` waits for a second RayCluster, and started again seconds later."""
     control_plane, before = dev.control_planes[REGION], dev.active_ray_cluster(REGION)
-    dev.edit(serving__kubernetes__releases__r1__ray_version=ray_version)
+    dev.edit({"serving.kubernetes.releases.r1.ray_version": ray_version})
     running = dev.project.start("up", "--yes", "--skip-preview", "--stack", dev.project.stack)
     wait_until("a second RayCluster", lambda: len(dev.ray_clusters(REGION)) > 1)
     control_plane.kill(program)

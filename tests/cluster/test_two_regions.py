@@ -16,7 +16,7 @@ from workloads.kubernetes.ray_service import WORKERS_ANNOTATION
 WEST, EAST = "us-central1", "us-east4"
 IMAGE = f"rayproject/ray-llm@sha256:{64 * 'a'}"
 SHORT_TIMEOUT: dict[str, Any] = {"request_timeout_s": 30}
-EXPLICIT_RELEASES: dict[str, Any] = {"infra__regions__0__release": "r1", "infra__regions__1__release": "r1"}
+EXPLICIT_RELEASES: dict[str, Any] = {"infra.regions.0.release": "r1", "infra.regions.1.release": "r1"}
 RELEASE_2 = {"image": IMAGE, **SHORT_TIMEOUT}
 RELEASE_3 = {"image": IMAGE, "replicas": {"kind": "fixed", "num_replicas": 16}, **SHORT_TIMEOUT}
 """Uses both nodes of a region, so a second RayCluster does not fit."""
@@ -78,21 +78,21 @@ def test_secrets_are_encrypted_in_the_state(prod: RehearsedStack) -> None:
 
 def test_the_serve_configuration_is_updated_in_place(prod: RehearsedStack) -> None:
     before = {region: prod.active_ray_cluster(region) for region in (WEST, EAST)}
-    prod.edit(serving__engine__max_model_len=8192)
+    prod.edit({"serving.engine.max_model_len": 8192})
     assert up(prod) == {f"{region}-llm{part}": "update" for region in (WEST, EAST) for part in ("", "-ready")}
     assert {region: prod.active_ray_cluster(region) for region in (WEST, EAST)} == before
     assert "max_model_len: 8192" in prod.ray_service(EAST)["spec"]["serveConfigV2"]
 
 
 def test_naming_the_current_release_changes_nothing(prod: RehearsedStack) -> None:
-    prod.edit(**EXPLICIT_RELEASES, serving__kubernetes__releases__r2=RELEASE_2, serving__engine__max_model_len=8192)
+    prod.edit({**EXPLICIT_RELEASES, "serving.kubernetes.releases.r2": RELEASE_2, "serving.engine.max_model_len": 8192})
     assert up(prod) == {}
 
 
 def test_a_new_release_creates_a_second_cluster_in_its_region_only(prod: RehearsedStack) -> None:
     before = {region: prod.active_ray_cluster(region) for region in (WEST, EAST)}
-    edit = {**EXPLICIT_RELEASES, "infra__regions__0__release": "r2", "serving__engine__max_model_len": 8192}
-    prod.edit(**edit, serving__kubernetes__releases__r2=RELEASE_2)
+    edit = {**EXPLICIT_RELEASES, "infra.regions.0.release": "r2", "serving.engine.max_model_len": 8192}
+    prod.edit({**edit, "serving.kubernetes.releases.r2": RELEASE_2})
     assert up(prod) == {f"{WEST}-llm": "update", f"{WEST}-llm-ready": "update"}
     assert prod.active_ray_cluster(WEST) != before[WEST]
     assert prod.active_ray_cluster(EAST) == before[EAST]
@@ -102,17 +102,17 @@ def test_a_new_release_creates_a_second_cluster_in_its_region_only(prod: Rehears
 
 EDIT_OF_BOTH_REGIONS: dict[str, Any] = {
     **EXPLICIT_RELEASES,
-    "infra__regions__0__release": "r2",
-    "infra__regions__1__release": "r3",
-    "serving__engine__max_model_len": 8192,
-    "serving__kubernetes__releases__r2": RELEASE_2,
-    "serving__kubernetes__releases__r3": RELEASE_3,
+    "infra.regions.0.release": "r2",
+    "infra.regions.1.release": "r3",
+    "serving.engine.max_model_len": 8192,
+    "serving.kubernetes.releases.r2": RELEASE_2,
+    "serving.kubernetes.releases.r3": RELEASE_3,
 }
 
 
 def test_without_room_for_two_clusters_an_active_region_is_not_changed(prod: RehearsedStack) -> None:
     before = uid(prod, EAST)
-    prod.edit(**EDIT_OF_BOTH_REGIONS)
+    prod.edit(EDIT_OF_BOTH_REGIONS)
     refused = prod.project.preview()
     assert refused.status != 0
     assert "marked for protection" in refused.text
@@ -121,7 +121,7 @@ def test_without_room_for_two_clusters_an_active_region_is_not_changed(prod: Reh
 
 def test_an_edit_that_drains_and_changes_a_region_drains_it_first(prod: RehearsedStack) -> None:
     before = uid(prod, EAST), uid(prod, WEST)
-    prod.edit(**EDIT_OF_BOTH_REGIONS, infra__regions__1__traffic="drained")
+    prod.edit({**EDIT_OF_BOTH_REGIONS, "infra.regions.1.traffic": "drained"})
     result = prod.project.up().ok()
     steps = [(step.op, step.name) for step in result.steps]
     assert result.changes()[f"{EAST}-drained"] == "create"
@@ -137,7 +137,7 @@ def test_an_edit_that_drains_and_changes_a_region_drains_it_first(prod: Rehearse
 
 
 def test_a_drained_region_becomes_active_again(prod: RehearsedStack) -> None:
-    prod.edit(**EDIT_OF_BOTH_REGIONS)
+    prod.edit(EDIT_OF_BOTH_REGIONS)
     changes = up(prod)
     assert changes[f"{EAST}-drained"] == "delete"
     assert changes.pop(f"{EAST}-exports-serviceexport-llm-serve-svc") == "create"
@@ -155,7 +155,7 @@ def test_destroy_of_protected_resources_fails_and_deletes_nothing(prod: Rehearse
 
 
 def test_destroy_without_protection_leaves_nothing(prod: RehearsedStack) -> None:
-    prod.edit(**EDIT_OF_BOTH_REGIONS, infra__protect=False)
+    prod.edit({**EDIT_OF_BOTH_REGIONS, "infra.protect": False})
     prod.project.up().ok()
     deleted = [each.type.rpartition(":")[2] for each in prod.project.destroy().ok().steps if each.op == "delete"]
     gateway = ("Gateway", "HTTPRoute", "ServiceExport")
