@@ -1,4 +1,4 @@
-module rig.invalid/containerd
+module harness.invalid/containerd
 
 go 1.26.8
 

@@ -1,4 +1,4 @@
-module rig.invalid/coredns
+module harness.invalid/coredns
 
 go 1.26.0
 

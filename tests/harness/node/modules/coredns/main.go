@@ -1,4 +1,4 @@
-// CoreDNS with what a cluster's DNS needs and nothing else.
+// CoreDNS with the plugins that a cluster's DNS needs, and no others.
 package main
 
 import (

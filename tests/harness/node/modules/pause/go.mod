@@ -1,3 +1,3 @@
-module rig.invalid/pause
+module harness.invalid/pause
 
 go 1.26

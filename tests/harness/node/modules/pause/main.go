@@ -1,4 +1,4 @@
-// What a pod's sandbox runs: it holds the pod's namespaces and reaps what its containers leave behind.
+// The process of a pod's sandbox: it holds the pod's namespaces and reaps the orphaned processes of its containers.
 package main
 
 import (
