@@ -1,6 +1,6 @@
 """Skip each tier that cannot run on this machine, and report why; in CI that fails.
 
-The tiers, cheapest first: unit, engine, cluster, serving, node (whose files are several tiers of tests/run.py).
+The tiers, cheapest first: unit, engine, cluster, serving, models, node (whose files are several tiers of tests/run.py).
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ SKIP_REASONS: dict[str, Callable[[], str | None]] = {
     "engine": _engine_skip_reason,
     "cluster": _cluster_skip_reason,
     "serving": _serving_skip_reason,
+    "models": _serving_skip_reason,
     "node": _node_skip_reason,
 }
 """Folder of tests -> why it cannot run here, or None."""

@@ -38,7 +38,9 @@ NODE_TIERS = {
     "scaling": ("scaling",),
 }
 """Tiers that run only by name, each on a node of its own -> its files tests/node/test_*.py."""
-TIERS = ("unit", "engine", "cluster", "serving", *NODE_TIERS)
+NAMED_TIERS = ("models", *NODE_TIERS)
+"""Tiers that run only by name."""
+TIERS = ("unit", "engine", "cluster", "serving", *NAMED_TIERS)
 """Cheapest first. tests/conftest.py reports when one cannot run on this machine."""
 SECOND_CLUSTER_HALF = ["tests/cluster/test_readiness.py", "tests/cluster/test_two_regions.py"]
 CLUSTER_HALVES = (
@@ -49,7 +51,7 @@ CLUSTER_HALVES = (
 
 
 def run(tier: str) -> int:
-    """Run one tier, or without a name all tiers except `NODE_TIERS`. Return the exit status.
+    """Run one tier, or without a name all tiers except `NAMED_TIERS`. Return the exit status.
 
     The first tier runs in the foreground. The others run in the background and their output follows: every tier waits
     half of its time for other processes.
@@ -57,7 +59,7 @@ def run(tier: str) -> int:
     if tier and tier not in TIERS:
         raise CliError(f"Tier {tier} is unknown. Use TIER=one of {', '.join(TIERS)}, or leave it out to run all.")
     env = _prepare(tier)
-    tiers = [tier] if tier else [each for each in TIERS if each not in NODE_TIERS]
+    tiers = [tier] if tier else [each for each in TIERS if each not in NAMED_TIERS]
     if "cluster" in tiers:
         _install_namespace_tools()
     build = start_control_plane_build(env, node=tier in NODE_TIERS) if {"cluster", *NODE_TIERS} & set(tiers) else None
@@ -66,7 +68,7 @@ def run(tier: str) -> int:
         background += [BackgroundRun([f"tests/{each}"], env) for each in ("serving", "engine") if each in tiers[1:]]
         if "cluster" in tiers and build is None:
             background += [BackgroundRun(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
-        if tiers[0] in ("unit", "engine", "serving") and (status := _pytest([f"tests/{tiers[0]}"], env)):
+        if tiers[0] in ("unit", "engine", "serving", "models") and (status := _pytest([f"tests/{tiers[0]}"], env)):
             return status
         if build is not None and not _finish_build(build):
             return 1
@@ -94,7 +96,7 @@ def _prepare(tier: str) -> dict[str, str]:
 
     def get_packages() -> None:
         venvs.ensure_program(*TEST_GROUPS)
-        if tier in ("", "serving", *NODE_TIERS):
+        if tier in ("", "serving", *NAMED_TIERS):
             venvs.ensure_ray()
 
     say("Installing tools and packages")

@@ -1,1 +1,1 @@
-"""What only tests use: Pulumi projects of their own, and a real Kubernetes node. See README.md."""
+"""What only tests use: Pulumi projects and stacks `local` of their own, and a real Kubernetes node. See README.md."""

@@ -20,8 +20,9 @@ import openai
 import psutil
 import pytest
 
+from tests.harness.local_stack import Clone, printed_checks
 from tests.harness.waiting import wait_until
-from tests.serving.conftest import PORT_OFFSET, Clone, printed_checks
+from tests.serving.conftest import PORT_OFFSET
 from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import RAY_HEAD
 from workloads.local import processes
