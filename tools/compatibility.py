@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import versions
-from config.compatibility import INCOMPATIBILITIES, UPSTREAM_LIMITS, Incompatibility, expired
+from config.compatibility import INCOMPATIBILITIES, Incompatibility, expired
+from config.upstream_limits import UPSTREAM_LIMITS
 
 BRACES = re.compile(r"\{\w+\}")
 """A value from the stack's file in the text of a rule."""

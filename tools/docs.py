@@ -24,6 +24,7 @@ from config.local import host_rules as _host_rules  # noqa: F401  # registers th
 from config.parsing import models_in
 from config.renamed_keys import RENAMED_KEYS, RENAMED_VALUES
 from config.stack import Blocks
+from config.upstream_limits import UPSTREAM_LIMITS
 from paths import CHECKOUT
 from policies.base import StackPolicy
 from policies.pack import POLICIES, STACK_POLICIES
@@ -167,7 +168,7 @@ def _compatibility() -> str:
         "\n## Combinations that this stack never creates\n\n"
         "| component | combination | effect | this stack | source |\n|---|---|---|---|---|\n"
     )
-    for note in compatibility.UPSTREAM_LIMITS:
+    for note in UPSTREAM_LIMITS:
         cells = [
             _first(cell) for cell in (note.component.value, note.behaviour, note.symptom, note.workaround, note.source)
         ]

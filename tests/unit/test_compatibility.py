@@ -8,8 +8,9 @@ import pytest
 
 import versions
 from config import compatibility
-from config.compatibility import INCOMPATIBILITIES, PARSERS, UPSTREAM_LIMITS, Incompatibility
+from config.compatibility import INCOMPATIBILITIES, PARSERS, Incompatibility
 from config.model_service import Engine, Model, ModelService
+from config.upstream_limits import UPSTREAM_LIMITS
 from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
 from paths import CHECKOUT
 from tools.compatibility import compat, lines
