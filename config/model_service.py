@@ -16,6 +16,8 @@ TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
 MODEL_BUCKET_SCHEME = "bucket:"
 """Prefix of a model source that is a folder of the bucket of infra.model_bucket."""
+AUTO = "auto"
+"""Context length that vLLM chooses by the GPUs' memory."""
 PRIMARY_SERVICE_NAME = "llm"
 """Name of the primary model's RayService."""
 
@@ -119,14 +121,24 @@ def _scalar(value: object) -> object:
     return value
 
 
+def _context_length(value: object) -> object:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    if value in (AUTO, -1):  # vLLM's command line writes it both ways
+        return AUTO
+    raise format_error("a whole number of tokens, 1 or more, without quotes; or `auto`, or null")
+
+
+ContextLength = Annotated[int | Literal["auto"] | None, BeforeValidator(_context_length)]
 EngineArgument = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 
 
 class Engine(Settings):
     """vLLM engine settings."""
 
-    max_model_len: int = Field(default=4096, ge=64)
-    """Longest context, prompt and answer together, in tokens."""
+    max_model_len: ContextLength = None
+    """Longest context, prompt and answer together, in tokens. null: the model's own, from its config.json. `auto`: the
+    longest one up to the model's own that fits in the GPUs' memory (vLLM's -1)."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs of one replica."""
     engine_kwargs: dict[str, EngineArgument] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from config.data_path import DATA_PATHS
-from config.model_service import Autoscaling, ModelService, RequestRouter
+from config.model_service import AUTO, Autoscaling, ModelService, RequestRouter
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
@@ -69,7 +69,7 @@ def _llm_config(
         "engine_kwargs": {
             **(engine_defaults or {}),
             **service.engine.engine_kwargs,
-            "max_model_len": service.engine.max_model_len,
+            **_context_length(service.engine.max_model_len),
             "tensor_parallel_size": service.engine.tensor_parallel_size,
             # The executor family; VLLM_USE_RAY_V2_EXECUTOR_BACKEND (config/data_path.py) selects its second version.
             "distributed_executor_backend": "ray",
@@ -84,6 +84,12 @@ def _llm_config(
             "max_num_adapters_per_replica": lora.max_num_adapters_per_replica,
         }
     return config
+
+
+def _context_length(tokens: int | str | None) -> dict[str, int]:
+    """Return vLLM's `max_model_len`; nothing for the model's own. AsyncEngineArgs has no `auto`, only vLLM's command
+    line has (human_readable_int_or_auto)."""
+    return {} if tokens is None else {"max_model_len": -1 if tokens == AUTO else int(tokens)}
 
 
 def _deployment_config(service: ModelService) -> dict[str, Any]:

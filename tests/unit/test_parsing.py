@@ -100,6 +100,14 @@ def sentence(edit: dict[str, Any]) -> str:
             {"infra.logical_gpus": 65},
             "infra.logical_gpus: 65 is not valid, because the setting has limits. Write 64 or less.",
         ),
+        *(
+            (
+                {"serving.engine.max_model_len": value},
+                f"serving.engine.max_model_len: {shown} is not valid, because it has the wrong form. Write a whole "
+                "number of tokens, 1 or more, without quotes; or `auto`, or null.",
+            )
+            for value, shown in ((0, "0"), (-2, "-2"), ("8192", "'8192'"), (True, "true"), (8.5, "8.5"))
+        ),
         (
             {"serving.model.gated": "no"},
             "serving.model.gated: 'no' is not valid, because the setting is a boolean. Write true or false, without "

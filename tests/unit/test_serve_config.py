@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from config.serving import ServingSettings
 from workloads.serve_config import serve_config
 
@@ -45,6 +47,20 @@ def test_settings_override_the_platform_s_defaults_and_fixed_arguments_override_
     assert engine["dtype"] == "float32"
     assert engine["seed"] == 7
     assert engine["max_model_len"] == 512
+
+
+@pytest.mark.parametrize(
+    ("setting", "written"), [({}, None), ({"max_model_len": None}, None), ({"max_model_len": 512}, 512)]
+)
+def test_the_context_is_the_model_s_own_unless_the_settings_say_otherwise(
+    setting: dict[str, Any], written: int | None
+) -> None:
+    assert llm_config(engine=setting)["engine_kwargs"].get("max_model_len") == written
+
+
+@pytest.mark.parametrize("setting", ["auto", -1])
+def test_vllm_chooses_the_context_if_the_settings_say_auto(setting: str | int) -> None:
+    assert llm_config(engine={"max_model_len": setting})["engine_kwargs"]["max_model_len"] == -1
 
 
 def test_only_real_gpus_have_an_accelerator_type() -> None:
