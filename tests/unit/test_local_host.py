@@ -19,6 +19,7 @@ from config.model_service import TINY_RANDOM, FixedReplicas, Model
 from config.serving import ServingSettings
 from infra.contract import LocalHost
 from infra.local import provision
+from tests.harness.waiting import wait_until
 from workloads.local import host_checks, processes
 
 MARK = f"rayllm-test-{os.getpid()}"
@@ -170,7 +171,8 @@ def test_the_mark_tells_checkouts_and_stacks_apart() -> None:
 def test_a_child_that_outlived_its_parent_is_still_known() -> None:
     parent, orphan = started(ORPHAN)
     parent.wait()
-    assert [process.pid for process in processes.stack_processes(MARK)] == [int(orphan)]
+    # the kernel shows no environment for a moment while the orphan starts its program
+    wait_until("the orphan", lambda: [each.pid for each in processes.stack_processes(MARK)] == [int(orphan)])
 
 
 def test_ending_a_stack_ends_its_processes_and_no_others() -> None:
