@@ -13,6 +13,10 @@ from config.kuberay import MAX_CONNECTION_DRAINING_S
 
 STEP_S = 10
 """Seconds between one layer and the next: longer than the error of a retry, a probe or a clock."""
+REDIS_CLEANUP_S = 300
+"""Seconds that KubeRay gives its clean-up of Redis before it removes the RayCluster's finalizer."""
+MIN_DELETION_S = 1800
+"""Shortest wait for the deletion of a RayService: KubeRay and nodes have work of their own."""
 LOAD_BALANCER_PROPAGATION_S = 120
 """Seconds until every proxy of Google's load balancer knows that a back end is removed, and sends it no request."""
 
@@ -77,3 +81,8 @@ class Timeouts:
     def ray_cluster_deletion_delay_s(self) -> int:
         """How long KubeRay keeps the old RayCluster after the Service selects the new one."""
         return self.load_balancer_propagation_s + self.connection_draining_s + STEP_S
+
+    @property
+    def ray_service_deletion_timeout_s(self) -> int:
+        """How long Pulumi waits for the deletion of a RayService: the grace period of its pods comes first."""
+        return max(self.termination_grace_period_s + REDIS_CLEANUP_S + STEP_S, MIN_DELETION_S)

@@ -12,6 +12,7 @@ from config.google.regions import Traffic
 from config.google.scheduling import gpu_pool_info, system_pool_info
 from config.releases import RayAuthMode
 from config.stack import check
+from config.start_timeouts import StartTimeouts
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
 from infra.google.service_accounts import SERVICE_ACCOUNTS
@@ -49,6 +50,9 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
         release=plan.release,
         cluster=cluster,
         timeouts=Timeouts(plan.release.request_timeout_s, serving.kubernetes.load_balancer_propagation_s),
+        start_timeouts=StartTimeouts(
+            serving.kubernetes.ready_timeout_s, any(each.node_pool.waits_for_capacity for each in service.worker_groups)
+        ),
         priority_class="rayllm-serving",
         redis_password=None,
         hugging_face_token=SecretKeyRef(HUGGING_FACE),

@@ -571,13 +571,12 @@ def test_deletion_waits_for_every_ray_cluster_of_the_service(
     assert f"RayCluster {cluster['metadata']['name']}" in capsys.readouterr().err
 
 
-def test_a_deletion_that_does_not_end_names_what_is_left(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_service_deletion, "DELETION_LIMIT_S", 0.2)
+def test_a_deletion_that_does_not_end_names_what_is_left(api: FakeApi) -> None:
     api.put_state("ready")
     with pytest.raises(
         OperationFailed, match=r"RayCluster svc-8pdq7, RayService svc\. Pulumi deleted nothing that the pods need"
     ):
-        provider(DELETED).delete("i", deleted_props(api))
+        provider(DELETED).delete("i", {**deleted_props(api), "limit_s": 0})
 
 
 def test_deleting_a_wait_does_nothing(api: FakeApi) -> None:

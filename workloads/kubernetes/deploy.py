@@ -22,6 +22,7 @@ from config.model_service import PRIMARY_SERVICE_NAME
 from config.region_plan import RegionPlan, ServicePlan
 from config.releases import KubernetesServing, RayAuthMode, Release, WaitFor
 from config.serving import ServingSettings
+from config.start_timeouts import StartTimeouts
 from config.timeouts import Timeouts
 from infra.contract import GooglePlatform, ServingCluster
 from workloads.kubernetes.disruption_budgets import pod_disruption_budgets
@@ -158,6 +159,8 @@ class ClusterWorkloads:
     def _ray_service(self, plan: ServicePlan) -> RayService:
         name = f"{self.cluster.name}-{plan.name}"
         deleted = self._before_ray_service(name, plan)
+        kubernetes = self.stack.kubernetes
+        waits_for_capacity = any(group.node_pool.waits_for_capacity for group in plan.worker_groups)
         ray_service = RayService(
             name,
             RayServiceArgs(
@@ -165,6 +168,7 @@ class ClusterWorkloads:
                 release=self.release,
                 cluster=self.cluster,
                 timeouts=self.timeouts,
+                start_timeouts=StartTimeouts(kubernetes.ready_timeout_s, waits_for_capacity),
                 priority_class=PRIORITY_CLASS,
                 redis_password=self.redis_password,
                 hugging_face_token=self.hugging_face_token if plan.service.model.gated else None,
@@ -175,8 +179,6 @@ class ClusterWorkloads:
             # Not `deleted_with` the cluster: KubeRay must clean Redis up, and Google must delete the load balancer.
             ResourceOptions(provider=self.provider, depends_on=[deleted, *self.drained]),
         )
-        kubernetes = self.stack.kubernetes
-        waits_for_capacity = any(group.node_pool.waits_for_capacity for group in plan.worker_groups)
         RayServiceReady(
             f"{name}-ready",
             kubeconfig=self.cluster.kubeconfig,
@@ -211,6 +213,7 @@ class ClusterWorkloads:
             kubeconfig=self.cluster.kubeconfig,
             namespace=self.namespace,
             service=plan.name,
+            limit_s=self.timeouts.ray_service_deletion_timeout_s,
             opts=ResourceOptions(depends_on=[self.crds, self.serving_namespace, policies, *self.secrets]),
         )
 

@@ -24,6 +24,7 @@ from config.node_pool_info import NodePoolInfo
 from config.region_plan import ServicePlan
 from config.releases import Release
 from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, WorkerGroup
+from config.start_timeouts import STARTUP_PROBE_FAILURES, STARTUP_PROBE_PERIOD_S, StartTimeouts
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
 from workloads import serve_config
@@ -54,6 +55,7 @@ class RayServiceArgs:
     release: Release
     cluster: ServingCluster
     timeouts: Timeouts
+    start_timeouts: StartTimeouts
     priority_class: str
     redis_password: SecretKeyRef | None
     hugging_face_token: SecretKeyRef | None
@@ -97,7 +99,7 @@ class RayService(pulumi.ComponentResource):
                     protect=args.protect and active,
                     delete_before_replace=True,
                     replace_on_changes=[] if args.plan.second_ray_cluster_fits else ["spec.rayClusterConfig"],
-                    custom_timeouts=pulumi.CustomTimeouts(delete="30m"),  # KubeRay cleans Redis up first
+                    custom_timeouts=pulumi.CustomTimeouts(delete=f"{args.timeouts.ray_service_deletion_timeout_s}s"),
                 ),
             ),
         )
@@ -155,6 +157,7 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
         # Load balancers send requests to HAProxy, not to replicas, so a terminating replica need not wait for the
         # default of half a minute.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.DRAINING_WAIT_S),
+        **args.start_timeouts.ray_env_vars(redis=args.cluster.redis is not None),
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # KubeRay sets this variable if authentication is on. Without it any ray.init() may create a token, and later
@@ -213,6 +216,10 @@ def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
         "autoscalerOptions": {
             "version": "v2",
             "idleTimeoutSeconds": replicas.idle_timeout_s,
+            "env": [
+                {"name": name, "value": value}
+                for name, value in args.start_timeouts.autoscaler_env_vars(args.timeouts).items()
+            ],
             "resources": {"requests": size, "limits": size},
             "securityContext": _container_security_context(),
         },
@@ -328,9 +335,9 @@ def _startup_probe(args: RayServiceArgs) -> dict[str, Any]:
     command = ["python", f"{SCRIPTS_DIR}/startup_probe.py", service.model.id, str(SERVE_PORT), *haproxy]
     return {
         "exec": {"command": command},
-        "periodSeconds": 5,
+        "periodSeconds": STARTUP_PROBE_PERIOD_S,
         "timeoutSeconds": 25,  # longer than the script's REQUEST_TIMEOUT_S
-        "failureThreshold": 10**6,
+        "failureThreshold": STARTUP_PROBE_FAILURES,
     }
 
 

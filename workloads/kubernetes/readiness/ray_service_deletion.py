@@ -11,7 +11,7 @@ from workloads.kubernetes.readiness.objects import RAY_API, ray_clusters
 from workloads.kubernetes.readiness.wait import InProgress, Props, State, Succeeded, WaitProvider, wait_for
 
 DELETION_LIMIT_S = 900
-"""KubeRay gives its clean-up of Redis five minutes, then removes its finalizer. The pods' grace period comes first."""
+"""Limit of a state from before `limit_s` existed."""
 DELETED_FOR_S = 5
 """KubeRay reconciles a RayService until its deletion ends, and may create one more RayCluster for it."""
 
@@ -19,7 +19,7 @@ DELETED_FOR_S = 5
 class RayServiceDeletedProvider(WaitProvider):
     """Waits when the resource is deleted, and never before."""
 
-    update_keys = ("kubeconfig", "namespace", "service")
+    update_keys = ("kubeconfig", "namespace", "service", "limit_s")
 
     def resource_id(self, props: Props) -> str:
         """Return `NAMESPACE/SERVICE`."""
@@ -44,11 +44,12 @@ class RayServiceDeletedProvider(WaitProvider):
                 remaining.append(f"RayService {name}")
             return InProgress(f"waiting for {', '.join(remaining)}") if remaining else Succeeded("complete")
 
+        limit_s = int(props.get("limit_s", DELETION_LIMIT_S))
         with connect(props["kubeconfig"]) as api:
-            state = wait_for(subject, DELETION_LIMIT_S, observe, stable_for_s=DELETED_FOR_S)
+            state = wait_for(subject, limit_s, observe, stable_for_s=DELETED_FOR_S)
         if isinstance(state, InProgress):
             raise OperationFailed(
-                f"{subject} is not complete after {DELETION_LIMIT_S} s: {state.text}. Pulumi deleted nothing that the "
+                f"{subject} is not complete after {limit_s} s: {state.text}. Pulumi deleted nothing that the "
                 f"pods need. Find out what blocks the deletion (`kubectl -n {namespace} describe "
                 f"rayclusters,jobs,pods`), then run the command again. {state.remedy}".rstrip()
             )
@@ -70,7 +71,8 @@ class RayServiceDeleted(Resource, module="rayllm", name="RayServiceDeleted"):
         kubeconfig: Input[str],
         namespace: Input[str],
         service: Input[str],
+        limit_s: int,
         opts: ResourceOptions | None = None,
     ) -> None:
-        props = {"kubeconfig": kubeconfig, "namespace": namespace, "service": service}
+        props = {"kubeconfig": kubeconfig, "namespace": namespace, "service": service, "limit_s": limit_s}
         super().__init__(RayServiceDeletedProvider(), name, props, opts)
