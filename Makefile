@@ -24,7 +24,7 @@ verify: python ## compare the running stack with what the last `make up` declare
 preflight: python ## check what an `up` of STACK=dev, staging or prod needs: tools, permissions, quota, reservations
 	@$(PYTHON) -m tools.dev preflight $(STACK)
 
-test: python ## run every tier that needs no node, or TIER=unit, engine, cluster, serving, models, or a node tier (README.md)
+test: python ## run every tier that needs no node, or TIER=unit, engine, cluster, serving, models, examples, or a node tier (README.md)
 	@$(PYTHON) -m tests.run $(TIER)
 
 lint: python ## run ruff and pyright, and count the lines of product, tests and rehearsal

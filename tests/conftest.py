@@ -1,6 +1,7 @@
 """Skip each tier that cannot run on this machine, and report why; in CI that fails.
 
-The tiers, cheapest first: unit, engine, cluster, serving, models, node (whose files are several tiers of tests/run.py).
+The tiers, cheapest first: unit, engine, cluster, serving, models, examples, node (whose files are several tiers of
+tests/run.py).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ SKIP_REASONS: dict[str, Callable[[], str | None]] = {
     "cluster": _cluster_skip_reason,
     "serving": _serving_skip_reason,
     "models": _serving_skip_reason,
+    "examples": _engine_skip_reason,
     "node": _node_skip_reason,
 }
 """Folder of tests -> why it cannot run here, or None."""

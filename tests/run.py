@@ -38,7 +38,7 @@ NODE_TIERS = {
     "scaling": ("scaling",),
 }
 """Tiers that run only by name, each on a node of its own -> its files tests/node/test_*.py."""
-NAMED_TIERS = ("models", *NODE_TIERS)
+NAMED_TIERS = ("models", "examples", *NODE_TIERS)
 """Tiers that run only by name."""
 TIERS = ("unit", "engine", "cluster", "serving", *NAMED_TIERS)
 """Cheapest first. tests/conftest.py reports when one cannot run on this machine."""
@@ -68,7 +68,7 @@ def run(tier: str) -> int:
         background += [BackgroundRun([f"tests/{each}"], env) for each in ("serving", "engine") if each in tiers[1:]]
         if "cluster" in tiers and build is None:
             background += [BackgroundRun(paths, env, in_namespace=True) for paths in CLUSTER_HALVES]
-        if tiers[0] in ("unit", "engine", "serving", "models") and (status := _pytest([f"tests/{tiers[0]}"], env)):
+        if tiers[0] not in ("cluster", *NODE_TIERS) and (status := _pytest([f"tests/{tiers[0]}"], env)):
             return status
         if build is not None and not _finish_build(build):
             return 1
@@ -96,7 +96,7 @@ def _prepare(tier: str) -> dict[str, str]:
 
     def get_packages() -> None:
         venvs.ensure_program(*TEST_GROUPS)
-        if tier in ("", "serving", *NAMED_TIERS):
+        if tier in ("", "serving", "models", *NODE_TIERS):
             venvs.ensure_ray()
 
     say("Installing tools and packages")

@@ -10,8 +10,9 @@ import yaml
 from config.google.infra import GoogleInfra
 from config.google.regions import Traffic
 from config.google.scheduling import gpu_pool_info, system_pool_info
+from config.region_plan import ServicePlan
 from config.releases import RayAuthMode
-from config.stack import check
+from config.stack import StackConfig, check
 from config.start_timeouts import StartTimeouts
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
@@ -24,6 +25,13 @@ from workloads.kubernetes.secrets import HUGGING_FACE, SecretKeyRef
 def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> RayServiceArgs:
     """Return the inputs of the first model's RayService in one region of `Pulumi.<stack>.yaml` with `edit` applied."""
     config = check(stack, edited(blocks(stack), edit or {}))
+    assert isinstance(config.infra, GoogleInfra)
+    (service,) = config.region_plans[config.infra.regions[region].name].services
+    return service_args(config, service, region=region)
+
+
+def service_args(config: StackConfig, service: ServicePlan, *, region: int = 0) -> RayServiceArgs:
+    """Return the inputs of the RayService of `service`, which is one of the services of that region's plan."""
     infra, serving = config.infra, config.serving
     assert isinstance(infra, GoogleInfra)
     assert serving is not None
@@ -44,7 +52,6 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
         image_repository=None,
         traffic=Traffic(settings.traffic),
     )
-    (service,) = plan.services
     return RayServiceArgs(
         plan=service,
         release=plan.release,
@@ -64,7 +71,12 @@ def args(stack: str, edit: dict[str, Any] | None = None, *, region: int = 0) -> 
 
 def manifest(stack: str, edit: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the `spec` of `args`, with serveConfigV2 as data."""
-    whole = spec(args(stack, edit))
+    return manifest_of(args(stack, edit))
+
+
+def manifest_of(args: RayServiceArgs) -> dict[str, Any]:
+    """Return the `spec` of a RayService, with serveConfigV2 as data."""
+    whole = spec(args)
     assert not any(isinstance(value, pulumi.Output) for value in whole.values())
     return {**whole, "serveConfigV2": yaml.safe_load(whole["serveConfigV2"])}
 
