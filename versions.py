@@ -12,7 +12,9 @@ RAY = "2.60.0"
 locks/ray.txt installs exactly this; a cluster image must carry it."""
 
 RAY_FLOOR = "2.56.1"
-"""Below it, direct streaming loses requests that the table in config/compatibility.py describes."""
+"""Ray 2.56.0 has direct streaming whose router hangs (ray-project/ray#64488); older versions do not have it. What
+2.56.1 to 2.59.0 cannot do or lose is in config/compatibility.py and config/upstream_limits.py, with the version that
+mended it. Since 2.58.0 each node has routers of its own, so that the restart of one router costs no request."""
 
 PULUMI_CLI = "3.259.0"
 """The version that tools/bootstrap/pulumi_cli.py builds, and the oldest that it accepts on PATH. The resource hooks and

@@ -73,6 +73,9 @@ class Incompatibility:
     """First Ray version that it applies to; empty if it applies to every older one."""
     until: str = ""
     """First Ray version that it no longer applies to; empty if none is known."""
+    repaired: bool = False
+    """True if Ray `until` repaired it: the row stays while an older Ray is accepted. False if the row needs a check
+    with that version."""
 
     def applies_to(self, ray: str) -> bool:
         """Return True if it applies to Ray version `ray`."""
@@ -101,6 +104,17 @@ def _if(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Ite
 
 def _direct(service: ModelService) -> bool:
     return DATA_PATHS[service.data_path].direct
+
+
+def _pooling(service: ModelService) -> bool:
+    """Return True if the settings say that the model pools; a model that pools by its config.json is not noticed."""
+    arguments = service.engine.engine_kwargs
+    return arguments.get("runner") == "pooling" or arguments.get("convert", "auto") not in ("auto", "none")
+
+
+def _gguf(service: ModelService) -> Iterator[Facts]:
+    if service.model.source.lower().endswith(".gguf"):
+        yield {"source": service.model.source}
 
 
 def _more_than_one(argument: str) -> Callable[[ModelService], Iterator[Facts]]:
@@ -176,6 +190,33 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         ),
         "request_router",
         _if(lambda s: _direct(s) and s.request_router is RequestRouter.PREFIX_CACHE_AFFINITY),
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.direct-pooling",
+            problem="models that pool (embeddings, scores, classes) do not work on data path {data_path}",
+            reason="this Ray version does not give vLLM the model's configuration, so that vLLM has none of their "
+            "routes and answers 404",
+            fix="Use an image with Ray 2.57.0 or later, or write `data_path: python_proxy`",
+            source="ray-project/ray#64494",
+        ),
+        "engine.engine_kwargs",
+        _if(lambda s: _direct(s) and _pooling(s)),
+        until="2.57.0",
+        repaired=True,
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.gguf-file",
+            problem="{source} is a GGUF file",
+            reason="vLLM of Ray 2.57 and later reads such files with a plugin only, which Ray's image does not have, "
+            "and older Ray versions cannot read their configuration",
+            fix="Convert it into a folder in Hugging Face format (transformers: `from_pretrained(..., gguf_file=...)`, "
+            "then `save_pretrained`) and write that folder",
+            source="vllm/model_executor/model_loader/__init__.py, ray-project/ray#62962",
+        ),
+        "model.source",
+        _gguf,
     ),
     Incompatibility(
         Rule(
@@ -290,5 +331,5 @@ def find_issues(
 
 
 def expired(rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versions.RAY) -> list[Incompatibility]:
-    """Return the rows that Ray version `ray` no longer has: delete them, or verify them again."""
-    return [row for row in rows if row.is_fixed(ray)]
+    """Return the rows that no accepted Ray has, and those to check with `ray`: delete them, or verify them again."""
+    return [row for row in rows if row.is_fixed(versions.RAY_FLOOR if row.repaired else ray)]

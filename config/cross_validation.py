@@ -6,9 +6,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import versions
-from config import compatibility, sizing
+from config import compatibility, engine_env, sizing
 from config import cross_validation_rules as rules
 from config.data_path import DATA_PATHS
 from config.google import resource_names
@@ -19,7 +20,7 @@ from config.google.regions import Region
 from config.infra import InfraSettings
 from config.issues import ConfigIssue
 from config.local.infra import LocalInfra
-from config.model_service import MODEL_BUCKET_SCHEME, PRIMARY_SERVICE_NAME, TINY_RANDOM, ModelService
+from config.model_service import MODEL_BUCKET_SCHEME, PRIMARY_SERVICE_NAME, TINY_RANDOM, Autoscaling, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing
@@ -72,8 +73,23 @@ def find_serving_issues(serving: ServingSettings) -> Iterator[ConfigIssue]:
     """Yield every issue of the `serving` block that does not depend on `infra`."""
     for service, ray_version, locate in _located_services(serving):
         yield from compatibility.find_issues(service, ray_version, locate)
+        for issue in engine_env.find_version_issues(service.engine.env, ray_version):
+            yield replace(issue, path=locate(f"engine.{issue.path}"))
+        yield from _ongoing_request_issues(service, locate)
     if serving.kubernetes is not None:
         yield from _duplicate_issues(serving.kubernetes)
+
+
+def _ongoing_request_issues(service: ModelService, locate: Locate) -> Iterator[ConfigIssue]:
+    most, replicas = service.max_ongoing_requests, service.replicas
+    if isinstance(replicas, Autoscaling) and most is not None and most < replicas.target_ongoing_requests:
+        yield rules.TARGET_ABOVE_MAXIMUM.issue(
+            locate("max_ongoing_requests"), most=most, target=replicas.target_ongoing_requests
+        )
+
+
+def _scales_to_zero(service: ModelService) -> bool:
+    return isinstance(service.replicas, Autoscaling) and service.replicas.min_replicas == 0
 
 
 def _local_issues(infra: LocalInfra, serving: ServingSettings | None) -> Iterator[ConfigIssue]:
@@ -85,11 +101,13 @@ def _local_issues(infra: LocalInfra, serving: ServingSettings | None) -> Iterato
             "serving.replicas",
             wanted=serving.max_gpus,
             replicas=serving.replicas.max_replicas,
-            gpus=serving.engine.tensor_parallel_size,
+            gpus=serving.engine.gpus_text,
             available=infra.logical_gpus,
         )
     if serving.kubernetes is not None:
         yield rules.KUBERNETES_ON_LOCAL.issue("serving.kubernetes")
+    if _scales_to_zero(serving) and DATA_PATHS[serving.data_path].direct:
+        yield rules.SCALE_TO_ZERO_DIRECT.issue("serving.replicas.min_replicas", data_path=serving.data_path.value)
     if serving.node_pool is not None:
         yield rules.NODE_POOL_ON_LOCAL.issue("serving.node_pool")
     if serving.model.lora is not None and not DATA_PATHS[serving.data_path].direct:
@@ -204,6 +222,8 @@ def _model_issues(
     infra: GoogleInfra, service: ModelService, locate: Locate, *, has_token: bool
 ) -> Iterator[ConfigIssue]:
     source, path = service.model.source, locate("model.source")
+    if _scales_to_zero(service):
+        yield rules.SCALE_TO_ZERO_ON_GOOGLE.issue(locate("replicas.min_replicas"))
     if source == TINY_RANDOM:
         yield rules.TINY_RANDOM_ON_GOOGLE.issue(path)
     elif not MODEL_SOURCE.fullmatch(source) or ".." in source:
@@ -253,7 +273,7 @@ def _fit_issues(service: ModelService, locate: Locate, node_pools: Sequence[GpuN
         yield rules.MIXED_GPUS.issue(locate("node_pool"), models=", ".join(models), regions=rules.REGIONS)
         return
     per_node = max(pool.gpus_per_node for pool in pools)
-    room = sum(pool.max_nodes * (pool.gpus_per_node // gpus) for pool in pools)
+    room = sum(pool.max_nodes * sizing.replicas_per_node(service, pool) for pool in pools)
     if gpus > per_node:
         yield rules.TENSOR_PARALLEL_EXCEEDS_NODE.issue(path, gpus=gpus, per_node=per_node, regions=rules.REGIONS)
     elif unused := next((pool.gpus_per_node % gpus for pool in pools if pool.gpus_per_node % gpus), 0):
@@ -265,7 +285,7 @@ def _fit_issues(service: ModelService, locate: Locate, node_pools: Sequence[GpuN
     elif service.replicas.max_replicas > room:
         replicas = service.replicas.max_replicas
         yield rules.TOO_MANY_REPLICAS.issue(
-            locate("replicas"), replicas=replicas, gpus=gpus, room=room, regions=rules.REGIONS
+            locate("replicas"), replicas=replicas, gpus=service.engine.gpus_text, room=room, regions=rules.REGIONS
         )
 
 

@@ -30,6 +30,28 @@ LOGICAL_GPUS_TOO_FEW = Rule(
     reason="infra.logical_gpus is {available}",
     fix="Write fewer replicas, or `infra.logical_gpus: {wanted}`",
 )
+TARGET_ABOVE_MAXIMUM = Rule(
+    "serving.max-ongoing-requests-below-target",
+    problem="{most} is less than replicas.target_ongoing_requests, {target}",
+    reason="requests would wait for a replica before Ray Serve adds one",
+    fix="Write at least {target}, or a target_ongoing_requests of at most {most}",
+)
+SCALE_TO_ZERO_DIRECT = Rule(
+    "serving.replicas.scale-to-zero-direct",
+    problem="0 with data path {data_path}",
+    reason="HAProxy asks the request router for a replica, and answers 503 when the router has none in time; the "
+    "request that should start a replica is lost",
+    fix="Write 1 or more, or `data_path: python_proxy`, whose proxy holds the request",
+    source="ray-project/ray#59076",
+)
+SCALE_TO_ZERO_ON_GOOGLE = Rule(
+    "serving.replicas.scale-to-zero-on-google",
+    problem="0 with `infra.kind: google`",
+    reason="the load balancer sends requests to worker pods, and without a replica there is none: no request could "
+    "start a replica again",
+    fix="Write 1 or more. To pay for no GPU while nobody works, set `serving: null`, which keeps the infrastructure; "
+    "to stop the traffic of a region, set `traffic: drained`",
+)
 NODE_POOL_ON_LOCAL = Rule(
     "serving.node-pool-on-local",
     problem="set with `infra.kind: local`",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from config import engine_env, gpu_sharing
 from config.base import Settings, format_error, matches, raise_issues
+from config.chat_template import ChatTemplate
 from config.data_path import DataPath
 from config.issues import ConfigIssue, Rule
 
@@ -30,11 +33,12 @@ MANAGED_ENGINE_ARGS = {
     **dict.fromkeys(("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "middleware"), _RAY_LISTENS),
     **dict.fromkeys(("enable_lora", "max_loras", "lora_modules"), _LORA),
     "api_key": "Ray Serve accepts the requests, and it does not check the key",
+    "chat_template": "it has its own setting, model.chat_template",
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
     "hf_token": "it is a secret; `pulumi config set --secret rayllm:huggingFaceToken` keeps it out of the file",
     "max_model_len": "it has its own setting, engine.max_model_len",
     "model": "the model is model.source",
-    "served_model_name": "the name of the served model is model.id",
+    "served_model_name": "Ray serves a model under one name, model.id, and rejects the model if it has another",
     "tensor_parallel_size": "it has its own setting, engine.tensor_parallel_size",
 }
 """vLLM engine arguments that engine.engine_kwargs must not have -> the reason."""
@@ -50,14 +54,6 @@ REPLICA_BOUNDS = Rule(
     problem="min_replicas {min_replicas} is greater than max_replicas {max_replicas}",
     reason="Ray Serve cannot satisfy both",
     fix="Write a min_replicas of at most {max_replicas}",
-)
-MIN_REPLICAS_ZERO = Rule(
-    "serving.replicas.min-replicas-zero",
-    problem="{min_replicas} replicas",
-    reason="without a replica no request succeeds until a node and the weights have arrived, and the load balancer "
-    "marks the region as unhealthy",
-    fix="Write 1 or more. To stop the traffic of a region, set `traffic: drained`",
-    source="ray-project/ray#61271",
 )
 OLD_BUCKET_SCHEME = Rule(
     "serving.model.old-bucket-scheme",
@@ -106,6 +102,10 @@ class Model(Settings):
     """True if Hugging Face requires a token for the weights: `pulumi config set --secret rayllm:huggingFaceToken`."""
     lora: LoraSettings | None = None
     """LoRA adapters; null for none."""
+    chat_template: ChatTemplate = None
+    """Chat template (Jinja) in place of the model's own: the text itself, the path of a file in this checkout
+    (`templates/tools.jinja`), or the absolute path of a file where the model runs: in the image, or on the local host.
+    null: the model's own."""
 
     @field_validator("source")
     @classmethod
@@ -133,6 +133,11 @@ ContextLength = Annotated[int | Literal["auto"] | None, BeforeValidator(_context
 EngineArgument = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 
 
+EnvVarName = Annotated[
+    str, matches(r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores, such as VLLM_LOGGING_LEVEL")
+]
+
+
 class Engine(Settings):
     """vLLM engine settings."""
 
@@ -141,12 +146,28 @@ class Engine(Settings):
     longest one up to the model's own that fits in the GPUs' memory (vLLM's -1)."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs of one replica."""
+    replicas_per_gpu: int = Field(default=1, ge=1, le=16)
+    """Replicas that share one GPU, for small models. Each one gets an equal share of its memory, so write no
+    gpu_memory_utilization or one of at most 0.95 divided by this number."""
+    env: dict[EnvVarName, engine_env.EnvVarValue] = Field(default_factory=dict)
+    """Environment variables of the replicas and of vLLM's workers: `VLLM_*`, `NCCL_*`, `HF_*` and those of other
+    libraries of the engine. A change replaces every replica, one at a time, and no pod."""
     engine_kwargs: dict[str, EngineArgument] = Field(default_factory=dict)
     """Further vLLM engine arguments, by vLLM's own names."""
 
+    @property
+    def gpus_text(self) -> str:
+        """GPUs of one replica, as text: `2`, or `1/2` if replicas share a GPU."""
+        return f"1/{self.replicas_per_gpu}" if self.replicas_per_gpu > 1 else str(self.tensor_parallel_size)
+
     @model_validator(mode="after")
     def _check(self) -> Engine:
-        return raise_issues(self, self._managed_arguments())
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        yield from self._managed_arguments()
+        yield from engine_env.find_issues(self.env)
+        yield from gpu_sharing.find_issues(self.replicas_per_gpu, self.tensor_parallel_size, self.engine_kwargs)
 
     def _managed_arguments(self) -> Iterator[ConfigIssue]:
         for name in self.engine_kwargs:
@@ -174,8 +195,9 @@ class Autoscaling(Settings):
 
     kind: Literal["autoscaling"]
     """Autoscaling."""
-    min_replicas: int
-    """Fewest replicas; 1 or more."""
+    min_replicas: int = Field(ge=0)
+    """Fewest replicas; 1 or more. 0 on stack local with `python_proxy` only: the first request then waits until a
+    replica has started."""
     max_replicas: int = Field(ge=1)
     """Most replicas."""
     target_ongoing_requests: int = Field(default=32, ge=1)
@@ -191,8 +213,6 @@ class Autoscaling(Settings):
 
     def _issues(self) -> Iterator[ConfigIssue]:
         low, high = self.min_replicas, self.max_replicas
-        if low < 1:
-            yield MIN_REPLICAS_ZERO.issue("min_replicas", min_replicas=low)
         if low > high:
             yield REPLICA_BOUNDS.issue("", min_replicas=low, max_replicas=high)
 
@@ -215,6 +235,9 @@ class ModelService(Settings):
     """Replicas in each region: `{kind: fixed, num_replicas}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
     engine: Engine = Engine()
     """vLLM engine settings."""
+    max_ongoing_requests: int | None = Field(default=None, ge=1)
+    """Most requests in progress in one replica; further ones wait. null: Ray Serve LLM's default, which is no limit:
+    vLLM's scheduler queues the requests (`max_num_seqs`)."""
     request_router: RequestRouter = RequestRouter.DEFAULT
     """How Ray selects the replica."""
     ingress: Ingress | None = None
@@ -225,4 +248,4 @@ class ModelService(Settings):
     @property
     def max_gpus(self) -> int:
         """GPUs in use when every replica runs."""
-        return self.replicas.max_replicas * self.engine.tensor_parallel_size
+        return math.ceil(self.replicas.max_replicas / self.engine.replicas_per_gpu) * self.engine.tensor_parallel_size

@@ -48,9 +48,9 @@ REQUEST_TIMEOUT = Rule(
 RAY_TOO_OLD = Rule(
     "serving.releases.ray-version-too-old",
     problem="{version} is too old",
-    reason="Ray 2.56.0 introduced direct streaming with a router that hangs and does not scale with the proxies",
+    reason="Ray 2.56.0 introduced direct streaming with a router that hangs; older versions do not have it",
     fix="Use an image with Ray {floor} or later",
-    source="ray-project/ray#64488, ray-project/ray#64724",
+    source="ray-project/ray#64488",
 )
 
 

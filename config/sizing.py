@@ -81,24 +81,30 @@ def eligible_node_pools(service: ModelService, node_pools: Sequence[GpuNodePoolI
     return tuple(pool for pool in node_pools if service.node_pool in (None, pool.name))
 
 
+def replicas_per_node(service: ModelService, node_pool: GpuNodePoolInfo) -> int:
+    """Return how many replicas of `service` a node of `node_pool` holds. A replica stays on one node."""
+    engine = service.engine
+    return node_pool.gpus_per_node // engine.tensor_parallel_size * engine.replicas_per_gpu
+
+
 def worker_groups(service: ModelService, node_pools: Sequence[GpuNodePoolInfo]) -> tuple[WorkerGroup, ...]:
     """Return the worker groups of `service`. They fill the node pools in the order in which these are written.
 
-    A replica stays on one node. Replicas that do not fit are left out; config/cross_validation.py reports them.
+    Replicas that do not fit are left out; config/cross_validation.py reports them.
     """
-    replicas, gpus = service.replicas, service.engine.tensor_parallel_size
+    replicas = service.replicas
     least = replicas.min_replicas if isinstance(replicas, Autoscaling) else replicas.num_replicas
     most = replicas.max_replicas
     groups: list[WorkerGroup] = []
     for pool in eligible_node_pools(service, node_pools):
-        replicas_per_node = pool.gpus_per_node // gpus
-        if replicas_per_node == 0 or most <= 0:
+        per_node = replicas_per_node(service, pool)
+        if per_node == 0 or most <= 0:
             continue
-        max_pods = min(math.ceil(most / replicas_per_node), pool.max_nodes)
-        min_pods = min(math.ceil(max(least, 0) / replicas_per_node), max_pods)
+        max_pods = min(math.ceil(most / per_node), pool.max_nodes)
+        min_pods = min(math.ceil(max(least, 0) / per_node), max_pods)
         groups.append(WorkerGroup(pool, min_pods, max_pods))
-        most -= max_pods * replicas_per_node
-        least -= min_pods * replicas_per_node
+        most -= max_pods * per_node
+        least -= min_pods * per_node
     return tuple(groups)
 
 

@@ -29,6 +29,16 @@ class UpstreamLimit:
     workaround: str
     """What the stack does instead."""
     source: str
+    since: str = ""
+    """First Ray version that has it; empty if every older one has it, or if it is not Ray's."""
+    until: str = ""
+    """First Ray version that no longer has it; empty if none is known."""
+
+    @property
+    def ray_versions(self) -> str:
+        """The Ray versions, for the generated page."""
+        bounds = [f"from {self.since}" if self.since else "", f"before {self.until}" if self.until else ""]
+        return " and ".join(filter(None, bounds)) or "all"
 
 
 UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (
@@ -49,9 +59,62 @@ UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (
     UpstreamLimit(
         Component.RAY,
         "Ray 2.56.0 with direct streaming",
-        "body-aware routers hang; one router replica takes all requests of a cluster",
+        "body-aware routers hang",
         f"rejected: Ray is {versions.RAY_FLOOR} or later",
-        "ray-project/ray#64326, ray-project/ray#64724",
+        "ray-project/ray#64326, ray-project/ray#64488",
+        until="2.56.1",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "one request router for all nodes of a RayCluster, with direct streaming",
+        "while Ray Serve replaces the router, HAProxy answers every request with 503; the router bounds the rate of "
+        "the whole cluster",
+        "two routers a node, as far as Ray has the variable RAY_SERVE_INGRESS_ROUTER_REPLICAS_PER_NODE; use Ray 2.58 "
+        "or later where a restart must not lose a request",
+        "ray-project/ray#64724, ray-project/ray#64489",
+        until="2.58.0",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "a replica that the request router knows before HAProxy does",
+        "after a replica was added or replaced, HAProxy answers requests for it with 503 (unknown_replica_id) until it "
+        "has reloaded",
+        "later versions send such a request through Serve's fallback proxy; use Ray 2.57 or later with autoscaling",
+        "ray-project/ray#64218",
+        until="2.57.0",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "a model without a config.json that transformers reads",
+        "Ray reads the configuration a second time, with transformers instead of vLLM, and the replica does not start",
+        "use Ray 2.58 or later for such a model (Mistral's own format, for example)",
+        "ray-project/ray#62962",
+        until="2.58.0",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "an error of the engine on the direct path",
+        "the client reads \"'State' object has no attribute 'server'\" instead of the engine's error; the status is "
+        "500 in both cases",
+        "the engine's error is in the replica's log",
+        "ray-project/ray#65440",
+        until="2.59.0",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "calls between deployments with `ray_auth_mode: token`",
+        "replicas accept gRPC calls of other deployments without the token",
+        "network policies admit only the pods of the same RayService to Ray's ports",
+        "ray/serve/_private/replica.py",
+        until="2.58.0",
+    ),
+    UpstreamLimit(
+        Component.RAY,
+        "a rolling update whose new replicas fail after one of them has started",
+        "Ray Serve starts replicas again and again, and the update never fails",
+        "`up` fails after ready_timeout_s and names the last error",
+        "ray/serve/_private/constants.py",
+        until="2.60.0",
     ),
     UpstreamLimit(
         Component.RAY,
@@ -73,6 +136,39 @@ UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (
         "every such change reloads HAProxy; the old process closes its connections after 120 s",
         "on Kubernetes the limit is derived from request_timeout_s",
         "ray-project/ray#66056",
+    ),
+    UpstreamLimit(
+        Component.HAPROXY,
+        "an old HAProxy process that a failed reload leaves behind",
+        "it still accepts connections and sends their requests to replicas that no longer exist",
+        "later versions signal it again at every reload",
+        "ray-project/ray#64063",
+        until="2.57.0",
+    ),
+    UpstreamLimit(
+        Component.HAPROXY,
+        "the port of a replica that has stopped",
+        "Ray gives it to another replica after 10 s, while an old HAProxy process may still send requests of the first "
+        "application to it",
+        "a RayCluster has one application",
+        "ray-project/ray#64021",
+        until="2.57.0",
+    ),
+    UpstreamLimit(
+        Component.HAPROXY,
+        "a health check of the head while no replica exists",
+        "404 instead of 200",
+        "the load balancer does not check the head: excludeHeadPodFromServeSvc",
+        "ray-project/ray#64582",
+        until="2.57.0",
+    ),
+    UpstreamLimit(
+        Component.HAPROXY,
+        "a node that is gone",
+        "HAProxy waits without limit for a connection to its replicas, and asks no other one",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S is set, to the default of later versions",
+        "ray/serve/_private/constants.py",
+        until="2.60.0",
     ),
     UpstreamLimit(
         Component.KUBERAY,

@@ -167,12 +167,21 @@ def _compatibility() -> str:
         ]
         out += f"| `{rule.id}` | {' | '.join(cells)} |\n"
     out += (
-        "\n## Combinations that this stack never creates\n\n"
-        "| component | combination | effect | this stack | source |\n|---|---|---|---|---|\n"
+        "\n## Upstream limits that settings cannot change\n\n"
+        "Combinations that this stack never creates, and what a Ray version does wrong whatever the settings say.\n\n"
+        "| component | combination | effect | this stack | source | Ray |\n|---|---|---|---|---|---|\n"
     )
     for note in UPSTREAM_LIMITS:
         cells = [
-            _first(cell) for cell in (note.component.value, note.behaviour, note.symptom, note.workaround, note.source)
+            _first(cell)
+            for cell in (
+                note.component.value,
+                note.behaviour,
+                note.symptom,
+                note.workaround,
+                note.source,
+                note.ray_versions,
+            )
         ]
         out += f"| {' | '.join(cells)} |\n"
     return out

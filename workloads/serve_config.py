@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from config import chat_template, gpu_sharing
 from config.data_path import DATA_PATHS
-from config.model_service import AUTO, Autoscaling, ModelService, RequestRouter
+from config.model_service import AUTO, Autoscaling, Engine, ModelService, RequestRouter
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
@@ -68,6 +69,7 @@ def _llm_config(
         "model_loading_config": {"model_id": service.model.id, "model_source": model_source},
         "engine_kwargs": {
             **(engine_defaults or {}),
+            **_shared_gpu_memory(service.engine),
             **service.engine.engine_kwargs,
             **_context_length(service.engine.max_model_len),
             "tensor_parallel_size": service.engine.tensor_parallel_size,
@@ -78,6 +80,16 @@ def _llm_config(
     }
     if accelerator_type is not None:
         config["accelerator_type"] = accelerator_type
+    if service.model.chat_template is not None:
+        config["engine_kwargs"]["chat_template"] = chat_template.engine_argument(service.model.chat_template)
+    env = dict(service.engine.env)
+    if (shared := service.engine.replicas_per_gpu) > 1:
+        fraction = gpu_sharing.gpu_fraction(shared)
+        config["placement_group_config"] = {"bundle_per_worker": {"GPU": fraction}}
+        # Ray derives it from the bundle, for its own tasks only; vLLM's executor reads it in the replica.
+        env["VLLM_RAY_PER_WORKER_GPUS"] = str(fraction)
+    if env:
+        config["runtime_env"] = {"env_vars": env}
     if (lora := service.model.lora) is not None:
         config["lora_config"] = {
             "dynamic_lora_loading_path": lora.dynamic_lora_loading_path,
@@ -92,6 +104,12 @@ def _context_length(tokens: int | str | None) -> dict[str, int]:
     return {} if tokens is None else {"max_model_len": -1 if tokens == AUTO else int(tokens)}
 
 
+def _shared_gpu_memory(engine: Engine) -> dict[str, float]:
+    """Return vLLM's `gpu_memory_utilization` if several replicas share a GPU; nothing for vLLM's default."""
+    shared = engine.replicas_per_gpu
+    return {} if shared == 1 else {"gpu_memory_utilization": gpu_sharing.memory_share(shared)}
+
+
 def _deployment_config(service: ModelService) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if isinstance(service.replicas, Autoscaling):
@@ -101,8 +119,12 @@ def _deployment_config(service: ModelService) -> dict[str, Any]:
             "target_ongoing_requests": service.replicas.target_ongoing_requests,
             "downscale_delay_s": service.replicas.downscale_delay_s,
         }
+        if service.replicas.min_replicas == 0:
+            config["autoscaling_config"]["initial_replicas"] = 1  # a deployment shows that the model starts
     else:
         config["num_replicas"] = service.replicas.num_replicas
+    if service.max_ongoing_requests is not None:
+        config["max_ongoing_requests"] = service.max_ongoing_requests
     if service.request_router in _ROUTER_CLASSES:
         config["request_router_config"] = {"request_router_class": _ROUTER_CLASSES[service.request_router]}
     return config

@@ -23,6 +23,18 @@ CASES = [
         "dev",
         {"serving.data_path": "python_proxy", "serving.ingress": {"num_replicas": 2}},
     ),
+    Case(
+        "compatibility.direct-pooling",
+        {ARGUMENTS: {"runner": "pooling"}},
+        ("Ray 2.57.0 or later", "ray#64494"),
+        "dev",
+        {"serving.kubernetes.releases.r1.ray_version": "2.56.1"},
+    ),
+    Case(
+        "compatibility.gguf-file",
+        {"serving.model.source": "/models/tiny.Q4_K_M.gguf"},
+        ("model.source: /models/tiny.Q4_K_M.gguf", "save_pretrained"),
+    ),
     Case("compatibility.data-parallel", {ARGUMENTS: {"data_parallel_size": 2}}, ("more replicas", "ray#58301")),
     Case(
         "compatibility.pipeline-parallel",

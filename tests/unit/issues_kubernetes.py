@@ -88,7 +88,6 @@ CASES = [
         ("request_timeout_s: 29 is too short",),
         "dev",
     ),
-    Case("serving.replicas.min-replicas-zero", {"serving.replicas.min_replicas": 0}, ("1 or more", "ray#61271"), "dev"),
     *(
         Case("serving.model.source-invalid", {"serving.model.source": source}, (repr(source), "OWNER/NAME"), "dev")
         for source in (

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from packaging.version import Version
 
 import versions
 from config import compatibility
@@ -32,6 +33,19 @@ def test_every_note_names_where_it_is_known_from() -> None:
     assert [
         n.behaviour for n in UPSTREAM_LIMITS if not all(UPSTREAM.fullmatch(each) for each in n.source.split(", "))
     ] == []
+
+
+def test_a_limit_that_ray_repaired_belongs_to_versions_that_existed() -> None:
+    for limit in UPSTREAM_LIMITS:
+        bounds = [Version(bound) for bound in (limit.since, limit.until) if bound]
+        assert bounds == sorted(bounds), limit.behaviour
+        assert all(Version(versions.RAY_FLOOR) <= bound <= Version(versions.RAY) for bound in bounds), limit.behaviour
+
+
+def test_models_that_pool_have_no_routes_on_the_direct_path_of_the_oldest_ray_only() -> None:
+    embedding = service(runner="pooling")
+    found = {ray: [i.rule for i in compatibility.find_issues(embedding, ray)] for ray in ("2.56.1", "2.57.0")}
+    assert found == {"2.56.1": ["compatibility.direct-pooling"], "2.57.0": []}
 
 
 def test_no_row_is_obsolete_with_the_pinned_ray() -> None:
@@ -64,11 +78,11 @@ def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.Ca
 
 
 def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
-    rows = [replace(row, until=versions.RAY) for row in INCOMPATIBILITIES]
+    rows = [replace(row, until=versions.RAY_FLOOR) for row in INCOMPATIBILITIES]
     printed = "\n".join(lines(rows))
     assert printed.count("expired: ") == len(INCOMPATIBILITIES)
-    assert "\n  direct-lora " not in printed
-    assert "\n  direct-lora " in "\n".join(lines())
+    assert "\n  direct-ingress " not in printed
+    assert "\n  direct-ingress " in "\n".join(lines())
 
 
 def test_strict_is_content_now() -> None:

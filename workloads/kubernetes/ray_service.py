@@ -141,6 +141,8 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
         **DATA_PATHS[args.plan.service.data_path].env_vars,
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
+        # Ray's default since 2.60; before, HAProxy waits without limit for a node that is gone.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "5",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(args.timeouts.haproxy_hard_stop_after_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(args.timeouts.proxy_min_draining_period_s),
         # Serve notices a dead HAProxy in seconds; by default in half a minute. A slow HAProxy keeps the default timeout
