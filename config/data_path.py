@@ -39,6 +39,8 @@ class DataPathSpec:
                 "RAY_SERVE_ENABLE_HA_PROXY": _flag(self.haproxy),
                 "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": _flag(self.direct),
                 "RAY_SERVE_THROUGHPUT_OPTIMIZED": _flag(self.haproxy),
+                # HAProxy sends nothing more to a replica soon after its engine has died. Ray's default is 5s.
+                "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
                 # Default since vLLM 0.29; the vLLM of earlier Ray images needs it (vllm/v1/executor/abstract.py).
                 "VLLM_USE_RAY_V2_EXECUTOR_BACKEND": "1",
             }

@@ -7,6 +7,8 @@ SERVE_PORT = 8000
 (GoogleCloudPlatform/gke-gateway-api#49)."""
 HAPROXY_STATS_PORT = 8404
 """Port of HAProxy's statistics in every pod (Ray: RAY_SERVE_HAPROXY_STATS_PORT)."""
+READINESS_PORT = 8090
+"""Port in every worker pod on which pod_scripts/readiness.py answers the kubelet's readiness probe."""
 HEALTH_CHECK_PATH = "/-/healthz"
 """Path that Ray Serve's proxy answers while it is healthy."""
 SERVE_SERVICE_SUFFIX = "-serve-svc"

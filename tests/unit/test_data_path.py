@@ -17,6 +17,7 @@ def test_direct_streaming_turns_on_all_three_pillars() -> None:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "VLLM_USE_RAY_V2_EXECUTOR_BACKEND": "1",
     }
 

@@ -11,7 +11,7 @@ import pytest
 
 from paths import CHECKOUT
 from workloads.kubernetes.namespace import POD_SCRIPTS
-from workloads.kubernetes.pod_scripts.haproxy_client import open_requests, running_server_addresses
+from workloads.kubernetes.pod_scripts.haproxy_client import open_requests, running_replica_addresses
 
 IDLE = """\
 # pxname,svname,qcur,qmax,scur,smax,slim,stot,
@@ -31,16 +31,17 @@ def test_open_requests_are_the_sessions_of_back_ends() -> None:
         open_requests("<html>")
 
 
-def test_only_servers_that_pass_their_health_checks_are_running() -> None:
-    states = "1\n# be_id srv_addr srv_op_state\n3 127.0.0.1 2\n3 10.0.0.8 0\n\n"
-    assert running_server_addresses(states) == {"127.0.0.1"}
+def test_only_replicas_that_pass_their_health_checks_are_running() -> None:
+    rows = ["SERVE_REPLICA_1 127.0.0.1 2", "SERVE_REPLICA_2 10.0.0.8 0", "SERVE_PROXY_ACTOR-fallback-1 10.0.0.9 2"]
+    states = "1\n# srv_name srv_addr srv_op_state\n" + "\n".join(rows) + "\n\n"
+    assert running_replica_addresses(states) == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(
     ("script", "arguments", "stderr"),
     [
         ("prestop.py", ["2"], ""),
-        ("startup_probe.py", ["tiny", "1", "haproxy"], "no HAProxy yet (no admin.sock below "),
+        ("startup_probe.py", ["1", "haproxy"], "no HAProxy yet (no admin.sock below "),
     ],
 )
 def test_a_script_runs_with_the_files_of_the_config_map_only(

@@ -12,7 +12,8 @@ from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
 from workloads.kubernetes.disruption_budgets import min_available
 from workloads.kubernetes.namespace import POD_SCRIPTS
-from workloads.kubernetes.pod_scripts.startup_probe import REQUEST_TIMEOUT_S
+from workloads.kubernetes.pod_scripts import haproxy_client
+from workloads.kubernetes.pod_scripts.readiness import REQUEST_TIMEOUT_S
 from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
 
 CLOUDS = ("dev", "staging", "prod")
@@ -138,12 +139,14 @@ def test_a_worker_is_ready_once_it_has_answered_a_request(stack: str, path: str,
     assert "startupProbe" not in head
     for worker in workers:
         probe = worker["startupProbe"]
-        _python, script, model, port, *_ = probe["exec"]["command"]
+        _python, script, port, *_ = probe["exec"]["command"]
         assert (script, port, probe["exec"]["command"][-1]) == ("/opt/rayllm/startup_probe.py", "8000", last)
-        assert model == args(stack).plan.service.model.id
-        assert probe["timeoutSeconds"] > REQUEST_TIMEOUT_S
-        assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
-        assert worker["readinessProbe"]["failureThreshold"] == 1, "the Service drops it at once"
+        ready = worker["readinessProbe"]
+        for each in (probe, ready):
+            assert each["timeoutSeconds"] > 2 * REQUEST_TIMEOUT_S + haproxy_client.TIMEOUT_S
+        assert ready["failureThreshold"] == 1, "the Service drops it at once"
+        background = " ".join(worker["lifecycle"]["postStart"]["exec"]["command"])
+        assert f"readiness.py {ready['httpGet']['port']} 8000{' haproxy' if last == 'haproxy' else ''};" in background
 
 
 def test_the_config_map_has_the_scripts_that_hooks_and_probes_run() -> None:
@@ -157,7 +160,7 @@ def test_the_config_map_has_the_scripts_that_hooks_and_probes_run() -> None:
 
 def test_without_haproxy_no_script_closes_connections() -> None:
     worker = container(pods(manifest("prod", {"serving.data_path": "python_proxy"}))["a4"])
-    assert set(worker["lifecycle"]) == {"preStop"}
+    assert "close_keepalive.py" not in str(worker["lifecycle"])
 
 
 def test_no_fixed_storage_namespace() -> None:
@@ -187,7 +190,7 @@ def test_the_timeouts_reach_pods_and_serve() -> None:
     assert found["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"] == "130"
     hooks = container(pods(whole)["a4"])["lifecycle"]
     assert hooks["preStop"]["exec"]["command"][-1] == "130"
-    assert "close_keepalive.py 8000 120 " in hooks["postStart"]["exec"]["command"][-1], "before the proxy ends, at 130"
+    assert "close_keepalive.py 8000 120;" in hooks["postStart"]["exec"]["command"][-1], "before the proxy ends, at 130"
     assert pods(whole)["a4"]["terminationGracePeriodSeconds"] == 140
     serve = whole["serveConfigV2"]
     assert serve["http_options"]["request_timeout_s"] == 100

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.serving import ServingSettings
-from workloads.serve_config import serve_config
+from workloads.serve_config import HEALTH_CHECK_PERIOD_S, serve_config
 
 
 def document(**serving: Any) -> dict[str, Any]:
@@ -71,10 +71,12 @@ def test_only_real_gpus_have_an_accelerator_type() -> None:
 
 
 def test_fixed_replicas_and_autoscaling_exclude_each_other() -> None:
-    assert llm_config(replicas={"kind": "fixed", "num_replicas": 8})["deployment_config"] == {"num_replicas": 8}
+    checked = {"health_check_period_s": HEALTH_CHECK_PERIOD_S}
+    fixed = llm_config(replicas={"kind": "fixed", "num_replicas": 8})["deployment_config"]
+    assert fixed == {"num_replicas": 8, **checked}
     options = {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 9, "downscale_delay_s": 60}
     scaling = {"kind": "autoscaling", **options}
-    assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options}
+    assert llm_config(replicas=scaling)["deployment_config"] == {"autoscaling_config": options, **checked}
 
 
 def test_options_of_the_python_proxy_path_have_ray_s_field_names() -> None:

@@ -1,45 +1,49 @@
-"""A worker pod's startup probe, against an admin socket and a proxy that answer as HAProxy does."""
+"""A worker pod's startup and readiness probes, against an admin socket and a proxy that answer as HAProxy does."""
 
 from __future__ import annotations
 
-import json
+import http.client
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.unit.listening import admin_socket, served
-from workloads.kubernetes.pod_scripts import startup_probe
+from workloads.kubernetes.pod_scripts import readiness, startup_probe
 
 STATES = """1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight
-3 http-llm 1 SERVE_REPLICA_1 127.0.0.1 {state} 0 1 1
-3 http-llm 2 SERVE_REPLICA_2 10.0.0.8 2 0 1 1
+3 http-llm 1 SERVE_REPLICA_1 127.0.0.1 {local} 0 1 1
+3 http-llm 2 SERVE_REPLICA_2 10.0.0.8 {other} 0 1 1
+3 http-llm 3 SERVE_PROXY_ACTOR-fallback-1 127.0.0.1 2 0 1 1
 
 """
+UP, DOWN = "2", "0"
 
 
 class Proxy(HTTPServer):
-    """Answers with `status`, and keeps the requests."""
-
-    status = 200
+    """Answers a path with its status in `statuses`, any other with 200, and keeps the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[tuple[str, object]] = []
+        self.requests: list[tuple[str, str, str]] = []
+        self.statuses: dict[str, int] = {}
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Proxy  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append((self.path, json.loads(body)))
-        self.send_response(self.server.status)
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+        self.server.requests.append((self.command, self.path, body))
+        self.send_response(self.server.statuses.get(self.path, 200))
         self.end_headers()
         self.wfile.write(b"router_unreachable")
+
+    do_GET = do_POST  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -54,7 +58,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture
 def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Reply of HAProxy's admin socket."""
-    replies: list[str] = []
+    replies: list[str] = [STATES.format(local=UP, other=UP)]
 
     def reply(command: str) -> str:
         assert command == "show servers state\n"
@@ -64,40 +68,75 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         yield replies
 
 
-@pytest.mark.parametrize(("state", "there"), [("0", False), ("1", False), ("2", True), ("3", False)])
-def test_a_local_server_that_runs_counts(state: str, there: bool) -> None:
-    assert startup_probe.has_local_replica(STATES.format(state=state)) is there
+@pytest.mark.parametrize(("state", "there"), [(DOWN, False), ("1", False), (UP, True), ("3", False)])
+def test_a_local_replica_that_runs_counts(state: str, there: bool) -> None:
+    assert startup_probe.has_local_replica(STATES.format(local=state, other=UP)) is there
 
 
-def test_a_pod_is_ready_when_it_has_answered(states: list[str], proxy: Proxy) -> None:
-    states.append(STATES.format(state=2))
-    assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) is None
-    assert proxy.requests == [("/v1/completions", {"model": "tiny", "prompt": "Hello", "max_tokens": 1})]
+def test_a_pod_is_started_when_its_router_has_sent_a_request_to_a_replica(states: list[str], proxy: Proxy) -> None:
+    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True) is None
+    assert proxy.requests == [("POST", "/ping", "")]
 
 
-def test_replicas_of_other_pods_do_not_count(states: list[str], proxy: Proxy) -> None:
-    states.append(STATES.format(state=0))
-    assert startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
+def test_a_pod_is_not_started_by_replicas_of_other_pods(states: list[str], proxy: Proxy) -> None:
+    states[0] = STATES.format(local=DOWN, other=UP)
+    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
     assert proxy.requests == []
+
+
+def test_a_started_pod_is_ready_while_any_replica_runs(states: list[str], proxy: Proxy) -> None:
+    """HAProxy sends its requests to other pods, so it answers all of them."""
+    states[0] = STATES.format(local=DOWN, other=UP)
+    assert readiness.not_ready_reason(proxy.server_port, haproxy=True) is None
+    assert proxy.requests == [("GET", "/-/healthz", "")]
+
+
+def test_the_proxy_of_the_head_makes_no_pod_ready(states: list[str], proxy: Proxy) -> None:
+    """HAProxy's own health check counts it, although it only queues requests."""
+    states[0] = STATES.format(local=DOWN, other=DOWN)
+    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True)
+    assert reason == "no replica passes HAProxy's health checks"
 
 
 def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy) -> None:
     monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / "none.sock"))
-    assert "no HAProxy yet" in (startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=True) or "")
-    assert (
-        startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False) is None
-    )  # Serve's own proxy has no such socket
+    assert "no HAProxy yet" in (startup_probe.not_ready_reason(proxy.server_port, haproxy=True) or "")
+    assert "does not answer" in (readiness.not_ready_reason(proxy.server_port, haproxy=True) or "")
+    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=False) is None  # Serve's own proxy has no socket
 
 
+@pytest.mark.parametrize("probe", [startup_probe, readiness])
 @pytest.mark.parametrize(("status", "there"), [(400, True), (404, False), (500, False), (503, False)])
-def test_an_error_of_a_proxy_is_no_answer(proxy: Proxy, status: int, there: bool) -> None:
-    proxy.status = status
-    reason = startup_probe.not_ready_reason("tiny", proxy.server_port, haproxy=False)
+def test_the_python_proxy_has_to_reach_a_replica(probe: ModuleType, proxy: Proxy, status: int, there: bool) -> None:
+    """A replica may refuse the request as unfit for its model: 400. OpenAiIngress itself answers the other routes."""
+    proxy.statuses["/detokenize"] = status
+    reason = probe.not_ready_reason(proxy.server_port, haproxy=False)
     assert (reason is None) is there
     assert there or f"answers {status}: router_unreachable" in (reason or "")
 
 
-def test_a_closed_port_is_not_ready(proxy: Proxy) -> None:
+@pytest.mark.parametrize("haproxy", [True, False])
+def test_a_draining_proxy_is_not_ready(states: list[str], proxy: Proxy, haproxy: bool) -> None:
+    proxy.statuses["/-/healthz"] = 503
+    assert "/-/healthz answers 503" in (readiness.not_ready_reason(proxy.server_port, haproxy) or "")
+
+
+def test_a_closed_port_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert "does not answer" in (startup_probe.not_ready_reason("tiny", port, haproxy=False) or "")
+    assert "does not answer" in (startup_probe.not_ready_reason(port, haproxy=False) or "")
+    assert "does not answer" in (readiness.not_ready_reason(port, haproxy=False) or "")
+
+
+def test_the_kubelet_gets_200_or_503_with_the_reason(states: list[str], proxy: Proxy) -> None:
+    with served(readiness.server(0, proxy.server_port, haproxy=True)) as server:
+        assert _get(server.server_port) == (200, "ready")
+        states[0] = STATES.format(local=DOWN, other=DOWN)
+        assert _get(server.server_port) == (503, "no replica passes HAProxy's health checks")
+
+
+def _get(port: int) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/")
+    reply = connection.getresponse()
+    return reply.status, reply.read().decode()

@@ -18,7 +18,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from config.data_path import DATA_PATHS
 from config.google.regions import Traffic
-from config.kuberay import HEALTH_CHECK_PATH, SERVE_PORT
+from config.kuberay import READINESS_PORT, SERVE_PORT
 from config.model_service import MODEL_BUCKET_SCHEME, Autoscaling
 from config.node_pool_info import NodePoolInfo
 from config.region_plan import ServicePlan
@@ -317,14 +317,20 @@ def _worker_container(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any
     container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **limits}, limits)
     # Before the pod ends, its replicas move to other nodes or finish their requests (pod_scripts/prestop.py).
     prestop = ["python", f"{SCRIPTS_DIR}/prestop.py", str(args.timeouts.prestop_timeout_s)]
-    probes = {"startupProbe": _startup_probe(args), "readinessProbe": _readiness_probe()}
+    probes = {"startupProbe": _startup_probe(args), "readinessProbe": _readiness_probe(args)}
     hooks = {"preStop": {"exec": {"command": prestop}}}
+    scripts = [" ".join(["readiness.py", str(READINESS_PORT), str(SERVE_PORT), *_proxy_words(args)])]
     if DATA_PATHS[args.plan.service.data_path].haproxy:
-        # Runs in the background beside Ray: until a postStart hook returns, the pod does not count as running.
-        script = f"{SCRIPTS_DIR}/close_keepalive.py {SERVE_PORT} {args.timeouts.load_balancer_propagation_s}"
-        background = f"python {script} </dev/null >/dev/null 2>&1 &"
-        hooks["postStart"] = {"exec": {"command": ["sh", "-c", background]}}
+        scripts.append(f"close_keepalive.py {SERVE_PORT} {args.timeouts.load_balancer_propagation_s}")
+    # They run in the background beside Ray: until a postStart hook returns, the pod does not count as running.
+    loops = [f"while :; do python {SCRIPTS_DIR}/{each}; sleep 1; done </dev/null >/dev/null 2>&1 &" for each in scripts]
+    hooks["postStart"] = {"exec": {"command": ["sh", "-c", " ".join(loops)]}}
     return {**container, **probes, "lifecycle": hooks}
+
+
+def _proxy_words(args: RayServiceArgs) -> list[str]:
+    """The last argument of the scripts that ask the pod's proxy."""
+    return ["haproxy"] if DATA_PATHS[args.plan.service.data_path].haproxy else []
 
 
 def _startup_probe(args: RayServiceArgs) -> dict[str, Any]:
@@ -332,28 +338,25 @@ def _startup_probe(args: RayServiceArgs) -> dict[str, Any]:
 
     It never fails for good: the time to load weights has no upper bound, and the container ends by itself if Ray dies.
     """
-    service = args.plan.service
-    haproxy = ["haproxy"] if DATA_PATHS[service.data_path].haproxy else []
-    command = ["python", f"{SCRIPTS_DIR}/startup_probe.py", service.model.id, str(SERVE_PORT), *haproxy]
     return {
-        "exec": {"command": command},
+        "exec": {"command": ["python", f"{SCRIPTS_DIR}/startup_probe.py", str(SERVE_PORT), *_proxy_words(args)]},
         "periodSeconds": STARTUP_PROBE_PERIOD_S,
-        "timeoutSeconds": 25,  # longer than the script's REQUEST_TIMEOUT_S
+        "timeoutSeconds": 10,  # longer than the time-outs of the script
         "failureThreshold": STARTUP_PROBE_FAILURES,
     }
 
 
-def _readiness_probe() -> dict[str, Any]:
-    """The same request as the load balancer's health check.
+def _readiness_probe(args: RayServiceArgs) -> dict[str, Any]:
+    """A process in the pod answers (readiness.py): Serve's own health check passes when every engine is dead.
 
     KubeRay's own probe starts a shell and four programs in the pod, which have two seconds. On a busy node they are
     late, and the Service drops a pod that serves. The period is one second, because the pod refuses every request from
-    the death of HAProxy until the Service drops the pod.
+    the death of HAProxy until the Service drops the pod. On the Python proxy each probe sends a request to a replica.
     """
     return {
-        "httpGet": {"path": HEALTH_CHECK_PATH, "port": SERVE_PORT},
-        "periodSeconds": 1,
-        "timeoutSeconds": 5,
+        "httpGet": {"path": "/", "port": READINESS_PORT},
+        "periodSeconds": 1 if DATA_PATHS[args.plan.service.data_path].haproxy else 3,
+        "timeoutSeconds": 10,  # longer than the time-outs of the script
         "failureThreshold": 1,
     }
 

@@ -15,6 +15,8 @@ from pathlib import Path
 TIMEOUT_S = 2
 SERVER_RUNNING = "2"
 """`srv_op_state` of a server that passes its health checks (HAProxy management guide, `show servers state`)."""
+REPLICA_PREFIX = "SERVE_REPLICA"
+"""Prefix of the names that Serve gives HAProxy for replicas (ray/serve/_private/common.py)."""
 
 
 def open_requests(stats_csv: str) -> int:
@@ -29,11 +31,18 @@ def open_requests(stats_csv: str) -> int:
     return sum(int(row["scur"] or 0) for row in rows if row["svname"] == "BACKEND" and row["pxname"] != "stats")
 
 
-def running_server_addresses(servers_state: str) -> set[str]:
-    """Return the addresses of the servers that pass their health checks, from the reply to `show servers state`."""
+def running_replica_addresses(servers_state: str) -> set[str]:
+    """Return the addresses of the replicas that pass their health checks, from the reply to `show servers state`.
+
+    Leaves out the proxy of the head, to which HAProxy sends requests if no replica is left.
+    """
     _version, _, table = servers_state.partition("\n")
     rows = csv.DictReader(table.removeprefix("# ").splitlines(), delimiter=" ")
-    return {row["srv_addr"] for row in rows if row["srv_op_state"] == SERVER_RUNNING}
+    return {
+        row["srv_addr"]
+        for row in rows
+        if row["srv_op_state"] == SERVER_RUNNING and row["srv_name"].startswith(REPLICA_PREFIX)
+    }
 
 
 def read_stats() -> str:
