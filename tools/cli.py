@@ -248,7 +248,7 @@ def _pulumi_output(arguments: list[str], context: StackContext) -> str:
 
 
 def _report_local(context: StackContext) -> int:
-    """Check the running system (verify/local_report.py), then print endpoint, dashboard and an example request."""
+    """Check the running system and print an example request (verify/local_report.py), then endpoint and dashboard."""
     say("[3/3] checks of the running system")
     outputs: dict[str, str] = json.loads(_pulumi_output(["stack", "output", "--json", "--stack", LOCAL], context))
     command = [venvs.program_tool("python"), "-m", "verify.local_report"]
@@ -257,12 +257,7 @@ def _report_local(context: StackContext) -> int:
     ).returncode
     venvs.cache_bytecode()
     say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
-    say(f"Ray dashboard:              {outputs['dashboard']}\n")
-    say(
-        f"  curl -N {outputs['endpoint']}/chat/completions -H 'content-type: application/json' \\\n"
-        f'    -d \'{{"model": "{outputs["model"]}", "stream": true, "max_tokens": 24, '
-        f'"messages": [{{"role": "user", "content": "hello"}}]}}\''
-    )
+    say(f"Ray dashboard:              {outputs['dashboard']}")
     return status
 
 

@@ -12,8 +12,8 @@ from config.data_path import DataPathSpec
 from verify import queries
 from verify.check_result import CheckResult, result
 
-PROMPT = "Say something."
-MAX_TOKENS = 24
+STREAMED = ("chat", "completion")
+"""Kinds of requests whose answers are streams of tokens."""
 NODE_METRICS, SERVE_METRICS, ENGINE_METRICS = "ray_node_", "ray_serve_", "ray_vllm_"
 """Prefixes of metric names: of every Ray node, of one that receives requests, of a vLLM engine after its first
 request."""
@@ -30,9 +30,9 @@ def run_locally(query: str, *arguments: Any) -> Any:
     return getattr(queries, query)(*arguments)
 
 
-def stream(query: Query, endpoint: str, model: str, haproxy_stats: str | None) -> Mapping[str, Any]:
-    """Request one short streamed completion. Return what `queries.stream` returns."""
-    return query("stream", endpoint, model, PROMPT, MAX_TOKENS, haproxy_stats)
+def ask(query: Query, endpoint: str, model: str, haproxy_stats: str | None) -> Mapping[str, Any]:
+    """Send one short request of the model's kind. Return what `queries.ask` returns."""
+    return query("ask", endpoint, model, haproxy_stats)
 
 
 def proxy(query: Query, port: int, data_path: DataPathSpec) -> CheckResult:
@@ -44,18 +44,16 @@ def proxy(query: Query, port: int, data_path: DataPathSpec) -> CheckResult:
     return result(name, f"{programs} listens on port {port}", ok)
 
 
-def token_path(
-    completion: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], data_path: DataPathSpec
-) -> CheckResult:
+def token_path(answer: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], data_path: DataPathSpec) -> CheckResult:
     """Check the way of the tokens: directly from the replica, or through OpenAiIngress.
 
-    `completion` is the result of `queries.stream` with HAProxy's statistics, `actors` that of `queries.actors`.
+    `answer` is the result of `queries.ask` with HAProxy's statistics, `actors` that of `queries.actors`.
     """
     names = [actor["class_name"] for actor in actors]
     ingress = any("OpenAiIngress" in name for name in names)
     if not data_path.direct:
         return result("tokens through OpenAiIngress", f"OpenAiIngress {'runs' if ingress else 'does not run'}", ingress)
-    replicas = [server for backend, server in completion["servers"] if backend.endswith("ingress-request-router")]
+    replicas = [server for backend, server in answer["servers"] if backend.endswith("ingress-request-router")]
     router = any("LLMRouter" in name for name in names)
     detail = (
         f"HAProxy sent a request to replica {', '.join(replicas) or '?'}, "
@@ -73,10 +71,15 @@ def executor(actors: Sequence[Mapping[str, Any]]) -> CheckResult:
     return result("vLLM on Ray's v2 executor", detail, bool(workers))
 
 
-def streaming(completion: Mapping[str, Any]) -> CheckResult:
-    """Check that a completion arrives in more than one chunk."""
-    detail = f"{completion['chunks']} chunks, the first after {completion['first_s']:.2f} s"
-    return result("a completion streams", detail, completion["chunks"] > 1)
+def answered(answer: Mapping[str, Any], data_path: DataPathSpec) -> CheckResult:
+    """Check that the model answers a request of some kind, and that tokens arrive in more than one chunk."""
+    kind, chunks, first_s = answer["kind"], answer["chunks"], answer["first_s"]
+    if not kind:
+        hint = "" if data_path.direct else "; this data path has no route for some kinds (docs/reference/routes.md)"
+        return result("a request is answered", f"every request is refused: {answer['text']}{hint}", False)
+    if kind in STREAMED:
+        return result(f"a {kind} streams", f"{chunks} chunks, the first after {first_s:.2f} s", chunks > 1)
+    return result(f"{kind} is answered", f"{answer['path']} after {first_s:.2f} s", True)
 
 
 def env_vars(query: Query, declared: Mapping[str, str], process_tag: str = "") -> CheckResult:

@@ -1,7 +1,8 @@
 """Check a running stack local and print one line for each check.
 
-`python -m verify.local_report` reads the stack's outputs as JSON from standard input. It changes nothing and requests
-one short completion. Exit status 1: a check failed, or the completion was empty.
+`python -m verify.local_report` reads the stack's outputs as JSON from standard input. It changes nothing, sends one
+short request of the model's kind, and prints that request for a shell. Exit status 1: a check failed, or no request was
+answered.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from config.data_path import DATA_PATHS, DataPath
 from verify import checks
 from verify.check_result import CheckResult, format_results, result
 from verify.checks import run_locally
+from verify.queries import AUDIO_KINDS
 from workloads.local import processes
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
-def check_results(outputs: Mapping[str, Any], completion: Mapping[str, Any]) -> Iterator[CheckResult]:
+def check_results(outputs: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Yield the results of all checks, in the order in which a request passes the components."""
     data_path = DATA_PATHS[DataPath(outputs["data_path"])]
     port = urlsplit(outputs["endpoint"]).port
     assert port is not None
     yield checks.proxy(run_locally, port, data_path)
     actors = run_locally("actors", outputs["dashboard"])
-    yield checks.token_path(completion, actors, data_path)
+    yield checks.token_path(answer, actors, data_path)
     yield checks.executor(actors)
     yield loopback_only(outputs["process_tag"])
 
@@ -41,17 +43,32 @@ def loopback_only(process_tag: str) -> CheckResult:
     return result("loopback only", f"{len(listening)} listening ports, {addresses}", bool(listening) and not others)
 
 
+def request_command(endpoint: str, answer: Mapping[str, Any]) -> str:
+    """Return a shell command that sends the request of `answer` (`checks.ask`)."""
+    url = endpoint.removesuffix("/v1") + answer["path"]
+    if answer["kind"] in AUDIO_KINDS:
+        return f"curl {url} -F model={answer['body']['model']} -F file=@speech.wav"
+    return f"curl -N {url} -H 'content-type: application/json' \\\n    -d '{json.dumps(answer['body'])}'"
+
+
 def main() -> int:
-    """Print the results and the completion. Return the exit status."""
+    """Print the results, the answer, and how to send the request. Return the exit status."""
     outputs = json.load(sys.stdin)
-    stats = outputs["haproxy_stats"] if DATA_PATHS[DataPath(outputs["data_path"])].haproxy else None
-    completion = checks.stream(run_locally, outputs["endpoint"], outputs["model"], stats)
-    results = list(check_results(outputs, completion))
+    data_path = DATA_PATHS[DataPath(outputs["data_path"])]
+    answer = checks.ask(
+        run_locally, outputs["endpoint"], outputs["model"], outputs["haproxy_stats"] if data_path.haproxy else None
+    )
+    results = list(check_results(outputs, answer))
+    if not answer["chunks"]:
+        results.append(checks.answered(answer, data_path))
     print("\n".join(format_results(results)))
-    noise = " (random weights, so the text is noise)" if outputs.get("random_weights") else ""
-    print(f"\n  {outputs['model']}{noise}: {completion['text']!r}")
-    print(f"  {completion['chunks']} chunks streamed, the first after {completion['first_s']:.2f} s")
-    return 0 if all(each.ok for each in results) and completion["chunks"] else 1
+    if answer["chunks"]:
+        noise = " (random weights, so the text is noise)" if outputs.get("random_weights") else ""
+        chunks = f"{answer['chunks']} chunks streamed, the first" if answer["kind"] in checks.STREAMED else "the answer"
+        print(f"\n  {outputs['model']}{noise}: {answer['text']!r}")
+        print(f"  {answer['kind']}: {chunks} after {answer['first_s']:.2f} s")
+        print(f"\n  {request_command(outputs['endpoint'], answer)}")
+    return 0 if all(each.ok for each in results) else 1
 
 
 if __name__ == "__main__":

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
+import math
 import os
+import struct
 import sys
 import time
+import urllib.error
 import urllib.request
+import wave
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +29,22 @@ PROGRAMS, ACTORS = ("raylet", "gcs_server", "haproxy"), ("ray::Serve", "ray::Ray
 LISTEN_STATE = 0x0A
 """State of a listening socket in /proc/net/tcp."""
 TIMEOUT_S = 120
+PROMPT, MAX_TOKENS = "Say something.", 24
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": MAX_TOKENS, "stream": True},
+    ),
+    "completion": ("/v1/completions", {"prompt": PROMPT, "max_tokens": MAX_TOKENS, "stream": True}),
+    "embedding": ("/v1/embeddings", {"input": PROMPT}),
+    "score": ("/v1/score", {"text_1": PROMPT, "text_2": "Something."}),
+    "classification": ("/classify", {"input": PROMPT}),
+    "pooling": ("/pooling", {"input": PROMPT}),
+    "transcription": ("/v1/audio/transcriptions", {"max_completion_tokens": MAX_TOKENS}),
+}
+"""Kind of request -> path and fields besides `model`. A model answers the first kind that is meant for it."""
+AUDIO_KINDS = ("transcription",)
+"""Kinds of REQUESTS that are forms with a recording."""
 
 
 def listeners(port: int) -> list[dict[str, Any]]:
@@ -74,31 +95,89 @@ def metric_names(endpoint: str) -> list[str]:
     return sorted({line.partition(" ")[0].partition("{")[0] for line in lines})
 
 
-def stream(endpoint: str, model: str, prompt: str, max_tokens: int, stats: str | None = None) -> dict[str, Any]:
-    """Request one streamed chat completion.
+def ask(endpoint: str, model: str, stats: str | None = None) -> dict[str, Any]:
+    """Send the requests of REQUESTS to the model until it answers one.
 
-    Return `text`, the number of `chunks` with text, `first_s` (seconds to the first chunk), and `servers`: `[backend,
-    server]` of each server to which HAProxy sent a request meanwhile, by its statistics at the URL `stats`.
+    Return its `kind`; `path` and `body`; `text`, what it answered; the number of `chunks`; `first_s` (seconds to the
+    first chunk); and `servers`: `[backend, server]` of each server to which HAProxy sent a request meanwhile, by its
+    statistics at the URL `stats`. If the model refuses every request, `kind` is empty, and `text` says what it replied.
     """
-    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "stream": True}
-    request = urllib.request.Request(
-        f"{endpoint}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    refusals: list[str] = []
+    for kind, (path, fields) in REQUESTS.items():
+        body = {"model": model, **fields}
+        data, content_type = _form(body) if kind in AUDIO_KINDS else (json.dumps(body).encode(), "application/json")
+        url = endpoint.removesuffix("/v1") + path
+        before, started = _sessions(stats), time.monotonic()
+        try:
+            with _open(urllib.request.Request(url, data, {"Content-Type": content_type})) as reply:
+                chunks = (
+                    list(_stream_texts(reply, started)) if "stream" in body else [_answer(json.load(reply), started)]
+                )
+        except urllib.error.HTTPError as error:
+            refusals.append(f"{path} {error.code}")
+            continue
+        after = _sessions(stats)
+        servers = sorted(key for key, count in after.items() if count > before.get(key, 0))
+        text, first = "".join(text for text, _ in chunks), chunks[0][1] if chunks else 0.0
+        shown = {"path": path, "body": body, "text": text, "chunks": len(chunks), "first_s": first}
+        return {"kind": kind, **shown, "servers": servers}
+    shown = {"path": "", "body": {}, "text": ", ".join(refusals), "chunks": 0, "first_s": 0.0}
+    return {"kind": "", **shown, "servers": []}
+
+
+def _stream_texts(reply: Any, started: float) -> Iterator[tuple[str, float]]:
+    """Yield (text, seconds since `started`) of each event with text of a streamed chat or completion."""
+    for line in reply:
+        event = line.decode().strip()
+        if not event.startswith("data: ") or event == "data: [DONE]":
+            continue
+        for choice in json.loads(event[6:])["choices"][:1]:
+            delta = choice.get("delta", choice)
+            text = delta.get("content", delta.get("text"))
+            if text is not None and "role" not in delta:
+                yield text, time.monotonic() - started
+
+
+def _answer(answer: dict[str, Any], started: float) -> tuple[str, float]:
+    """Return an answer that is not a stream, in a few words, and the seconds since `started`."""
+    seconds = time.monotonic() - started
+    for item in answer.get("data", [])[:1]:
+        if "label" in item:
+            return f"{item['label']}, probabilities {_numbers(item['probs'])}", seconds
+        if "score" in item:
+            return f"score {item['score']:.3f}", seconds
+        return _numbers(item.get("embedding", item.get("data"))), seconds
+    return answer.get("text", json.dumps(answer)[:200]), seconds
+
+
+def _numbers(values: Any) -> str:
+    """Return the first numbers of a vector; of a list of vectors, how many there are."""
+    if values and isinstance(values[0], list):
+        return f"{len(values)} vectors, the first of {_numbers(values[0])}"
+    return f"{len(values)} numbers: {', '.join(f'{each:.3f}' for each in values[:4])}{', ...' if values[4:] else ''}"
+
+
+def _form(fields: dict[str, Any]) -> tuple[bytes, str]:
+    """Return a form with `fields` and a recording, and its content type."""
+    boundary = "rayllm-form"
+    names = [f'name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    names.append('name="file"; filename="speech.wav"\r\nContent-Type: audio/wav\r\n\r\n')
+    parts = "\r\n".join(f"--{boundary}\r\nContent-Disposition: form-data; {each}" for each in names)
+    return (
+        parts.encode() + recording() + f"\r\n--{boundary}--\r\n".encode(),
+        f"multipart/form-data; boundary={boundary}",
     )
-    text, chunks, first = "", 0, 0.0
-    before, started = _sessions(stats), time.monotonic()
-    with _open(request) as reply:
-        for line in reply:
-            event = line.decode().strip()
-            if not event.startswith("data: ") or event == "data: [DONE]":
-                continue
-            choices = json.loads(event[6:])["choices"]
-            if choices and "content" in choices[0]["delta"] and "role" not in choices[0]["delta"]:
-                first = first or time.monotonic() - started
-                chunks += 1
-                text += choices[0]["delta"]["content"]
-    after = _sessions(stats)
-    servers = sorted(key for key, count in after.items() if count > before.get(key, 0))
-    return {"text": text, "chunks": chunks, "first_s": first, "servers": servers}
+
+
+def recording() -> bytes:
+    """Return one second of a tone in WAV format."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(16000)
+        writer.writeframes(b"".join(struct.pack("<h", int(8000 * math.sin(each / 6))) for each in range(16000)))
+    return file.getvalue()
 
 
 def _sessions(stats: str | None) -> dict[tuple[str, str], int]:

@@ -75,11 +75,9 @@ class Target:
         return self.head.actors if self.head else self.query("actors", self.dashboard)
 
     @cached_property
-    def completion(self) -> Mapping[str, Any]:
-        """The one streamed completion that the checks request from it."""
-        return checks.stream(
-            self.query, self.endpoint, self.model, self.haproxy_stats if self.data_path.haproxy else None
-        )
+    def answer(self) -> Mapping[str, Any]:
+        """Its answer to the one request that the checks send."""
+        return checks.ask(self.query, self.endpoint, self.model, self.haproxy_stats if self.data_path.haproxy else None)
 
 
 @dataclass(kw_only=True)

@@ -24,12 +24,12 @@ def test_the_declared_proxy_holds_the_port(server: Target) -> None:
     assert_ok(checks.proxy(server.query, server.port, server.data_path))
 
 
-def test_a_completion_streams(server: Target) -> None:
-    assert_ok(checks.streaming(server.completion))
+def test_a_request_is_answered(server: Target) -> None:
+    assert_ok(checks.answered(server.answer, server.data_path))
 
 
 def test_tokens_come_by_the_declared_path(server: Target) -> None:
-    assert_ok(checks.token_path(server.completion, server.actors, server.data_path))
+    assert_ok(checks.token_path(server.answer, server.actors, server.data_path))
 
 
 def test_vllm_runs_on_rays_second_executor(head: Target) -> None:
@@ -54,5 +54,5 @@ def test_vllm_has_metrics_in_a_replica(servers: list[Target]) -> None:
     end = time.monotonic() + REPORTED_S
     while not any(checks.metrics(each.query, each.metrics, checks.ENGINE_METRICS).ok for each in servers):
         if time.monotonic() > end:
-            pytest.fail(f"no metric of vLLM ({checks.ENGINE_METRICS}...) {REPORTED_S} s after a completion", False)
+            pytest.fail(f"no metric of vLLM ({checks.ENGINE_METRICS}...) {REPORTED_S} s after a request", False)
         time.sleep(1)

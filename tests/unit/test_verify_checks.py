@@ -22,6 +22,7 @@ from verify.checks import Query
 
 DIRECT, BASELINE = DATA_PATHS[DataPath.DIRECT_STREAMING], DATA_PATHS[DataPath.PYTHON_PROXY]
 ROUTED = {"servers": [["llm-ingress-request-router", "SERVE_REPLICA_1"]]}
+REFUSED = {"kind": "", "text": "/classify 404", "chunks": 0, "first_s": 0.0}
 AROUND = {"servers": [["llm", "SERVE_REPLICA_1"]]}
 
 
@@ -55,7 +56,9 @@ def held_by(*names: str) -> Query:
         (lambda: checks.token_path(ROUTED, actors("LLMRouter", "OpenAiIngress"), DIRECT), "OpenAiIngress runs"),
         (lambda: checks.token_path(ROUTED, actors("LLMRouter"), BASELINE), "OpenAiIngress does not run"),
         (lambda: checks.executor(actors("LLMServer")), "no RayWorkerProc"),
-        (lambda: checks.streaming({"chunks": 1, "first_s": 1.0}), "1 chunks"),
+        (lambda: checks.answered({"kind": "chat", "chunks": 1, "first_s": 1.0}, DIRECT), "1 chunks"),
+        (lambda: checks.answered(REFUSED, DIRECT), "every request is refused: /classify 404"),
+        (lambda: checks.answered(REFUSED, BASELINE), "docs/reference/routes.md"),
         (lambda: checks.env_vars(answers({}), {"A": "1"}), "no process"),
         (lambda: checks.env_vars(answers({"raylet": {"A": "2"}}), {"A": "1"}), "A is 2 instead of 1 in raylet"),
         (lambda: checks.env_vars(answers({"raylet": {"A": None}}), {"A": "1"}), "A is None"),
@@ -77,6 +80,8 @@ def test_a_difference_is_named(check: Callable[[], CheckResult], detail: str) ->
         lambda: checks.token_path(ROUTED, actors("LLMRouter", "RayWorkerProc"), DIRECT),
         lambda: checks.token_path({"servers": []}, actors("OpenAiIngress"), BASELINE),
         lambda: checks.executor(actors("RayWorkerProc")),
+        lambda: checks.answered({"kind": "completion", "chunks": 2, "first_s": 1.0}, DIRECT),
+        lambda: checks.answered({"kind": "embedding", "path": "/v1/embeddings", "chunks": 1, "first_s": 1.0}, DIRECT),
         lambda: checks.env_vars(answers({"raylet": {"A": "1"}}), {"A": "1"}),
     ],
 )
