@@ -24,7 +24,7 @@ from config.model_service import MODEL_BUCKET_SCHEME, PRIMARY_SERVICE_NAME, TINY
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing
-from config.routes import PRIMARY_PATH_PREFIXES, HostRoute, PathRoute
+from config.routes import SERVED_SEGMENTS, HostRoute, PathRoute, shadowed_segment
 from config.serving import ServingSettings
 
 EXAMPLE_PREFIX = "example-"
@@ -197,13 +197,14 @@ def _duplicate_issues(kubernetes: KubernetesServing) -> Iterator[ConfigIssue]:
             yield rules.MODEL_DUPLICATE.issue(
                 "serving.kubernetes.additional_models", what=what, primary=PRIMARY_SERVICE_NAME
             )
+    paths = {model.name: model.route.prefix for model in models if isinstance(model.route, PathRoute)}
     for index, model in enumerate(models):
-        match model.route:
-            case PathRoute(prefix=prefix) if prefix.split("/")[1] in PRIMARY_PATH_PREFIXES:
+        prefix = paths.get(model.name, "")
+        for owner, base in {PRIMARY_SERVICE_NAME: "", **paths}.items():
+            if owner != model.name and (taken := shadowed_segment(prefix, base)):
+                free = f"/{model.name}-model" if model.name in SERVED_SEGMENTS else f"/{model.name}"
                 path = f"serving.kubernetes.additional_models[{index}].route.prefix"
-                yield rules.PATH_TAKEN.issue(path, name=model.name, prefix=prefix, primary=PRIMARY_SERVICE_NAME)
-            case _:
-                pass
+                yield rules.PATH_TAKEN.issue(path, free=free, prefix=prefix, owner=owner, taken=taken)
 
 
 def _route_issues(infra: GoogleInfra, kubernetes: KubernetesServing) -> Iterator[ConfigIssue]:

@@ -183,9 +183,9 @@ MODEL_DUPLICATE = Rule(
 )
 PATH_TAKEN = Rule(
     "serving.additional_models.path-taken",
-    problem="{prefix} belongs to the primary model",
-    reason="the primary model ({primary}) answers there",
-    fix="Write another path, such as /{name}",
+    problem="{prefix} takes requests away from model {owner}",
+    reason="that model may answer below {taken} (docs/reference/routes.md)",
+    fix="Write another path, such as {free}",
 )
 HOSTNAME_NOT_IN_CERTIFICATE = Rule(
     "serving.additional_models.hostname-not-in-certificate",

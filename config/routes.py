@@ -6,14 +6,31 @@ GatewayClasses do not support (docs/decisions).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from config.base import HOSTNAME, HOSTNAME_WORDS, Settings, matches
 
-PRIMARY_PATH_PREFIXES = ("v1", "-")
-"""First path segments that the primary model answers: its API, and the health check."""
+_SERVED = json.loads(Path(__file__).with_name("served_routes.json").read_text())
+SERVED_BY: Mapping[str, str] = {name: _SERVED[name] for name in ("ray", "vllm")}
+"""Versions of Ray and vLLM that SERVED_ROUTES comes from."""
+SERVED_ROUTES: Mapping[str, Mapping[str, Sequence[str]]] = _SERVED["routes"]
+"""Data path -> kind of model -> the routes that it answers. tools/vllm/list_routes.py writes them."""
+SERVED_SEGMENTS = frozenset([*_SERVED["segments"], "-"])
+"""First path segments that a model answers on some data path, with some option, in some version of vLLM that a
+supported Ray has; and Ray Serve's health check."""
+
+
+def shadowed_segment(prefix: str, base: str = "") -> str | None:
+    """Return the route of the model at path `base` that a route for `prefix` would take away, or None."""
+    if not prefix.startswith(f"{base}/"):
+        return None
+    segment = prefix.removeprefix(f"{base}/").split("/")[0]
+    return f"{base}/{segment}" if segment in SERVED_SEGMENTS else None
 
 
 class PathRoute(Settings):

@@ -1,7 +1,7 @@
 """Write the pages of docs/reference that are generated from the code (`make docs`).
 
-The pages are settings, configuration errors, incompatible versions and options, policies, and examples. A unit test
-fails if one is not current.
+The pages are settings, configuration errors, incompatible versions and options, policies, examples, and routes. A unit
+test fails if one is not current.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from config.upstream_limits import UPSTREAM_LIMITS
 from paths import CHECKOUT
 from policies.base import StackPolicy
 from policies.pack import POLICIES, STACK_POLICIES
-from tools import examples
+from tools import examples, routes_page
 
 HEAD = "<!-- Generated from the code by `make docs`. -->\n\n"
 
@@ -41,6 +41,7 @@ def pages() -> dict[Path, str]:
         CHECKOUT / "docs" / "reference" / "compatibility.md": HEAD + _compatibility(),
         CHECKOUT / "docs" / "reference" / "policies.md": HEAD + _policies(),
         CHECKOUT / "docs" / "reference" / "examples.md": HEAD + examples.page(),
+        CHECKOUT / "docs" / "reference" / "routes.md": HEAD + routes_page.page(),
     }
 
 

@@ -210,7 +210,42 @@ CASES = [
             "dev",
             {"serving.kubernetes.additional_models": [QWEN]},
         )
-        for prefix in ("/v1", "/v1/chat", "/-/healthz")
+        for prefix in (
+            "/v1",
+            "/v1/chat",
+            "/-/healthz",
+            "/classify",
+            "/score",
+            "/invocations/qwen",
+            "/metrics",
+            "/sleep",
+        )
+    ),
+    Case(
+        "serving.additional_models.path-taken",
+        {
+            "serving.kubernetes.additional_models.0": {
+                **QWEN,
+                "name": "score",
+                "route": {"kind": "path", "prefix": "/score"},
+            }
+        },
+        ("such as /score-model",),
+        "dev",
+        {"serving.kubernetes.additional_models": [QWEN]},
+    ),
+    Case(
+        "serving.additional_models.path-taken",
+        {
+            "serving.kubernetes.additional_models.1": {
+                **QWEN,
+                "name": "other",
+                "route": {"kind": "path", "prefix": "/qwen/v1"},
+            }
+        },
+        ("additional_models[1].route.prefix: /qwen/v1 takes requests away from model qwen", "such as /other"),
+        "dev",
+        {"serving.kubernetes.additional_models": [QWEN], "infra.regions.0.node_pools.0.nodes.total_max_nodes": 8},
     ),
     Case(
         "serving.additional_models.hostname-not-in-certificate",
