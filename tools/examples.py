@@ -13,6 +13,7 @@ refused      instead of an example: the rules that refuse the file's settings, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,10 @@ from typing import Any
 
 import yaml
 
+from config.model_memory import MemoryEstimate, estimate
+from config.stack import StackConfig, check
 from paths import CHECKOUT
+from tools.model_estimate import find_shape
 
 EXAMPLES = CHECKOUT / "docs" / "examples"
 SOURCES = EXAMPLES / "sources"
@@ -69,6 +73,24 @@ class PublicFile:
     def fields(self) -> dict[str, Any]:
         """Field -> value; see `flatten`."""
         return {**flatten(self.llm_configs), **{f"env.{name}": value for name, value in self.env.items()}}
+
+
+def stack_config(path: Path) -> StackConfig:
+    """Return the validated settings of an example, as a stack `mine` that has a token for Hugging Face."""
+    config = yaml.safe_load(path.read_text())["config"]
+    raw = {block: config[f"rayllm:{block}"] for block in ("infra", "serving")}
+    return check("mine", raw, has_hugging_face_token=True)
+
+
+def memory_estimate(path: Path) -> tuple[MemoryEstimate, str] | None:
+    """Return the estimate for the first model of an example and its machine type; None for an unknown model."""
+    (plan,) = stack_config(path).region_plans.values()
+    service = plan.services[0]
+    shape = find_shape(service.service.model.source, None)
+    if isinstance(shape, str):
+        return None
+    pool = service.worker_groups[0].node_pool
+    return estimate(service.service, shape, pool), pool.machine_type
 
 
 def public_files() -> list[PublicFile]:
@@ -123,6 +145,7 @@ def page() -> str:
     )
     for each in examples:
         out += f"| [{each.name}](../examples/{each.name}.yaml) | {each.shows} | {_link(each)} |\n"
+    out += _memory([each.stack_file for each in examples])
     out += "\n## Refused\n\nThese files ask for what this stack refuses.\n\n"
     out += "| file | shows | rule | why |\n|---|---|---|---|\n"
     for each in files:
@@ -135,6 +158,29 @@ def page() -> str:
             value = _value(each, name)
             rule = f" (`{difference.rule}`)" if difference.rule else ""
             out += f"| {each.name} | `{name}` | {value} | {_sentence(difference.because)}{rule} |\n"
+    return out
+
+
+def _memory(stack_files: Sequence[Path]) -> str:
+    """Return the table of estimates, for the examples whose models are known."""
+    out = (
+        "\n## Memory and time to start\n\n"
+        "An estimate from parameters, layers and heads (`config/model_memory.py`), which no GPU has confirmed. `make "
+        "preflight`\nprints it for your stack, and asks Hugging Face for models that it does not know. "
+        "[Large models](../how-to/large-models.md)\nexplains the columns.\n\n"
+        "| example | machine type | weights, GiB | GPUs of a replica | weights on each GPU, GiB "
+        "| KV cache on each GPU, GiB | full requests at once | ready after the node, minutes |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    for path in stack_files:
+        if (found := memory_estimate(path)) is not None:
+            memory, machine_type = found
+            requests = "-" if memory.full_requests is None else memory.full_requests
+            out += (
+                f"| {path.stem} | {machine_type} | {memory.shape.weight_gib:,.0f} | {memory.gpus} "
+                f"| {memory.weight_gib_per_gpu:,.0f} of {memory.gpu_memory_gib:.0f} | {memory.cache_gib_per_gpu:,.0f} "
+                f"| {requests} | {math.ceil(memory.start_s / 60)} |\n"
+            )
     return out
 
 

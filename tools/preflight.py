@@ -26,6 +26,7 @@ from config.google.warnings import find_warnings
 from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
+from tools import model_estimate
 from verify.check_result import CheckResult, Status, format_results, result
 
 PERMISSIONS = (
@@ -47,8 +48,11 @@ COMPUTE_API = "https://compute.googleapis.com/compute/v1"
 RESOURCE_MANAGER_API = "https://cloudresourcemanager.googleapis.com/v3"
 
 
-def check_results(stack: str, google: httpx2.Client | None) -> Iterator[CheckResult]:
-    """Yield the result of every check for `up` of `stack`. `google` is None without credentials."""
+def check_results(stack: str, google: httpx2.Client | None, hub: httpx2.Client | None = None) -> Iterator[CheckResult]:
+    """Yield the result of every check for `up` of `stack`.
+
+    `google` is None without credentials. `hub` asks Hugging Face for the size of models that are not known.
+    """
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
         checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
@@ -60,6 +64,8 @@ def check_results(stack: str, google: httpx2.Client | None) -> Iterator[CheckRes
         yield CheckResult("Google", f"stack {stack} runs on this computer; `make preview` checks it", Status.NOT_RUN)
         return
     yield from (CheckResult("settings", warning, Status.WARNING) for warning in find_warnings(checked.infra))
+    if checked.serving is not None:
+        yield from model_estimate.results(checked, hub)
     for tool, purpose in {"gcloud": "credentials", "gke-gcloud-auth-plugin": "the kubeconfig"}.items():
         found = shutil.which(tool)
         missing = f"not on PATH, and {purpose} needs it. Install the Google Cloud CLI"
@@ -154,7 +160,7 @@ def _client() -> httpx2.Client | None:
 
 def main() -> int:
     """Print the results. Return 1 if a check failed."""
-    results = list(check_results(sys.argv[1], _client()))
+    results = list(check_results(sys.argv[1], _client(), httpx2.Client(timeout=10)))
     print("\n".join(format_results(results)))
     return int(any(each.status is Status.FAILED for each in results))
 

@@ -92,9 +92,9 @@ def test_what_differs_from_the_public_file_is_what_has_a_reason(name: str) -> No
     ("name", "path"),
     [(name, path) for name in SHOWN for path, each in FILES[name].differences.items() if each.rule],
 )
-def test_a_rule_refuses_the_argument_that_an_example_leaves_out(name: str, path: str) -> None:
+def test_a_rule_refuses_the_value_that_an_example_leaves_out(name: str, path: str) -> None:
     file = FILES[name]
-    assert path.startswith("engine_kwargs.")
+    assert path.startswith(("engine_kwargs.", "env."))
     written = edited(settings(name), {f"serving.engine.{path}": file.fields[path]})
     with pytest.raises(ConfigError) as refused:
         checked(written)
