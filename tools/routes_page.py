@@ -19,7 +19,8 @@ def page() -> str:
         f"lists come from the applications that Ray {SERVED_BY['ray']} and vLLM {SERVED_BY['vllm']} build "
         "(`tools/vllm/list_routes.py`).\n\n"
         "`make up` on stack `local` sends a request of the model's kind and prints it. A kind without a route of its "
-        "own on `python_proxy` needs `direct_streaming`. `/v1/chat/completions` also needs a chat template.\n"
+        "own on `python_proxy` needs `direct_streaming`. `/v1/chat/completions` also needs a chat template. "
+        "`engine.engine_kwargs: {runner: pooling}` turns a model that generates text into an embedding model.\n"
     )
     for data_path, kinds in SERVED_ROUTES.items():
         common = [path for path in next(iter(kinds.values())) if all(path in paths for paths in kinds.values())]
