@@ -175,7 +175,8 @@ def estimate(service: ModelService, shape: ModelShape, node_pool: GpuNodePoolInf
     shared = engine.replicas_per_gpu
     default = DEFAULT_UTILIZATION if shared == 1 else gpu_sharing.memory_share(shared)
     utilization = engine.engine_kwargs.get("gpu_memory_utilization", default)
-    assert isinstance(utilization, int | float)  # config/compatibility.py rejects other values
+    if not isinstance(utilization, int | float):
+        utilization = default
     per_value = 1 if str(engine.engine_kwargs.get("kv_cache_dtype", "auto")).startswith("fp8") else 2
     weights = shape.weight_gib / engine.tensor_parallel_size
     request = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from paths import CHECKOUT
 from rehearsal import install_plugins
 from rehearsal.google.cloud import StandInCloud
 from tests.golden.inventory import short_name
@@ -37,6 +39,20 @@ def rehearsal_project(
     project.init()
     write_settings(project, edited(blocks(name) if with_clusters else google_settings(name), dict(edit or {})))
     return project, cloud
+
+
+def preview_copy(work: Path, example: Path) -> CommandResult:
+    """Return the preview of a stack whose file is a copy of `example`, with a token and with every policy.
+
+    The stack has no policies/STACK.json, so each policy is mandatory unless it only advises.
+    """
+    project = PulumiProject.from_checkout(work, stack="mine")
+    install_plugins.install_google(project.pulumi_home)
+    install_plugins.install_kubernetes(project.pulumi_home)
+    shutil.copyfile(example, project.stack_file)
+    project.init()
+    project.run("config", "set", "--secret", "rayllm:huggingFaceToken", "hf_" + 30 * "a", "--stack", "mine").ok()
+    return project.preview("--policy-pack", str(CHECKOUT / "policies"))
 
 
 def write_settings(project: PulumiProject, settings: Mapping[str, Any]) -> None:

@@ -1,37 +1,22 @@
-"""Pulumi's engine previews a copy of every example as `make preview` does, with every policy.
-
-The stack of a copy has no policies/STACK.json, so each policy is mandatory.
-"""
+"""Pulumi's engine previews a copy of every example as `make preview` does, with every policy."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from paths import CHECKOUT
-from rehearsal import install_plugins
+from tests.engine.google_stacks import preview_copy
 from tests.engine.test_policies import violated_policies
-from tests.harness.pulumi_project import CommandResult, PulumiProject
+from tests.harness.pulumi_project import CommandResult
 from tests.unit.test_examples import SHOWN, settings
 from tools.examples import EXAMPLES
 
-STACK = "mine"
 Preview = Callable[[str], CommandResult]
-
-
-def preview_copy(work: Path, name: str) -> CommandResult:
-    project = PulumiProject.from_checkout(work, stack=STACK)
-    install_plugins.install_google(project.pulumi_home)
-    install_plugins.install_kubernetes(project.pulumi_home)
-    shutil.copyfile(EXAMPLES / f"{name}.yaml", project.stack_file)
-    project.init()
-    project.run("config", "set", "--secret", "rayllm:huggingFaceToken", "hf_" + 30 * "a", "--stack", STACK).ok()
-    return project.preview("--policy-pack", str(CHECKOUT / "policies"))
+ADVICE = {"gpu-known-price"}
+"""Policies that only advise: not every machine type has a known price."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +24,7 @@ def preview(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preview]:
     """Returns the preview of an example. All run in the background, one on each core: a preview takes seconds."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         started: dict[str, Future[CommandResult]] = {
-            name: pool.submit(preview_copy, tmp_path_factory.mktemp(name), name) for name in SHOWN
+            name: pool.submit(preview_copy, tmp_path_factory.mktemp(name), EXAMPLES / f"{name}.yaml") for name in SHOWN
         }
         yield lambda name: started[name].result()
         for future in started.values():
@@ -49,7 +34,7 @@ def preview(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preview]:
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_previews_without_errors_warnings_or_violations(preview: Preview, name: str) -> None:
     done = preview(name).ok()
-    assert violated_policies(done) == set(), done.text
+    assert violated_policies(done) <= ADVICE, done.text
     assert "warning" not in done.text.lower(), done.text
     assert set(done.counts) == {"create"}
     models = 1 + len(settings(name)["serving"]["kubernetes"].get("additional_models", []))

@@ -55,14 +55,21 @@ def applied(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def own(name: str) -> dict[str, Any]:
-    """Return what the stack applies to any model on the GPUs and the data path of example `name`."""
+    """Return what the stack applies to any model on the GPUs of example `name`, with its kinds of router, adapters and
+    replicas but without its options."""
     raw = settings(name)
 
     def bare(service: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: service[key] for key in (*KEPT, "data_path") if key in service}
         one = {"kind": service.get("replicas", {}).get("kind", "fixed")}
         limits = {"min_replicas": 1, "max_replicas": 1} if one["kind"] == "autoscaling" else {}
-        kept = {key: service[key] for key in (*KEPT, "data_path") if key in service}
-        return {**kept, "model": {"id": "m", "source": "hub/m"}, "replicas": {**one, **limits}}
+        scheme = "gs://" if service["model"]["source"].startswith("gs://") else ""
+        model: dict[str, Any] = {"id": "m", "source": f"{scheme}other/m"}
+        if lora := service["model"].get("lora"):
+            model["lora"] = {"dynamic_lora_loading_path": lora["dynamic_lora_loading_path"]}
+        if router := service.get("request_router"):
+            kept["request_router"] = router["kind"] if isinstance(router, dict) else router
+        return {**kept, "model": model, "replicas": {**one, **limits}}
 
     kubernetes = dict(raw["serving"]["kubernetes"])
     if "additional_models" in kubernetes:
