@@ -31,8 +31,8 @@ lint: python ## run ruff and pyright, and count the lines of product, tests and 
 	@$(PYTHON) -m tools.dev lint
 	@$(PYTHON) -m tests.size
 
-compat: python ## list the versions and options that do not work together
-	@$(PYTHON) -m tools.dev compat
+compat: python ## list what does not work with the pinned Ray, or with RAY=2.57.1
+	@$(PYTHON) -m tools.dev compat $(RAY)
 
 env: python ## print the variables that a shell needs to run `pulumi` itself: eval "$$(make -s env)"
 	@$(PYTHON) -m tools.cli env $(STACK)

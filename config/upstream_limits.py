@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from packaging.version import Version
+
 import versions
 
 
@@ -33,6 +35,11 @@ class UpstreamLimit:
     """First Ray version that has it; empty if every older one has it, or if it is not Ray's."""
     until: str = ""
     """First Ray version that no longer has it; empty if none is known."""
+
+    def applies_to(self, ray: str) -> bool:
+        """Return True if Ray version `ray` has it."""
+        early = bool(self.since) and Version(ray) < Version(self.since)
+        return not early and not (self.until and Version(ray) >= Version(self.until))
 
     @property
     def ray_versions(self) -> str:

@@ -1,6 +1,6 @@
-"""Print the incompatible options of the pinned versions (`make compat`).
+"""Print what does not work with the pinned Ray, or with another version (`make compat`, `make compat RAY=2.57.1`).
 
-    python -m tools.compatibility [--strict]
+    python -m tools.compatibility [--strict] [VERSION]
 
 With `--strict` the exit status is 1 if a row has expired: the pinned Ray no longer has the problem. The whole table,
 with sources: docs/reference/compatibility.md.
@@ -28,9 +28,10 @@ def lines(rows: Sequence[Incompatibility] = INCOMPATIBILITIES, ray: str = versio
         name = row.rule.id.removeprefix("compatibility.")
         yield f"  {name:<20}{BRACES.sub('…', row.rule.problem)}  [Ray: {row.ray_versions}; {row.rule.source}]"
     yield ""
-    yield "Combinations that this stack never creates:"
+    yield "Upstream limits that settings cannot change:"
     for note in UPSTREAM_LIMITS:
-        yield f"  {note.component.value:<20}{note.behaviour}  [{note.source}]"
+        if note.applies_to(ray):
+            yield f"  {note.component.value:<20}{note.behaviour}  [Ray: {note.ray_versions}; {note.source}]"
     for row in expired(rows, ray):
         yield f"expired: {row.rule.id} since Ray {row.until}. Remove the row, or check its source again."
 
@@ -44,4 +45,6 @@ def compat(
 
 
 if __name__ == "__main__":
-    sys.exit(compat(strict="--strict" in sys.argv[1:]))
+    options = [argument for argument in sys.argv[1:] if argument]
+    wanted = next((option for option in options if not option.startswith("-")), versions.RAY)
+    sys.exit(compat(strict="--strict" in options, ray=wanted))

@@ -1,6 +1,7 @@
 """The commands behind `make lint`, `docs`, `compat`, `lock` and `preflight`.
 
-    python -m tools.dev lint|docs|compat|lock
+    python -m tools.dev lint|docs|lock
+    python -m tools.dev compat [RAY]
     python -m tools.dev preflight STACK
 
 Standard library only: the system's Python runs it, and it installs the packages that the rest needs.
@@ -34,10 +35,10 @@ def docs(_: str) -> int:
     return _run_module("tools.docs")
 
 
-def compat(_: str) -> int:
-    """Print the versions and options that do not work together."""
+def compat(ray: str) -> int:
+    """Print the versions and options that do not work together: of Ray version `ray`, or of the pinned one if empty."""
     venvs.ensure_program()
-    return _run_module("tools.compatibility")
+    return _run_module("tools.compatibility", ray)
 
 
 def preflight(stack: str) -> int:

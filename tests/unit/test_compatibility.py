@@ -85,6 +85,14 @@ def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
     assert "\n  direct-ingress " in "\n".join(lines())
 
 
+def test_an_older_ray_has_more_limits_than_the_pinned_one() -> None:
+    old, new = ("\n".join(lines(ray=ray)) for ray in ("2.56.1", versions.RAY))
+    for limit in ("one request router for all nodes", "an error of the engine on the direct path"):
+        assert limit in old
+        assert limit not in new
+    assert "ray-project/ray#66056" in new
+
+
 def test_strict_is_content_now() -> None:
     assert compat(strict=True) == 0
 
