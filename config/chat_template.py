@@ -37,7 +37,7 @@ def _check(setting: str | None) -> str | None:
         file = (CHECKOUT / setting).resolve()
         if not (file.is_relative_to(CHECKOUT) and file.is_file()):
             raise TEMPLATE_NOT_FOUND.error(path=repr(setting), checkout=CHECKOUT.name)
-        if MARK not in file.read_text():
+        if MARK not in file.read_text(errors="replace"):
             raise TEMPLATE_WITHOUT_JINJA.error(path=setting)
     return setting
 
@@ -47,4 +47,6 @@ ChatTemplate = Annotated[str | None, AfterValidator(_check)]
 
 def engine_argument(setting: str) -> str:
     """Return vLLM's argument `chat_template`: the text of the template, or the absolute path in `setting`."""
-    return setting if MARK in setting or Path(setting).is_absolute() else (CHECKOUT / setting).read_text()
+    if MARK in setting or Path(setting).is_absolute():
+        return setting
+    return (CHECKOUT / setting).read_text(errors="replace")

@@ -1,10 +1,13 @@
 """What the settings of the engine become in the Serve configuration, and how many replicas a node holds."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from config import engine_env, gpu_sharing
+from config import chat_template, engine_env, gpu_sharing
+from config.model_service import Model
 from config.serving import ServingSettings
 from config.stack import check
 from config.vllm.env_vars import versions_with, vllm_version
@@ -83,6 +86,13 @@ def test_a_template_file_of_the_checkout_is_read() -> None:
     argument = llm_config(model={"id": "m", "chat_template": path})["engine_kwargs"]["chat_template"]
     assert argument == (CHECKOUT / path).read_text()
     assert "messages" in argument
+
+
+def test_a_file_in_another_encoding_is_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "CHECKOUT", tmp_path)
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ValidationError, match="has no Jinja expression"):
+        Model(id="m", chat_template="logo.png")
 
 
 @pytest.mark.parametrize("name", [*(f"{prefix}X" for prefix in engine_env.READERS), "HF_HUB_DISABLE_IMPLICIT_TOKEN"])
