@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import versions
-from config import compatibility, engine_env, sizing
+from config import compatibility, engine_env, sizing, weights_checks
 from config import cross_validation_rules as rules
 from config.data_path import DATA_PATHS
 from config.google import resource_names
@@ -26,6 +26,7 @@ from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing
 from config.routes import SERVED_SEGMENTS, HostRoute, PathRoute, shadowed_segment
 from config.serving import ServingSettings
+from config.weights import CLAIM_SOURCE
 
 EXAMPLE_PREFIX = "example-"
 """Prefix of the project ids in this repository's own stack files."""
@@ -35,7 +36,9 @@ CHANGE_ME = "change-me"
 
 HUGGING_FACE = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 BUCKET, IMAGE_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+(/[^/\s]+)*", r"(/[^/\s]+)+"
-MODEL_SOURCE = re.compile(rf"{re.escape(MODEL_BUCKET_SCHEME)}[^/\s]+(/[^/\s]+)*|{BUCKET}|{HUGGING_FACE}|{IMAGE_FOLDER}")
+MODEL_SOURCE = re.compile(
+    rf"{re.escape(MODEL_BUCKET_SCHEME)}[^/\s]+(/[^/\s]+)*|{BUCKET}|{HUGGING_FACE}|{CLAIM_SOURCE.pattern}|{IMAGE_FOLDER}"
+)
 """Places that pods can read a model from."""
 
 Locate = Callable[[str], str]
@@ -123,6 +126,9 @@ def _google_issues(infra: GoogleInfra, serving: ServingSettings, *, has_token: b
     yield from _route_issues(infra, serving.kubernetes)
     for service, _, locate in _located_services(serving):
         yield from _model_issues(infra, service, locate, has_token=has_token)
+    for name, release in serving.kubernetes.releases.items():
+        for index, service in enumerate(serving.services(release)):
+            yield from weights_checks.find_issues(infra, service, release, _locate(serving, index, name))
 
 
 def _located_services(serving: ServingSettings) -> Iterator[tuple[ModelService, str, Locate]]:
@@ -288,6 +294,7 @@ def _fit_issues(service: ModelService, locate: Locate, node_pools: Sequence[GpuN
         yield rules.TOO_MANY_REPLICAS.issue(
             locate("replicas"), replicas=replicas, gpus=service.engine.gpus_text, room=room, regions=rules.REGIONS
         )
+    yield from weights_checks.find_size_issues(service, node_pools, locate)
 
 
 def _shared_pool_issues(index: int, region: Region, plan: RegionPlan) -> Iterator[ConfigIssue]:
@@ -317,8 +324,7 @@ def _system_pool_issues(infra: GoogleInfra, plans: Mapping[str, RegionPlan]) -> 
     }
     region = max(heads_of, key=lambda name: heads_of[name])
     pool, heads = infra.system_pool, heads_of[region]
-    cpus, memory = sizing.schedulable_resources(pool.machine.vcpus, pool.machine.memory_gib)
-    heads_per_node = min(cpus // sizing.HEAD_CPUS, memory // sizing.HEAD_MEMORY_GIB)
+    heads_per_node = sizing.heads_per_node(pool.machine.vcpus, pool.machine.memory_gib)
     if heads_per_node == 0:
         yield rules.SYSTEM_MACHINE_TOO_SMALL.issue(
             "infra.system_pool.machine_type",

@@ -111,8 +111,8 @@ MODEL_SOURCE_INVALID = Rule(
     "serving.model.source-invalid",
     problem="{source} is not a place that pods can read",
     reason="they would fail only when the GPUs run and cost money",
-    fix="Write `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a Hugging Face id (OWNER/NAME), or the "
-    "absolute path of a directory in the image",
+    fix="Write `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a Hugging Face id (OWNER/NAME), "
+    "`pvc:CLAIM/FOLDER`, or the absolute path of a directory in the image",
 )
 MODEL_BUCKET_MISSING = Rule(
     "serving.model.model-bucket-missing",

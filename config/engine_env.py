@@ -88,6 +88,7 @@ RESERVED: tuple[tuple[str, str, str], ...] = (
         "it follows from serving.kubernetes.ready_timeout_s, with every other timeout of the start",
         "Remove it, or write a longer ready_timeout_s",
     ),
+    ("HF_HOME", "it is a directory on the node's disk, which survives a restart of the container", _REMOVE),
     ("VLLM_NO_USAGE_STATS", "the stack switches these statistics off", _REMOVE),
     (
         "VLLM_SERVER_DEV_MODE",

@@ -14,6 +14,7 @@ from config.base import Settings, format_error, matches, raise_issues
 from config.chat_template import ChatTemplate
 from config.data_path import DataPath
 from config.issues import ConfigIssue, Rule
+from config.weights import WeightsLoad
 
 TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
@@ -95,9 +96,17 @@ class Model(Settings):
     ]
     """Name that clients write in the `model` field."""
     source: str = TINY_RANDOM
-    """Where the weights are. Stack local: `tiny-random` (random weights, generated on the host) or the absolute path of
-    a directory in Hugging Face format. Google Cloud: `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a
-    Hugging Face id, or an absolute path in the image."""
+    """Where the weights are. Stack local: `tiny-random` (random weights, generated on the host), the absolute path of
+    a directory in Hugging Face format, or `gs://BUCKET/FOLDER`. Google Cloud: `bucket:FOLDER` of infra.model_bucket,
+    `gs://BUCKET/FOLDER`, a Hugging Face id, `pvc:CLAIM/FOLDER` of a PersistentVolumeClaim that exists in the namespace
+    and that all nodes can read, or an absolute path in the image."""
+    load: WeightsLoad = WeightsLoad.DOWNLOAD
+    """How the weights of a bucket reach the GPUs. `download`: to the node's disk first, once for all replicas of the
+    node. `stream`: from the bucket to the GPUs; the image must have `vllm[runai]`, which rayproject/ray-llm has not.
+    `mount`: GKE mounts the folder with Cloud Storage FUSE and caches it on the node's disk; it needs
+    infra.cluster_defaults.gcs_fuse_csi_driver."""
+    weights_gib: float | None = Field(default=None, gt=0)
+    """Size of the weights in GiB, to check it against the node's disk; null if you do not know it."""
     gated: bool = False
     """True if Hugging Face requires a token for the weights: `pulumi config set --secret rayllm:huggingFaceToken`."""
     lora: LoraSettings | None = None

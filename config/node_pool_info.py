@@ -41,6 +41,8 @@ class GpuNodePoolInfo(NodePoolInfo):
     """Of one GPU."""
     local_ssd_gib: int = 0
     """Of one node."""
+    pod_storage_gib: float = 0
+    """Ephemeral storage of one node that pods can request: on its local SSDs, or on its boot disk without any."""
     reservation_bound: bool = True
     """True if a reservation limits the pool: no node beyond `max_nodes` is available."""
     waits_for_capacity: bool = False

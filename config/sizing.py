@@ -24,6 +24,8 @@ DaemonSet."""
 SHARED_MEMORY_SHARE = 0.25
 """Share of a pod's memory that /dev/shm may use: Ray's object store, and what vLLM's processes share. Kubernetes counts
 it as memory of the pod."""
+LOGS_GIB = 8
+"""GiB of a worker's disk for Ray's logs, compiled kernels and everything else that is not weights (an estimate)."""
 HEAD_CPUS, HEAD_MEMORY_GIB, HEAD_DISK_GIB = 4, 16, 32
 """Resources of a Ray head, as in KubeRay's sample."""
 
@@ -36,7 +38,7 @@ class WorkerPodResources:
     memory_gib: int
     gpus: int
     disk_gib: int
-    """On the node's boot disk or local SSDs, for logs and weights."""
+    """On the node's boot disk or local SSDs, for weights, caches and logs. The kubelet evicts a pod that uses more."""
     shared_memory_gib: int
 
 
@@ -64,6 +66,17 @@ def schedulable_resources(vcpus: int, memory_gib: float) -> tuple[int, int]:
     )
 
 
+def heads_per_node(vcpus: int, memory_gib: float) -> int:
+    """Return the Ray heads that fit on a node of the system pool. Its boot disk is made for as many."""
+    cpus, memory = schedulable_resources(vcpus, memory_gib)
+    return min(cpus // HEAD_CPUS, memory // HEAD_MEMORY_GIB)
+
+
+def worker_disk_gib(pod_storage_gib: float) -> int:
+    """Return the GiB of ephemeral storage of a worker pod on a node where pods can request `pod_storage_gib`."""
+    return math.floor(pod_storage_gib * REQUESTED_SHARE)
+
+
 def worker_pod_resources(node_pool: GpuNodePoolInfo) -> WorkerPodResources:
     """Return the resources of a worker pod, which fills one node of `node_pool`."""
     cpus, memory_gib = schedulable_resources(node_pool.vcpus, node_pool.memory_gib)
@@ -71,7 +84,7 @@ def worker_pod_resources(node_pool: GpuNodePoolInfo) -> WorkerPodResources:
         cpus=cpus,
         memory_gib=memory_gib,
         gpus=node_pool.gpus_per_node,
-        disk_gib=256 if node_pool.local_ssd_gib else 24,
+        disk_gib=worker_disk_gib(node_pool.pod_storage_gib),
         shared_memory_gib=max(1, math.floor(memory_gib * SHARED_MEMORY_SHARE)),
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import yaml
 
+from config import weights_checks
 from config.google.capacity import CalendarMode, Reservation
 from config.google.infra import GoogleInfra
 from config.google.node_pools import GpuNodePool
@@ -63,7 +64,10 @@ def check_results(stack: str, google: httpx2.Client | None, hub: httpx2.Client |
     if not isinstance(checked.infra, GoogleInfra):
         yield CheckResult("Google", f"stack {stack} runs on this computer; `make preview` checks it", Status.NOT_RUN)
         return
-    yield from (CheckResult("settings", warning, Status.WARNING) for warning in find_warnings(checked.infra))
+    warnings = list(find_warnings(checked.infra))
+    if checked.serving is not None:
+        warnings += weights_checks.find_warnings(checked.infra, checked.serving, checked.region_plans)
+    yield from (CheckResult("settings", warning, Status.WARNING) for warning in warnings)
     if checked.serving is not None:
         yield from model_estimate.results(checked, hub)
     for tool, purpose in {"gcloud": "credentials", "gke-gcloud-auth-plugin": "the kubeconfig"}.items():

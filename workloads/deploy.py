@@ -6,6 +6,8 @@ from typing import Any
 
 import pulumi
 
+from config import weights_checks
+from config.google.infra import GoogleInfra
 from config.stack import StackConfig
 from infra.contract import GooglePlatform, LocalPlatform, Platform
 
@@ -27,4 +29,7 @@ def deploy(
         case GooglePlatform():
             from workloads.kubernetes.deploy import deploy as deploy_kubernetes
 
+            assert isinstance(config.infra, GoogleInfra)
+            for warning in weights_checks.find_warnings(config.infra, config.serving, config.region_plans):
+                pulumi.log.warn(warning)
             return deploy_kubernetes(config.serving, platform, config.region_plans, hugging_face_token)

@@ -37,6 +37,7 @@ def serve_config(
     host: str,
     port: int,
     engine_defaults: dict[str, Any] | None = None,
+    callback_config: dict[str, Any] | None = None,
     drain_s: int | None = None,
     request_timeout_s: int | None = None,
 ) -> dict[str, Any]:
@@ -44,10 +45,13 @@ def serve_config(
 
     `model_source`: what vLLM loads: a directory, a bucket URL or a Hugging Face id. `accelerator_type`: Ray's name of
     the GPU, or None for logical GPUs. `host`, `port`: where the proxy listens. `engine_defaults`: vLLM arguments of the
-    platform, which the settings may override. `drain_s`: seconds that a terminating replica has to finish its requests
-    (Ray's default: 20). `request_timeout_s`: longest duration of a request (Ray's default: no limit).
+    platform, which the settings may override. `callback_config`: what Ray calls before vLLM starts. `drain_s`: seconds
+    that a terminating replica has to finish its requests (Ray's default: 20). `request_timeout_s`: longest duration of
+    a request (Ray's default: no limit).
     """
     llm_config = _llm_config(service, model_source, accelerator_type, engine_defaults)
+    if callback_config is not None:
+        llm_config["callback_config"] = callback_config
     if drain_s is not None:
         llm_config["deployment_config"]["graceful_shutdown_timeout_s"] = drain_s
     arguments: dict[str, Any] = {"llm_configs": [llm_config]}

@@ -242,4 +242,4 @@ class ClusterDefaults(Settings):
     control_plane_access: ControlPlaneAccess = ControlPlaneAccess()
     """Who may reach the Kubernetes API."""
     gcs_fuse_csi_driver: bool = False
-    """Cloud Storage FUSE CSI driver. vLLM streams weights from the bucket without it."""
+    """Cloud Storage FUSE CSI driver, which mounts the bucket of a model with `load: mount`."""

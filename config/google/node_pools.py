@@ -8,16 +8,21 @@ from functools import cached_property
 
 from pydantic import Field, field_validator, model_validator
 
+from config import sizing
 from config.base import Settings, raise_issues
 from config.google import machine_types
 from config.google.capacity import AutoscaledNodes, Capacity, ReservedCapacity, Sizing, node_count_issues
 from config.google.machine_types import CapacityKind, GpuMachineType, MachineType
 from config.google.node_pool_spec import NodePoolSpec, derive_node_pool_spec, node_bounds
+from config.google.node_storage import boot_disk_for, pod_storage_gib
 from config.issues import ConfigIssue, Rule
 
 SYSTEM_POOL_NAME = "system"
 """Last part of the system pool's name."""
 SYSTEM_PODS_PER_NODE = 110
+MIN_SYSTEM_DISK_GIB = 100
+MIN_POD_STORAGE_GIB = 20
+"""Least ephemeral storage of a GPU node for its worker pod."""
 
 CAPACITY_UNAVAILABLE = Rule(
     "infra.node_pools.capacity-kind-unavailable",
@@ -64,6 +69,14 @@ COMPACT_PLACEMENT_UNAVAILABLE = Rule(
     fix="Write `compact_placement: false`, or one of the machine types {able}",
     source="GoogleCloudPlatform/cluster-toolkit, gke-node-pool",
 )
+BOOT_DISK_TOO_SMALL = Rule(
+    "infra.node_pools.boot-disk-too-small",
+    problem="{size} GiB",
+    reason="the operating system, GKE's reservation and container images leave {left} GiB of it to a worker pod, which "
+    "needs {least} GiB for logs, caches and a small model",
+    fix="Write {wanted} or more",
+    source="GKE, Plan node sizes",
+)
 
 
 class GpuDriverVersion(StrEnum):
@@ -95,7 +108,7 @@ class GpuNodePool(Settings):
     """Pods of one node; GKE reserves twice as many addresses, and few pods run beside a GPU. A change replaces the
     pool."""
     boot_disk_size_gib: int = Field(default=200, ge=50, le=65_536)
-    """Size of the boot disk in GiB. It holds the image if the machine type has no local SSD."""
+    """Size of the boot disk in GiB. If the machine type has no local SSD, it also holds images and weights."""
     gpu_driver_version: GpuDriverVersion = GpuDriverVersion.LATEST
     """NVIDIA driver; images built for CUDA 13 need driver branch 580 or later. A change replaces the pool."""
 
@@ -127,6 +140,7 @@ class GpuNodePool(Settings):
             yield CAPACITY_UNAVAILABLE.issue("capacity.kind", kind=kind, machine=machine.name, offered=offered)
         yield from self._zone_issues()
         yield from self._size_issues()
+        yield from self._disk_issues()
         if self.compact_placement:
             yield from self._compact_placement_issues(kind)
 
@@ -151,6 +165,15 @@ class GpuNodePool(Settings):
         elif low:
             path = "nodes.total_min_nodes" if autoscaled else "nodes.count"
             yield MIN_NODES_WITHOUT_RESERVATION.issue(path, nodes=low, kind=self.capacity.kind)
+
+    def _disk_issues(self) -> Iterator[ConfigIssue]:
+        machine, size = self.machine, self.boot_disk_size_gib
+        left = pod_storage_gib(size, machine.local_ssds, machine.local_ssd_gib)
+        if left < MIN_POD_STORAGE_GIB:
+            wanted = boot_disk_for(MIN_POD_STORAGE_GIB)
+            yield BOOT_DISK_TOO_SMALL.issue(
+                "boot_disk_size_gib", size=size, left=int(left), least=MIN_POD_STORAGE_GIB, wanted=wanted
+            )
 
     def _compact_placement_issues(self, kind: CapacityKind) -> Iterator[ConfigIssue]:
         machine = self.machine
@@ -190,6 +213,12 @@ class SystemPool(Settings):
     def machine(self) -> MachineType:
         """The machine type, with vCPUs and memory."""
         return machine_types.cpu_machine_type(self.machine_type)
+
+    @property
+    def boot_disk_size_gib(self) -> int:
+        """Size of the boot disk in GiB: room for as many Ray heads as the machine type holds."""
+        heads = sizing.heads_per_node(self.machine.vcpus, self.machine.memory_gib)
+        return max(MIN_SYSTEM_DISK_GIB, boot_disk_for(heads * sizing.HEAD_DISK_GIB / sizing.REQUESTED_SHARE))
 
     @property
     def peak_nodes(self) -> int:

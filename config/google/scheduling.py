@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config.google.node_pools import SYSTEM_POOL_NAME, GpuNodePool, SystemPool
+from config.google.node_storage import pod_storage_gib
 from config.node_pool_info import GpuNodePoolInfo, NodePoolInfo, Toleration
 
 POOL_LABEL = "rayllm/pool"
@@ -43,6 +44,7 @@ def gpu_pool_info(pool: GpuNodePool) -> GpuNodePoolInfo:
         gpus_per_node=machine.gpus,
         gpu_memory_gib=machine.accelerator.memory_gib,
         local_ssd_gib=machine.local_ssd_gib,
+        pod_storage_gib=pod_storage_gib(pool.boot_disk_size_gib, machine.local_ssds, machine.local_ssd_gib),
         reservation_bound=spec.reservation_bound,
         waits_for_capacity=spec.waits_for_capacity,
     )

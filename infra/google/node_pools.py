@@ -77,7 +77,7 @@ class NodePools(pulumi.ComponentResource):
             management={"auto_repair": True, "auto_upgrade": True},
             upgrade_settings={"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
             max_pods_per_node=SYSTEM_PODS_PER_NODE,
-            node_config=self._node_config(SYSTEM_POOL_NAME, pool.machine, disk_gib=100),
+            node_config=self._node_config(SYSTEM_POOL_NAME, pool.machine, disk_gib=pool.boot_disk_size_gib),
         )
 
     def _create_gpu_pool(self, pool: GpuNodePool) -> container.NodePool:

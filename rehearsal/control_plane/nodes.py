@@ -8,12 +8,13 @@ from typing import Any
 
 from config.google import machine_types
 from config.google.machine_types import GpuMachineType
+from config.google.node_storage import allocatable_storage_gib
 from config.google.scheduling import GPU_TAINT, POOL_LABEL
 
 TAINT_EFFECTS = {"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
 """Google's name of a taint's effect -> Kubernetes' name."""
 DISK_GIB = 200
-"""Ephemeral storage of a node that has less local SSD."""
+"""Size of a boot disk whose node pool does not say it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SimulatedNodePool:
     count: int
     labels: Mapping[str, str] | None = None
     taints: Sequence[Mapping[str, str]] | None = None
+    boot_disk_gib: int = DISK_GIB
 
     @classmethod
     def from_node_pool_inputs(cls, inputs: Mapping[str, Any]) -> SimulatedNodePool:
@@ -34,7 +36,8 @@ class SimulatedNodePool:
         count = inputs.get("nodeCount", 0) * len(inputs.get("nodeLocations") or [""])
         taints = [{**each, "effect": TAINT_EFFECTS[each["effect"]]} for each in config.get("taints") or []]
         total = autoscaling.get("totalMaxNodeCount", count)
-        return cls(inputs["name"], config["machineType"], total, config.get("labels") or {}, taints)
+        labels, disk_gib = config.get("labels") or {}, config.get("diskSizeGb", DISK_GIB)
+        return cls(inputs["name"], config["machineType"], total, labels, taints, disk_gib)
 
     def nodes(self, region: str, pod_cidrs: Sequence[str]) -> list[dict[str, Any]]:
         """Return the Node objects; each takes its range of pod addresses from `pod_cidrs`."""
@@ -54,10 +57,12 @@ class SimulatedNodePool:
             "topology.kubernetes.io/region": region,
             **({"cloud.google.com/gke-accelerator": gpu.accelerator.name} if gpu else {}),
         }
+        ssds, ssd_gib = (gpu.local_ssds, gpu.local_ssd_gib) if gpu else (0, 0)
+        storage_gib = allocatable_storage_gib(self.boot_disk_gib, ssds, ssd_gib)
         size = {
             "cpu": f"{int(machine.allocatable_vcpus * 1000)}m",
             "memory": f"{int(machine.allocatable_memory_gib * 1024)}Mi",
-            "ephemeral-storage": f"{max(DISK_GIB, gpu.local_ssd_gib if gpu else 0)}Gi",
+            "ephemeral-storage": f"{int(storage_gib)}Gi",
             "pods": "110",
             **({"nvidia.com/gpu": str(gpu.gpus)} if gpu else {}),
         }

@@ -28,6 +28,7 @@ DIFFERENCES = {
     "worker.container.imagePullPolicy": "A digest never changes, so a node need not pull it again",
     "worker.container.resources.requests.cpu": "The pod has the node to itself, so it requests all of it",
     "worker.container.resources.requests.memory": "The pod has the node to itself, so it requests all of it",
+    "worker.container.resources.requests.ephemeral-storage": "All of the node's local SSDs that GKE leaves to pods",
     "worker.tolerations.nvidia.com/gpu": "Exactly the taint of the node pool",
     "worker.volumes.dshm": "With a limit, because its content counts as the pod's memory",
 }
@@ -57,7 +58,7 @@ def ours() -> dict[str, str]:
         found |= {f"{name}.nodeSelector.{k}": v for k, v in pod["nodeSelector"].items()}
         found |= {f"{name}.tolerations.{t['key']}": f"{t['value']} {t['effect']}" for t in pod.get("tolerations", [])}
         found |= {
-            f"{name}.volumes.{v['name']}": f"emptyDir {v['emptyDir']['medium']} {v['emptyDir']['sizeLimit']}"
+            f"{name}.volumes.{v['name']}": " ".join(("emptyDir", *v["emptyDir"].values()))
             for v in pod["volumes"]
             if "emptyDir" in v
         }

@@ -16,8 +16,16 @@ from paths import CHECKOUT
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Higher than that of every pod without a class: a batch job on the same pool is preempted, never the model."""
-POD_SCRIPTS = ("close_keepalive.py", "haproxy_client.py", "prestop.py", "readiness.py", "startup_probe.py")
-"""Files of pod_scripts/. Worker pods run four of them, which import haproxy_client."""
+POD_SCRIPTS = (
+    "close_keepalive.py",
+    "haproxy_client.py",
+    "prestop.py",
+    "rayllm_weights.py",
+    "readiness.py",
+    "startup_probe.py",
+    "weights_download.py",
+)
+"""Files of pod_scripts/. The kubelet runs four of them in worker pods, and Ray imports rayllm_weights."""
 _SCRIPTS_FOLDER = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
 
 

@@ -28,7 +28,10 @@ from config.start_timeouts import STARTUP_PROBE_FAILURES, STARTUP_PROBE_PERIOD_S
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
 from workloads import serve_config
+from workloads.kubernetes import model_volumes
+from workloads.kubernetes.model_volumes import ModelVolumes
 from workloads.kubernetes.secrets import SecretKeyRef
+from workloads.model_weights import served_weights
 
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "serve": SERVE_PORT, "metrics": 8080}
 """Container ports by KubeRay's names. GKE's Ray monitoring scrapes `metrics`."""
@@ -37,8 +40,6 @@ NAME_LABEL = "app.kubernetes.io/name"
 WORKERS_ANNOTATION = "rayllm/workers"
 """Annotation on worker pods: worker bounds and tolerations. KubeRay's hash that detects a change of pods leaves both
 out (GenerateHashWithoutReplicasAndWorkersToDelete), so KubeRay would silently ignore a change of them alone."""
-RUNAI_STREAMER_KWARGS = {"load_format": "runai_streamer"}
-"""vLLM arguments that stream weights from a bucket to the GPU, without a disk."""
 USER, GROUP = 1000, 100
 """User and group `ray` of Ray's images."""
 SCRIPTS_DIR = "/opt/rayllm"
@@ -126,7 +127,11 @@ def spec(args: RayServiceArgs) -> dict[str, Any]:
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0", "num-gpus": "0"},
                     "template": _pod(
-                        args, args.cluster.system_pool, _head_container(args), args.cluster.service_accounts.head
+                        args,
+                        args.cluster.system_pool,
+                        _head_container(args),
+                        args.cluster.service_accounts.head,
+                        model_volumes.head_volumes(),
                     ),
                 },
                 "workerGroupSpecs": [_worker_group(args, group) for group in args.plan.worker_groups],
@@ -160,6 +165,8 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
         # default of half a minute.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.DRAINING_WAIT_S),
         **args.start_timeouts.ray_env_vars(redis=args.cluster.redis is not None),
+        "HF_HOME": model_volumes.HUGGING_FACE_DIR,
+        "PYTHONPATH": SCRIPTS_DIR,  # Ray imports rayllm_weights.py
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # KubeRay sets this variable if authentication is on. Without it any ray.init() may create a token, and later
@@ -185,26 +192,33 @@ def worker_bounds(group: WorkerGroup) -> str:
 
 
 def _serve_config(args: RayServiceArgs) -> Input[str]:
-    service, bucket_url = args.plan.service, args.cluster.model_bucket_url
-    source: Input[str] = service.model.source
-    if service.model.source.startswith(MODEL_BUCKET_SCHEME):
-        assert bucket_url is not None, "config/cross_validation.py rejects `bucket:` without infra.model_bucket"
-        source = Output.format("{}/{}", bucket_url, service.model.source.removeprefix(MODEL_BUCKET_SCHEME))
+    service, source = args.plan.service, _model_source(args)
 
     def document(source: str) -> str:
+        weights = served_weights(service.model, source, model_volumes.WEIGHTS_DIR, model_volumes.MODELS_DIR)
         config = serve_config.serve_config(
             service,
-            model_source=source,
+            model_source=weights.model_source,
+            callback_config=weights.callback_config,
             accelerator_type=args.plan.worker_groups[0].node_pool.ray_accelerator_type,
             host="0.0.0.0",
             port=SERVE_PORT,
-            engine_defaults=RUNAI_STREAMER_KWARGS if source.startswith("gs://") else None,
+            engine_defaults=weights.engine_kwargs,
             drain_s=args.timeouts.graceful_shutdown_timeout_s,
             request_timeout_s=args.timeouts.request_timeout_s,
         )
         return yaml.safe_dump(config, sort_keys=False)
 
     return document(source) if isinstance(source, str) else Output.from_input(source).apply(document)
+
+
+def _model_source(args: RayServiceArgs) -> Input[str]:
+    """Return `model.source` with `bucket:` replaced by the bucket's URL."""
+    source, bucket_url = args.plan.service.model.source, args.cluster.model_bucket_url
+    if not source.startswith(MODEL_BUCKET_SCHEME):
+        return source
+    assert bucket_url is not None, "config/cross_validation.py rejects `bucket:` without infra.model_bucket"
+    return Output.format("{}/{}", bucket_url, source.removeprefix(MODEL_BUCKET_SCHEME))
 
 
 def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
@@ -240,14 +254,15 @@ def _fault_tolerance(args: RayServiceArgs) -> dict[str, Any] | None:
 
 def _worker_group(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any]:
     account = args.cluster.service_accounts.worker
-    annotations = {WORKERS_ANNOTATION: worker_bounds(group)}
+    weights = model_volumes.worker_volumes(args.plan.service.model, _model_source(args), group.pod_resources.disk_gib)
+    annotations = {WORKERS_ANNOTATION: worker_bounds(group), **weights.annotations}
     return {
         "groupName": group.node_pool.name,
         "replicas": group.min_replicas,
         "minReplicas": group.min_replicas,
         "maxReplicas": group.max_replicas,
         "rayStartParams": {},
-        "template": _pod(args, group.node_pool, _worker_container(args, group), account, annotations),
+        "template": _pod(args, group.node_pool, _worker_container(args, group, weights), account, weights, annotations),
     }
 
 
@@ -256,6 +271,7 @@ def _pod(
     node_pool: NodePoolInfo,
     container: Mapping[str, Any],
     account: str,
+    weights: ModelVolumes,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     is_head = account == args.cluster.service_accounts.head
@@ -293,6 +309,7 @@ def _pod(
                         "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, node_pool)},
                     },
                     {"name": SCRIPTS_VOLUME, "configMap": {"name": args.scripts_config_map}},
+                    *weights.volumes,
                 ],
             }
         ),
@@ -302,19 +319,19 @@ def _pod(
 def _head_container(args: RayServiceArgs) -> dict[str, Any]:
     requests = {"cpu": str(HEAD_CPUS), "memory": f"{HEAD_MEMORY_GIB}Gi", "ephemeral-storage": f"{HEAD_DISK_GIB}Gi"}
     limits = {name: amount for name, amount in requests.items() if name != "cpu"}
-    return _container(args, "ray-head", PORTS, requests, limits)
+    return _container(args, "ray-head", PORTS, requests, limits, model_volumes.head_volumes())
 
 
-def _worker_container(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any]:
+def _worker_container(args: RayServiceArgs, group: WorkerGroup, weights: ModelVolumes) -> dict[str, Any]:
     """Memory has a limit, which Ray reads as the memory that it has. CPU has none, so that Linux never throttles it."""
     pod = group.pod_resources
     limits = {
         "memory": f"{pod.memory_gib}Gi",
-        "ephemeral-storage": f"{pod.disk_gib}Gi",
+        "ephemeral-storage": f"{pod.disk_gib - weights.sidecar_disk_gib}Gi",
         "nvidia.com/gpu": str(pod.gpus),
     }
     ports = {name: PORTS[name] for name in ("serve", "metrics")}
-    container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **limits}, limits)
+    container = _container(args, "ray-worker", ports, {"cpu": str(pod.cpus), **limits}, limits, weights)
     # Before the pod ends, its replicas move to other nodes or finish their requests (pod_scripts/prestop.py).
     prestop = ["python", f"{SCRIPTS_DIR}/prestop.py", str(args.timeouts.prestop_timeout_s)]
     probes = {"startupProbe": _startup_probe(args), "readinessProbe": _readiness_probe(args)}
@@ -362,7 +379,12 @@ def _readiness_probe(args: RayServiceArgs) -> dict[str, Any]:
 
 
 def _container(
-    args: RayServiceArgs, name: str, ports: Mapping[str, int], requests: Mapping[str, str], limits: Mapping[str, str]
+    args: RayServiceArgs,
+    name: str,
+    ports: Mapping[str, int],
+    requests: Mapping[str, str],
+    limits: Mapping[str, str],
+    weights: ModelVolumes,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -374,6 +396,7 @@ def _container(
         "volumeMounts": [
             {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"},
             {"name": SCRIPTS_VOLUME, "mountPath": SCRIPTS_DIR, "readOnly": True},
+            *weights.mounts,
         ],
     }
 
