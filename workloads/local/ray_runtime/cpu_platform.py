@@ -28,7 +28,8 @@ flight (SNDHWM is 1); vLLM's own busy polling for one second hides that."""
 
 
 def share_cores() -> None:
-    """Let vLLM's processes wait for each other without a busy core. Does nothing on a host with a real accelerator.
+    """Let vLLM's processes wait for each other without a busy core, and let them use AMX. Does nothing on a host with a
+    real accelerator.
 
     A reader of vLLM's queues polls without a pause for one second after each message (SpinCondition,
     vllm/distributed/device_communicators/shm_broadcast.py). That saves time if the reader has its own core. If few
@@ -36,6 +37,7 @@ def share_cores() -> None:
     """
     if register() is None:
         return
+    _permit_amx()
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
     SpinCondition.__init__.__defaults__ = (SPIN_S,)
@@ -45,3 +47,14 @@ def share_cores() -> None:
         wait(self, WAIT_MS if timeout_ms is None else min(timeout_ms, WAIT_MS))
 
     SpinCondition.wait = wait_briefly
+
+
+def _permit_amx() -> None:
+    """Ask Linux for the matrix registers of a CPU that has them (AMX). Does nothing on another CPU.
+
+    Linux ends a process that uses them unasked with SIGILL. vLLM selects its AMX attention by the CPU alone
+    (vllm/v1/attention/backends/cpu_attn.py); only oneDNN asks, and not every model uses it before its first attention.
+    """
+    from torch import cpu
+
+    cpu._init_amx()
