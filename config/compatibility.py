@@ -18,7 +18,8 @@ from packaging.version import Version
 import versions
 from config.data_path import DATA_PATHS
 from config.issues import ConfigIssue, Rule
-from config.model_service import ModelService, RequestRouter
+from config.model_service import ModelService
+from config.request_routers import KvAwareRouter
 from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
 
 
@@ -160,13 +161,14 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         Rule(
             "compatibility.direct-lora",
             problem="LoRA adapters do not work on data path {data_path}",
-            reason="Ray 2.60 rejects the application unless the router receives a copy of every request body, and "
-            "older versions ignore the adapter that a request names",
-            fix="Write `data_path: python_proxy`, or merge the adapter into the weights",
+            reason="this Ray version ignores the adapter that a request names",
+            fix="Write `data_path: python_proxy`, or Ray 2.60 or later",
             source="ray/llm/_internal/serve/core/ingress/builder.py, ray-project/ray#65976",
         ),
         "model.lora",
         _if(lambda s: _direct(s) and s.model.lora is not None),
+        until="2.60.0",
+        repaired=True,
     ),
     Incompatibility(
         Rule(
@@ -181,15 +183,15 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
     ),
     Incompatibility(
         Rule(
-            "compatibility.direct-prefix-cache",
-            problem="prefix_cache_affinity does not work on data path {data_path}",
-            reason="the router does not see the prompt and spreads requests as if no cache existed; it logs this once "
-            "(in Ray 2.56.0 requests hang)",
-            fix="Write `request_router: default`, or `data_path: python_proxy`",
-            source="ray-project/ray#64326, ray-project/ray#64328",
+            "compatibility.kv-aware",
+            problem="kv_aware does not work",
+            reason="Ray's router needs the package ai-dynamo, which neither Ray's image nor `ray[llm]` installs; "
+            "without it Ray answers 503 to every prompt (Ray 2.56 lacks the router; `python_proxy` selects at random)",
+            fix="Write `request_router: prefix_cache_affinity`",
+            source="ray/llm/_internal/serve/routing_policies/kv_aware/kv_token_tracker.py",
         ),
         "request_router",
-        _if(lambda s: _direct(s) and s.request_router is RequestRouter.PREFIX_CACHE_AFFINITY),
+        _if(lambda s: isinstance(s.request_router, KvAwareRouter)),
     ),
     Incompatibility(
         Rule(

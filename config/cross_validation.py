@@ -20,7 +20,8 @@ from config.google.regions import Region
 from config.infra import InfraSettings
 from config.issues import ConfigIssue
 from config.local.infra import LocalInfra
-from config.model_service import MODEL_BUCKET_SCHEME, PRIMARY_SERVICE_NAME, TINY_RANDOM, Autoscaling, ModelService
+from config.lora import ANONYMOUS, MODEL_BUCKET_SCHEME
+from config.model_service import PRIMARY_SERVICE_NAME, TINY_RANDOM, Autoscaling, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing
@@ -113,8 +114,16 @@ def _local_issues(infra: LocalInfra, serving: ServingSettings | None) -> Iterato
         yield rules.SCALE_TO_ZERO_DIRECT.issue("serving.replicas.min_replicas", data_path=serving.data_path.value)
     if serving.node_pool is not None:
         yield rules.NODE_POOL_ON_LOCAL.issue("serving.node_pool")
-    if serving.model.lora is not None and not DATA_PATHS[serving.data_path].direct:
-        yield rules.LORA_ON_LOCAL.issue("serving.model.lora")  # compatibility.direct-lora says more on the direct path
+    if serving.model.lora is not None:
+        yield from _local_adapter_issues(infra, serving.model.lora.dynamic_lora_loading_path)
+
+
+def _local_adapter_issues(infra: LocalInfra, path: str) -> Iterator[ConfigIssue]:
+    field = "serving.model.lora.dynamic_lora_loading_path"
+    if path.startswith(MODEL_BUCKET_SCHEME):
+        yield rules.MODEL_BUCKET_ON_LOCAL.issue(field, path=path)
+    elif not path.startswith(ANONYMOUS) and (infra.bucket_access is None or not infra.bucket_access.credentials_file):
+        yield rules.BUCKET_CREDENTIALS_MISSING.issue(field, path=path)
 
 
 def _google_issues(infra: GoogleInfra, serving: ServingSettings, *, has_token: bool) -> Iterator[ConfigIssue]:
@@ -235,8 +244,10 @@ def _model_issues(
         yield rules.TINY_RANDOM_ON_GOOGLE.issue(path)
     elif not MODEL_SOURCE.fullmatch(source) or ".." in source:
         yield rules.MODEL_SOURCE_INVALID.issue(path, source=repr(source))
-    if source.startswith(MODEL_BUCKET_SCHEME) and infra.model_bucket is None:
-        yield rules.MODEL_BUCKET_MISSING.issue(path, source=source)
+    adapters = service.model.lora.dynamic_lora_loading_path if service.model.lora else ""
+    for field, folder in (("model.source", source), ("model.lora.dynamic_lora_loading_path", adapters)):
+        if folder.startswith(MODEL_BUCKET_SCHEME) and infra.model_bucket is None:
+            yield rules.MODEL_BUCKET_MISSING.issue(locate(field), source=folder)
     if service.model.gated and not has_token:
         yield rules.TOKEN_MISSING.issue(locate("model.gated"))
 

@@ -58,12 +58,19 @@ NODE_POOL_ON_LOCAL = Rule(
     reason="the local host has no node pools",
     fix="Remove `node_pool`",
 )
-LORA_ON_LOCAL = Rule(
-    "serving.model.lora-on-local",
-    problem="set with `infra.kind: local`",
-    reason="Ray loads adapters from buckets only, and the local host serves from directories",
-    fix="Merge the adapter into the weights",
-    source="ray/llm/_internal/serve/core/configs/llm_config.py",
+MODEL_BUCKET_ON_LOCAL = Rule(
+    "serving.model.model-bucket-on-local",
+    problem="{path} with `infra.kind: local`",
+    reason="`bucket:` is a folder of infra.model_bucket, which the local host does not have",
+    fix="Write the full `gs://BUCKET/FOLDER`",
+)
+BUCKET_CREDENTIALS_MISSING = Rule(
+    "serving.model.bucket-credentials-missing",
+    problem="{path} without infra.bucket_access.credentials_file",
+    reason="Ray's processes do not inherit your login, and the first request for an adapter would wait for a metadata "
+    "server that only Google Cloud has",
+    fix="Write `infra.bucket_access: {{credentials_file: PATH}}` (`gcloud auth application-default login` prints the "
+    "path), or `gs://anonymous@BUCKET/FOLDER` for a public bucket",
 )
 KUBERNETES_ON_LOCAL = Rule(
     "serving.kubernetes-on-local",

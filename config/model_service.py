@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -14,12 +13,12 @@ from config.base import Settings, format_error, matches, raise_issues
 from config.chat_template import ChatTemplate
 from config.data_path import DataPath
 from config.issues import ConfigIssue, Rule
+from config.lora import MODEL_BUCKET_SCHEME, LoraSettings
+from config.request_routers import DefaultRouter, RequestRouter
 from config.weights import WeightsLoad
 
 TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
-MODEL_BUCKET_SCHEME = "bucket:"
-"""Prefix of a model source that is a folder of the bucket of infra.model_bucket."""
 AUTO = "auto"
 """Context length that vLLM chooses by the GPUs' memory."""
 PRIMARY_SERVICE_NAME = "llm"
@@ -32,7 +31,7 @@ _LORA = "LoRA adapters have their own settings, model.lora"
 MANAGED_ENGINE_ARGS = {
     **dict.fromkeys(("nnodes", "node_rank", "master_addr", "master_port", "headless"), _ONE_NODE),
     **dict.fromkeys(("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "middleware"), _RAY_LISTENS),
-    **dict.fromkeys(("enable_lora", "max_loras", "lora_modules"), _LORA),
+    **dict.fromkeys(("enable_lora", "max_loras", "max_lora_rank", "max_cpu_loras", "lora_modules"), _LORA),
     "api_key": "Ray Serve accepts the requests, and it does not check the key",
     "chat_template": "it has its own setting, model.chat_template",
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
@@ -62,26 +61,6 @@ OLD_BUCKET_SCHEME = Rule(
     reason="the scheme is now `bucket:`",
     fix="Write `{new}`",
 )
-
-
-class RequestRouter(StrEnum):
-    """How Ray selects the replica. `default` is the data path's own: round robin on `direct_streaming`, power of two
-    choices on `python_proxy`."""
-
-    DEFAULT = "default"
-    PREFIX_CACHE_AFFINITY = "prefix_cache_affinity"
-
-
-class LoraSettings(Settings):
-    """LoRA adapters of the base model, loaded on demand."""
-
-    dynamic_lora_loading_path: Annotated[
-        str, matches(r"gs://[a-z0-9][^/]+(/.*[^/])?", "gs://BUCKET/FOLDER, without a slash at the end")
-    ]
-    """`gs://BUCKET/FOLDER` with one folder for each adapter (Ray's `dynamic_lora_loading_path`: Ray reads buckets
-    only)."""
-    max_num_adapters_per_replica: int = Field(default=16, ge=1)
-    """Adapters that one replica keeps loaded at once."""
 
 
 class Model(Settings):
@@ -247,8 +226,9 @@ class ModelService(Settings):
     max_ongoing_requests: int | None = Field(default=None, ge=1)
     """Most requests in progress in one replica; further ones wait. null: Ray Serve LLM's default, which is no limit:
     vLLM's scheduler queues the requests (`max_num_seqs`)."""
-    request_router: RequestRouter = RequestRouter.DEFAULT
-    """How Ray selects the replica."""
+    request_router: RequestRouter = DefaultRouter()
+    """How Ray selects the replica: `{kind: session, header: x-session-id}`; its `kind` alone for the defaults, such as
+    `prefix_cache_affinity`."""
     ingress: Ingress | None = None
     """The OpenAI ingress deployment; `direct_streaming` has none."""
     node_pool: str | None = None

@@ -6,6 +6,7 @@ their unit. `workloads` distinguishes `LocalPlatform` and `GooglePlatform` in on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class LocalHost:
     ports: Ports
     logical_gpus: int
     """Number of GPUs that Ray is configured with; the CPU computes the tokens."""
+    bucket_env_vars: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables with which Ray reads buckets."""
 
 
 @dataclass(frozen=True)

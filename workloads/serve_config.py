@@ -9,7 +9,8 @@ from typing import Any
 
 from config import chat_template, gpu_sharing
 from config.data_path import DATA_PATHS
-from config.model_service import AUTO, Autoscaling, Engine, ModelService, RequestRouter
+from config.model_service import AUTO, Autoscaling, Engine, ModelService
+from config.request_routers import router_config
 
 APPLICATION = "llm"
 KEEP_ALIVE_S = 620
@@ -26,8 +27,6 @@ HEALTH_CHECK_PERIOD_S = 1
 after three failures Serve replaces it. With Ray's default of 10 s clients get errors for half a minute. A check asks
 the engine's client in the replica, so a busy engine does not fail it."""
 
-_ROUTER_CLASSES = {RequestRouter.PREFIX_CACHE_AFFINITY: "ray.serve.llm.request_router:PrefixCacheAffinityRouter"}
-
 
 def serve_config(
     service: ModelService,
@@ -38,6 +37,7 @@ def serve_config(
     port: int,
     engine_defaults: dict[str, Any] | None = None,
     callback_config: dict[str, Any] | None = None,
+    adapters: str | None = None,
     drain_s: int | None = None,
     request_timeout_s: int | None = None,
 ) -> dict[str, Any]:
@@ -45,11 +45,11 @@ def serve_config(
 
     `model_source`: what vLLM loads: a directory, a bucket URL or a Hugging Face id. `accelerator_type`: Ray's name of
     the GPU, or None for logical GPUs. `host`, `port`: where the proxy listens. `engine_defaults`: vLLM arguments of the
-    platform, which the settings may override. `callback_config`: what Ray calls before vLLM starts. `drain_s`: seconds
-    that a terminating replica has to finish its requests (Ray's default: 20). `request_timeout_s`: longest duration of
-    a request (Ray's default: no limit).
+    platform, which the settings may override. `callback_config`: what Ray calls before vLLM starts. `adapters`: URL of
+    the LoRA adapters, if it is not the one of the settings. `drain_s`: seconds that a terminating replica has to finish
+    its requests (Ray's default: 20). `request_timeout_s`: longest duration of a request (Ray's default: no limit).
     """
-    llm_config = _llm_config(service, model_source, accelerator_type, engine_defaults)
+    llm_config = _llm_config(service, model_source, accelerator_type, engine_defaults, adapters)
     if callback_config is not None:
         llm_config["callback_config"] = callback_config
     if drain_s is not None:
@@ -72,14 +72,20 @@ def serve_config(
 
 
 def _llm_config(
-    service: ModelService, model_source: str, accelerator_type: str | None, engine_defaults: dict[str, Any] | None
+    service: ModelService,
+    model_source: str,
+    accelerator_type: str | None,
+    engine_defaults: dict[str, Any] | None,
+    adapters: str | None,
 ) -> dict[str, Any]:
+    lora = service.model.lora
     config: dict[str, Any] = {
         "model_loading_config": {"model_id": service.model.id, "model_source": model_source},
         "engine_kwargs": {
             **(engine_defaults or {}),
             **_shared_gpu_memory(service.engine),
             **service.engine.engine_kwargs,
+            **(lora.engine_kwargs if lora else {}),
             **_context_length(service.engine.max_model_len),
             "tensor_parallel_size": service.engine.tensor_parallel_size,
             # The executor family; VLLM_USE_RAY_V2_EXECUTOR_BACKEND (config/data_path.py) selects its second version.
@@ -99,9 +105,9 @@ def _llm_config(
         env["VLLM_RAY_PER_WORKER_GPUS"] = str(fraction)
     if env:
         config["runtime_env"] = {"env_vars": env}
-    if (lora := service.model.lora) is not None:
+    if lora is not None:
         config["lora_config"] = {
-            "dynamic_lora_loading_path": lora.dynamic_lora_loading_path,
+            "dynamic_lora_loading_path": adapters or lora.dynamic_lora_loading_path,
             "max_num_adapters_per_replica": lora.max_num_adapters_per_replica,
         }
     return config
@@ -134,6 +140,6 @@ def _deployment_config(service: ModelService) -> dict[str, Any]:
         config["num_replicas"] = service.replicas.num_replicas
     if service.max_ongoing_requests is not None:
         config["max_ongoing_requests"] = service.max_ongoing_requests
-    if service.request_router in _ROUTER_CLASSES:
-        config["request_router_config"] = {"request_router_class": _ROUTER_CLASSES[service.request_router]}
+    if (router := router_config(service.request_router)) is not None:
+        config["request_router_config"] = router
     return config

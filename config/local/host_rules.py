@@ -26,6 +26,12 @@ DATA_DIR_NOT_OWN = Rule(
     reason="this stack empties the directory when it starts and deletes it when it stops",
     fix="Choose an empty directory, or delete this one yourself",
 )
+CREDENTIALS_FILE_MISSING = Rule(
+    "host.credentials-file-missing",
+    problem="{path} is not a file",
+    reason="Ray reads buckets with it",
+    fix="Write the path of a credentials file (`gcloud auth application-default login` prints it)",
+)
 MEMORY_TOO_SMALL = Rule(
     "host.memory-too-small",
     problem="{replicas} replica(s) need about {needed} GiB of memory",

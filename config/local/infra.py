@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from config.base import Settings
+from config.base import Settings, matches
 from config.issues import Rule
 from config.local import ports
 from paths import CHECKOUT
@@ -28,12 +28,49 @@ DATA_DIR_RELATIVE = Rule(
     reason="Pulumi and Ray run in different working directories",
     fix="Write an absolute path",
 )
+CREDENTIALS_FILE_RELATIVE = Rule(
+    "infra.local.credentials-file-relative",
+    problem="{path} is a relative path",
+    reason="Pulumi and Ray run in different working directories",
+    fix="Write an absolute path",
+)
 DATA_DIR_NOT_OWN = Rule(
     "infra.local.data-dir-not-own",
     problem="{path} contains {content}",
     reason="the stack empties the directory when it starts and deletes it when it stops",
     fix="Write a directory that no other program uses, such as /tmp/rayllm",
 )
+
+
+class BucketAccess(Settings):
+    """How Ray reads Google Cloud Storage buckets on the local host. Its processes inherit nothing from the shell."""
+
+    credentials_file: Path | None = None
+    """Absolute path of a credentials file in Google's format: the one that `gcloud auth application-default login`
+    writes, or a key of a service account. null: public buckets only."""
+    endpoint: (
+        Annotated[
+            str, matches(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", "http://HOST:PORT or https://HOST, without a path")
+        ]
+        | None
+    ) = None
+    """URL of another server with Cloud Storage's API, such as fake-gcs-server; null for Google Cloud."""
+
+    @field_validator("credentials_file")
+    @classmethod
+    def _check_credentials_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise CREDENTIALS_FILE_RELATIVE.error(path=path)
+        return path
+
+    @property
+    def env_vars(self) -> dict[str, str]:
+        """Environment variables that Google's client library reads (google-cloud-cpp, which pyarrow contains)."""
+        values = {
+            "CLOUD_STORAGE_EMULATOR_ENDPOINT": self.endpoint,
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.credentials_file) if self.credentials_file else None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class LocalInfra(Settings):
@@ -47,6 +84,8 @@ class LocalInfra(Settings):
     """Directory for the files of Ray and HAProxy while they run; null for a directory below /tmp."""
     logical_gpus: int = Field(default=8, ge=1, le=64)
     """Number of GPUs that Ray is configured with; an A4 machine has 8. The CPU computes the tokens."""
+    bucket_access: BucketAccess | None = None
+    """How Ray reads buckets (`gs://...`); null: public ones only."""
 
     @field_validator("data_dir")
     @classmethod

@@ -27,6 +27,7 @@ def local_host(settings: LocalInfra, stack: str, checkout: Path) -> LocalHost:
         venv=checkout / VENV_NAME,
         ports=ports.plan_ports(settings.port_offset),
         logical_gpus=settings.logical_gpus,
+        bucket_env_vars={} if settings.bucket_access is None else settings.bucket_access.env_vars,
     )
 
 

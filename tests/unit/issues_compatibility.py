@@ -7,15 +7,18 @@ ARGUMENTS = "serving.engine.engine_kwargs"
 CASES = [
     Case(
         "compatibility.direct-lora",
+        {"serving.kubernetes.releases.r1.ray_version": "2.59.0"},
+        ("serving.model.lora: ", "ray#65976", "python_proxy", "Ray 2.60"),
+        "dev",
         {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}},
-        ("ray#65976", "python_proxy"),
     ),
     Case("compatibility.direct-ingress", {"serving.ingress": {"num_replicas": 2}}, ("python_proxy",)),
     Case(
-        "compatibility.direct-prefix-cache",
-        {"serving.request_router": "prefix_cache_affinity"},
-        ("ray#64328", "python_proxy"),
+        "compatibility.kv-aware",
+        {"serving.request_router": "kv_aware"},
+        ("serving.request_router: ", "ai-dynamo", "prefix_cache_affinity"),
     ),
+    Case("compatibility.kv-aware", {"serving.request_router": {"kind": "kv_aware"}}, ("503",), "dev"),
     Case(
         "compatibility.direct-ingress",
         {"serving.kubernetes.releases.r1.data_path": "direct_streaming"},

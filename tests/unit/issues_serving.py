@@ -25,6 +25,8 @@ CASES = [
             ("port", 80, "Ray Serve accepts the requests"),
             ("nnodes", 2, "one node"),
             ("enable_lora", True, "model.lora"),
+            ("max_lora_rank", 64, "model.lora"),
+            ("max_cpu_loras", 4, "model.lora"),
         )
     ),
     Case("settings.secret-in-clear-text", {"huggingFaceToken": "anything"}, ("huggingFaceToken: holds", "--secret")),
@@ -55,12 +57,67 @@ CASES = [
     Case("infra.local.data-dir-not-own", {"infra.data_dir": str(CHECKOUT)}, ("this checkout",)),
     Case("serving.missing-on-local", {"serving": None}, ("model",)),
     Case(
-        "serving.model.lora-on-local",
-        {
-            "serving.data_path": "python_proxy",
+        "serving.model.bucket-credentials-missing",
+        {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}},
+        ("serving.model.lora.dynamic_lora_loading_path: ", "infra.bucket_access", "anonymous@"),
+    ),
+    Case(
+        "serving.model.bucket-credentials-missing",
+        {"infra.bucket_access": {"endpoint": "http://127.0.0.1:4443"}},
+        ("credentials_file",),
+        first={
+            "infra.bucket_access": {"credentials_file": "/tmp/key.json"},
             "serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"},
         },
-        ("buckets", "Merge"),
+    ),
+    Case(
+        "serving.model.model-bucket-on-local",
+        {"serving.model.lora": {"dynamic_lora_loading_path": "bucket:adapters"}},
+        ("gs://BUCKET/FOLDER",),
+    ),
+    Case(
+        "serving.model.model-bucket-missing",
+        {"infra.model_bucket": None},
+        ("serving.model.lora.dynamic_lora_loading_path: bucket:adapters",),
+        "dev",
+        {"serving.model.lora": {"dynamic_lora_loading_path": "bucket:adapters"}},
+    ),
+    Case(
+        "infra.local.credentials-file-relative",
+        {"infra.bucket_access": {"credentials_file": "key.json"}},
+        ("infra.bucket_access.credentials_file: key.json", "absolute"),
+    ),
+    *(
+        Case("settings.wrong-format", {"serving.model.lora": {"dynamic_lora_loading_path": path}}, ("bucket:FOLDER",))
+        for path in ("s3://bucket/adapters", "/adapters", "gs://bucket/adapters/", "bucket:", "gs://me@bucket/a")
+    ),
+    Case(
+        "settings.unknown-value",
+        {"serving.model.lora.max_lora_rank": 24},
+        ("serving.model.lora.max_lora_rank: 24", "320"),
+        first={"serving.model.lora": {"dynamic_lora_loading_path": "gs://anonymous@bucket/adapters"}},
+    ),
+    Case("settings.unknown-kind", {"serving.request_router": "sticky"}, ("serving.request_router: ", "`session`")),
+    Case("settings.wrong-type", {"serving.request_router": 7}, ("serving.request_router: 7",)),
+    Case(
+        "settings.unknown-key",
+        {"serving.request_router": {"kind": "session", "num_vnodes": 9}},
+        ("`num_virtual_nodes`",),
+    ),
+    Case(
+        "settings.wrong-format",
+        {"serving.request_router": {"kind": "session", "header": "x session"}},
+        ("serving.request_router.header: 'x session'", "hyphens"),
+    ),
+    Case(
+        "settings.out-of-range",
+        {"serving.request_router": {"kind": "prefix_cache_affinity", "match_rate_threshold": 10}},
+        ("serving.request_router.match_rate_threshold: 10", "or less"),
+    ),
+    Case(
+        "serving.request-router.eviction-target",
+        {"serving.request_router": {"kind": "prefix_cache_affinity", "eviction_threshold_chars": 1000}},
+        ("serving.request_router.eviction_target_chars: 360000", "at most 1000"),
     ),
     Case(
         "serving.replicas.exceed-logical-gpus",

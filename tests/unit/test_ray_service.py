@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
+import pulumi
 import pytest
+import yaml
 
+from config import router_env
 from config.data_path import DATA_PATHS, DataPath
 from config.timeouts import Timeouts
 from tests.unit.ray_services import args, container, manifest, pods, variables
@@ -14,7 +19,7 @@ from workloads.kubernetes.disruption_budgets import min_available
 from workloads.kubernetes.namespace import POD_SCRIPTS
 from workloads.kubernetes.pod_scripts import haproxy_client
 from workloads.kubernetes.pod_scripts.readiness import REQUEST_TIMEOUT_S
-from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION
+from workloads.kubernetes.ray_service import NAME_LABEL, WORKERS_ANNOTATION, spec
 
 CLOUDS = ("dev", "staging", "prod")
 FIXED_FULL = {"infra.regions.0.node_pools.0.capacity.count": 1, "infra.regions.1.node_pools.0.capacity.count": 1}
@@ -32,6 +37,33 @@ def test_head_and_workers_have_the_same_environment(stack: str) -> None:
 def test_every_variable_of_the_data_path_is_set(path: DataPath) -> None:
     found = variables(pods(manifest("prod", {"serving.data_path": path.value}))["head"])
     assert found.items() >= DATA_PATHS[path].env_vars.items()
+
+
+def test_adapters_turn_body_forwarding_on_with_buffers_of_the_worker_s_size() -> None:
+    lora = {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}}
+    assert not {name for name in variables(pods(manifest("dev"))["head"]) if "FORWARD_BODY" in name}
+    whole = manifest("dev", lora)
+    found = [variables(pod) for pod in pods(whole).values()]
+    (group,) = args("dev", lora).plan.worker_groups
+    buffer, connections = router_env.body_buffers(group.pod_resources.memory_gib)
+    for each in found:
+        assert each["RAY_SERVE_INGRESS_REQUEST_ROUTER_FORWARD_BODY"] == "1"
+        assert each["RAY_SERVE_HAPROXY_INGRESS_REQUEST_ROUTER_BUFSIZE"] == str(buffer)
+        assert each["RAY_SERVE_HAPROXY_MAXCONN"] == str(connections)
+    (config,) = whole["serveConfigV2"]["applications"][0]["args"]["llm_configs"]
+    assert config["lora_config"]["dynamic_lora_loading_path"] == "gs://bucket/adapters"
+
+
+def test_adapters_of_the_model_bucket_have_its_url() -> None:
+    lora = {"serving.model.lora": {"dynamic_lora_loading_path": "bucket:adapters"}}
+    inputs = args("dev", lora)
+
+    async def serve_config() -> str:
+        cluster = replace(inputs.cluster, model_bucket_url=pulumi.Output.from_input("gs://made"))
+        return await spec(replace(inputs, cluster=cluster))["serveConfigV2"].future()
+
+    (config,) = yaml.safe_load(asyncio.run(serve_config()))["applications"][0]["args"]["llm_configs"]
+    assert config["lora_config"]["dynamic_lora_loading_path"] == "gs://made/adapters"
 
 
 @pytest.mark.parametrize("stack", CLOUDS)

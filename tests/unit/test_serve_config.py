@@ -97,6 +97,8 @@ def test_options_of_the_python_proxy_path_have_ray_s_field_names() -> None:
         "dynamic_lora_loading_path": "gs://bucket/adapters",
         "max_num_adapters_per_replica": 2,
     }
+    assert config["engine_kwargs"]["enable_lora"] is True
+    assert config["engine_kwargs"]["max_cpu_loras"] == 2
 
 
 def test_a_terminating_router_answers_until_every_haproxy_has_reloaded() -> None:

@@ -16,10 +16,12 @@ import yaml
 from pulumi import Input, Output, ResourceOptions
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from config import router_env
 from config.data_path import DATA_PATHS
 from config.google.regions import Traffic
 from config.kuberay import READINESS_PORT, SERVE_PORT
-from config.model_service import MODEL_BUCKET_SCHEME, Autoscaling
+from config.lora import MODEL_BUCKET_SCHEME
+from config.model_service import Autoscaling
 from config.node_pool_info import NodePoolInfo
 from config.region_plan import ServicePlan
 from config.releases import Release
@@ -144,6 +146,7 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
     """Return the environment variables of the Ray containers; head and workers have the same."""
     plain = {
         **DATA_PATHS[args.plan.service.data_path].env_vars,
+        **router_env.env_vars(args.plan.service, min(g.pod_resources.memory_gib for g in args.plan.worker_groups)),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
         # Ray's default since 2.60; before, HAProxy waits without limit for a node that is gone.
@@ -192,9 +195,11 @@ def worker_bounds(group: WorkerGroup) -> str:
 
 
 def _serve_config(args: RayServiceArgs) -> Input[str]:
-    service, source = args.plan.service, _model_source(args)
+    service, lora = args.plan.service, args.plan.service.model.lora
+    source = _bucket_url(args, service.model.source)
+    adapters = None if lora is None else _bucket_url(args, lora.dynamic_lora_loading_path)
 
-    def document(source: str) -> str:
+    def document(source: str, adapters: str | None) -> str:
         weights = served_weights(service.model, source, model_volumes.WEIGHTS_DIR, model_volumes.MODELS_DIR)
         config = serve_config.serve_config(
             service,
@@ -204,21 +209,24 @@ def _serve_config(args: RayServiceArgs) -> Input[str]:
             host="0.0.0.0",
             port=SERVE_PORT,
             engine_defaults=weights.engine_kwargs,
+            adapters=adapters,
             drain_s=args.timeouts.graceful_shutdown_timeout_s,
             request_timeout_s=args.timeouts.request_timeout_s,
         )
         return yaml.safe_dump(config, sort_keys=False)
 
-    return document(source) if isinstance(source, str) else Output.from_input(source).apply(document)
+    if isinstance(source, Output) or isinstance(adapters, Output):
+        return Output.all(source, adapters).apply(lambda urls: document(*urls))
+    return document(source, adapters)
 
 
-def _model_source(args: RayServiceArgs) -> Input[str]:
-    """Return `model.source` with `bucket:` replaced by the bucket's URL."""
-    source, bucket_url = args.plan.service.model.source, args.cluster.model_bucket_url
-    if not source.startswith(MODEL_BUCKET_SCHEME):
-        return source
+def _bucket_url(args: RayServiceArgs, path: str) -> str | Output[str]:
+    """Return the URL of `bucket:FOLDER`, a folder of the model bucket, and any other path unchanged."""
+    if not path.startswith(MODEL_BUCKET_SCHEME):
+        return path
+    bucket_url = args.cluster.model_bucket_url
     assert bucket_url is not None, "config/cross_validation.py rejects `bucket:` without infra.model_bucket"
-    return Output.format("{}/{}", bucket_url, source.removeprefix(MODEL_BUCKET_SCHEME))
+    return Output.format("{}/{}", bucket_url, path.removeprefix(MODEL_BUCKET_SCHEME))
 
 
 def _autoscaler(args: RayServiceArgs) -> dict[str, Any]:
@@ -253,8 +261,8 @@ def _fault_tolerance(args: RayServiceArgs) -> dict[str, Any] | None:
 
 
 def _worker_group(args: RayServiceArgs, group: WorkerGroup) -> dict[str, Any]:
-    account = args.cluster.service_accounts.worker
-    weights = model_volumes.worker_volumes(args.plan.service.model, _model_source(args), group.pod_resources.disk_gib)
+    account, model = args.cluster.service_accounts.worker, args.plan.service.model
+    weights = model_volumes.worker_volumes(model, _bucket_url(args, model.source), group.pod_resources.disk_gib)
     annotations = {WORKERS_ANNOTATION: worker_bounds(group), **weights.annotations}
     return {
         "groupName": group.node_pool.name,

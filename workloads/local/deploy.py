@@ -28,7 +28,7 @@ def deploy(serving: ServingSettings, host: LocalHost) -> dict[str, pulumi.Input[
     if issues := list(host_checks.find_issues(host, serving)):
         raise ConfigError(issues)
     tiny = serving.model.source == TINY_RANDOM
-    head = RayHead("ray-head", host, serving.data_path)
+    head = RayHead("ray-head", host, serving)
     model = [TinyModel("tiny-model", host, pulumi.ResourceOptions(depends_on=[head]))] if tiny else []
     application = ServeApplication(
         "serve",

@@ -36,6 +36,9 @@ def find_issues(host: LocalHost, serving: ServingSettings) -> Iterator[ConfigIss
         yield host_rules.RAY_NOT_INSTALLED.issue("infra.kind", venv=host.venv.name)
         return
     yield from _model_issues(serving.model.source)
+    credentials = host.bucket_env_vars.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if credentials is not None and not Path(credentials).is_file():
+        yield host_rules.CREDENTIALS_FILE_MISSING.issue("infra.bucket_access.credentials_file", path=credentials)
     if _belongs_to_another(host.data_dir, host.process_tag):
         yield host_rules.DATA_DIR_NOT_OWN.issue("infra.data_dir", path=host.data_dir)
     if not processes.stack_processes(host.process_tag):

@@ -19,7 +19,9 @@ import httpx2
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
+from config import router_env
 from config.data_path import DATA_PATHS, DataPath
+from config.model_service import ModelService
 from infra.contract import LocalHost
 from paths import CHECKOUT
 from workloads.dynamic_provider import OperationFailed, Progress, exclusive_lock, log_progress
@@ -30,6 +32,8 @@ LOGICAL_CPUS = 16
 """Number of CPUs that Ray is configured with, so that it places all actors on a small host; they share the real
 cores."""
 OBJECT_STORE_BYTES = 200_000_000
+MEMORY_GIB = 16
+"""Memory of a small host, from which the limits of HAProxy's body buffers follow (config/router_env.py): 1 GiB."""
 
 _RUNTIME = CHECKOUT / "workloads" / "local" / "ray_runtime"
 
@@ -83,6 +87,7 @@ def ray_env_vars(host: LocalHost, data_path: DataPath) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TORCHDYNAMO_DISABLE": "1",  # compiling delays the first request by 20 s, without gain for a tiny model
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # logical GPUs have no device to make visible
+        **host.bucket_env_vars,
         **DATA_PATHS[data_path].env_vars,
     }
 
@@ -164,9 +169,9 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
     """URL of the dashboard and REST API."""
 
     def __init__(
-        self, name: str, host: LocalHost, data_path: DataPath, opts: pulumi.ResourceOptions | None = None
+        self, name: str, host: LocalHost, service: ModelService, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        env = ray_env_vars(host, data_path)
+        env = ray_env_vars(host, service.data_path) | router_env.env_vars(service, MEMORY_GIB)
         env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(host))
         super().__init__(
             RayHeadProvider(),

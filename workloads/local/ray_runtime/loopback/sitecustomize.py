@@ -1,10 +1,13 @@
-"""Keep two listeners on loopback that have no setting for their address. For the local host only (stack `local`).
+"""Keep listeners on loopback and files in the stack's directory where Ray and vLLM have no setting for it. For the
+local host only (stack `local`).
 
 Ray and vLLM use the configured addresses, except here:
   - each Serve replica opens its inter-deployment gRPC server on `[::]` (ray/serve/_private/replica.py);
   - the v2 executor's first worker opens torch's TCPStore on every interface (vllm/v1/executor/ray_executor_v2.py).
+Each replica downloads LoRA adapters to /tmp/ray/llm/lora/cache (ray/llm/_internal/serve/utils/lora_serve_utils.py),
+which all stacks of a host would share; here it is a directory of the process below the stack's own.
 Python runs a module of this name at its start if its directory is on PYTHONPATH; workloads/local/ray_head.py sets that
-for all processes of the Ray head. The module changes the address when Python imports one of the two modules, and
+for all processes of the Ray head. The module changes the address when Python imports one of these modules, and
 changes nothing else. tests/serving checks from outside that no port of the stack is reachable from another host.
 """
 
@@ -14,6 +17,7 @@ import importlib.util
 import os
 import socket
 import sys
+import tempfile
 
 
 def _grpc_on_loopback(module):
@@ -40,7 +44,22 @@ def _tcp_store_on_loopback(module):
     module.TCPStore = TCPStore
 
 
-PATCHES = {"ray._common.tls_utils": _grpc_on_loopback, "torch.distributed": _tcp_store_on_loopback}
+def _adapters_in_own_directory(module):
+    class LoraModelLoader(module.LoraModelLoader):
+        """Ray's loader, with a directory of its own."""
+
+        def __init__(self, lora_root=None, *args, **options):
+            own = os.path.join(tempfile.gettempdir(), "lora", str(os.getpid()))  # noqa: PTH118
+            super().__init__(lora_root or own, *args, **options)
+
+    module.LoraModelLoader = LoraModelLoader
+
+
+PATCHES = {
+    "ray._common.tls_utils": _grpc_on_loopback,
+    "torch.distributed": _tcp_store_on_loopback,
+    "ray.llm._internal.serve.utils.lora_serve_utils": _adapters_in_own_directory,
+}
 
 
 class _PatchAfterImport(importlib.abc.MetaPathFinder):
