@@ -4,10 +4,10 @@ PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down verify test lint preflight compat env clean lock docs
+.PHONY: help up preview down verify test lint preflight compat env clean lock docs vllm-tables
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: python ## create or update the stack: on this computer by default, else STACK=dev, staging or prod
 	@$(PYTHON) -m tools.cli up $(STACK)
@@ -45,6 +45,9 @@ docs: python ## write the pages of docs/reference that are generated from the co
 
 lock: python ## resolve the dependency groups of pyproject.toml into locks/
 	@$(PYTHON) -m tools.dev lock
+
+vllm-tables: python ## read the engine arguments of the vLLM of every accepted Ray version into config/vllm/
+	@$(PYTHON) -m tools.dev vllm-tables
 
 .PHONY: python
 python:

@@ -6,12 +6,8 @@ pinned Ray. docs/reference/compatibility.md is generated from this table and fro
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
 
 from packaging.version import Version
 
@@ -20,42 +16,6 @@ from config.data_path import DATA_PATHS
 from config.issues import ConfigIssue, Rule
 from config.model_service import ModelService
 from config.request_routers import KvAwareRouter
-from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-PARSERS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "reasoning_parser": _names(
-            "cohere_command3 cohere_command4 deepseek_r1 deepseek_v3 deepseek_v4 ernie45 gemma4 glm45 glm47 granite "
-            "holo2 hunyuan_a13b hy_v3 hy_v4 inkling kimi_k2 kimi_k3 ling3 mimo minimax_m2 minimax_m2_append_think "
-            "minimax_m3 mistral muse_glimmer nemotron_v3 olmo3 openai_gptoss poolside_v1 qwen3 seed_oss step3 "
-            "step3p5"
-        ),
-        "tool_call_parser": _names(
-            "apertus cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 dots ernie45 "
-            "functiongemma gemma4 gigachat3 glm45 glm47 granite granite-20b-fc granite4 hermes hunyuan_a13b hy_v3 "
-            "hy_v4 inkling internlm jamba kimi_k2 kimi_k3 lfm2 ling3 llama3_json llama4_json llama4_pythonic longcat "
-            "mimo minicpm5 minimax_m2 minimax_m3 mistral muse_glimmer olmo3 openai phi4_mini_json poolside_v1 pythonic "
-            "qwen3_coder qwen3_xml seed_oss step3 step3p5 xlam"
-        ),
-    }
-)
-"""Engine argument -> the names that vLLM 0.29, the version in Ray 2.60's images, registers."""
-PLUGINS = {"reasoning_parser": "reasoning_parser_plugin", "tool_call_parser": "tool_parser_plugin"}
-"""Engine argument -> the argument whose plugin file registers further names."""
-
-BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "gpu_memory_utilization": (0.05, 1),
-        "max_num_batched_tokens": (1, math.inf),
-        "max_num_seqs": (1, math.inf),
-    }
-)
-"""Engine argument -> its lowest and highest value, for the arguments that users change most."""
 
 Facts = dict[str, object]
 ENGINE_KWARGS = "engine.engine_kwargs"
@@ -127,33 +87,12 @@ def _more_than_one(argument: str) -> Callable[[ModelService], Iterator[Facts]]:
     return facts
 
 
-def _unknown_arguments(service: ModelService) -> Iterator[Facts]:
-    for name in sorted(service.engine.engine_kwargs.keys() - ENGINE_ARGUMENT_NAMES):
-        close = difflib.get_close_matches(name.strip("- ").replace("-", "_").lower(), ENGINE_ARGUMENT_NAMES, n=1)
-        yield {"name": name, "known": f"`{close[0]}`" if close else "an argument of vllm/engine/arg_utils.py"}
-
-
-def _values_out_of_range(service: ModelService) -> Iterator[Facts]:
-    for name, (low, high) in BOUNDS.items():
-        value = service.engine.engine_kwargs.get(name)
-        if value is not None and (isinstance(value, bool | str) or not low <= value <= high):
-            bounds = f"{low} or more" if high == math.inf else f"from {low} to {high}"
-            yield {"name": name, "value": repr(value), "bounds": bounds}
-
-
 def _incomplete_tool_calls(service: ModelService) -> Iterator[Facts]:
     arguments = service.engine.engine_kwargs
     choice, parser = (bool(arguments.get(name)) for name in ("enable_auto_tool_choice", "tool_call_parser"))
     if choice != parser:
         present, missing = "enable_auto_tool_choice", "tool_call_parser"
         yield {"present": present if choice else missing, "missing": missing if choice else present}
-
-
-def _unknown_parsers(service: ModelService) -> Iterator[Facts]:
-    arguments: Mapping[str, Any] = service.engine.engine_kwargs
-    for name, known in PARSERS.items():
-        if (value := arguments.get(name)) and value not in known and not arguments.get(PLUGINS[name]):
-            yield {"name": name, "value": value, "plugin": PLUGINS[name], "known": ", ".join(sorted(known))}
 
 
 INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
@@ -256,31 +195,6 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
     ),
     Incompatibility(
         Rule(
-            "compatibility.unknown-engine-arg",
-            problem="unknown vLLM argument",
-            reason="the vLLM of this Ray version does not have it, and Ray would reject the model only when the GPUs "
-            "run and cost money",
-            fix="Write {known} instead",
-            source="ray/llm/_internal/serve/engines/vllm/vllm_models.py",
-        ),
-        ENGINE_KWARGS + ".{name}",
-        _unknown_arguments,
-        since="2.60.0",
-        until="2.61.0",  # another Ray version has another vLLM: read its argument names again
-    ),
-    Incompatibility(
-        Rule(
-            "compatibility.engine-arg-out-of-range",
-            problem="{value} is out of range",
-            reason="vLLM would reject it only when the GPUs run and cost money",
-            fix="Write a number, {bounds}",
-            source="vllm/config/cache.py, vllm/config/scheduler.py",
-        ),
-        ENGINE_KWARGS + ".{name}",
-        _values_out_of_range,
-    ),
-    Incompatibility(
-        Rule(
             "compatibility.log-stats-disabled",
             problem="true does not work",
             reason="Ray computes the engine's metrics from these statistics and rejects the model without them",
@@ -301,20 +215,6 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         ),
         ENGINE_KWARGS,
         _incomplete_tool_calls,
-    ),
-    Incompatibility(
-        Rule(
-            "compatibility.unknown-parser",
-            problem="unknown parser {value}",
-            reason="the vLLM of this Ray version does not have it, and would reject it only when the GPUs run and cost "
-            "money",
-            fix="Write one of {known}; or write {plugin} for a parser of your own",
-            source="vllm/parser/parser_manager.py",
-        ),
-        ENGINE_KWARGS + ".{name}",
-        _unknown_parsers,
-        since="2.60.0",
-        until="2.61.0",  # another Ray version has another vLLM: read its parser names again
     ),
 )
 

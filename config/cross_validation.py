@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import versions
-from config import compatibility, engine_env, sizing, weights_checks
+from config import compatibility, engine_arguments, engine_env, sizing, weights_checks
 from config import cross_validation_rules as rules
 from config.data_path import DATA_PATHS
 from config.google import resource_names
@@ -77,6 +77,7 @@ def find_serving_issues(serving: ServingSettings) -> Iterator[ConfigIssue]:
     """Yield every issue of the `serving` block that does not depend on `infra`."""
     for service, ray_version, locate in _located_services(serving):
         yield from compatibility.find_issues(service, ray_version, locate)
+        yield from engine_arguments.find_issues(service, ray_version, locate)
         for issue in engine_env.find_version_issues(service.engine.env, ray_version):
             yield replace(issue, path=locate(f"engine.{issue.path}"))
         yield from _ongoing_request_issues(service, locate)

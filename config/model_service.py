@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -103,12 +103,6 @@ class Model(Settings):
         return source
 
 
-def _scalar(value: object) -> object:
-    if not isinstance(value, bool | int | float | str):
-        raise format_error("a number, text, or true or false")
-    return value
-
-
 def _context_length(value: object) -> object:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
@@ -118,7 +112,6 @@ def _context_length(value: object) -> object:
 
 
 ContextLength = Annotated[int | Literal["auto"] | None, BeforeValidator(_context_length)]
-EngineArgument = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 
 
 EnvVarName = Annotated[
@@ -140,8 +133,8 @@ class Engine(Settings):
     env: dict[EnvVarName, engine_env.EnvVarValue] = Field(default_factory=dict)
     """Environment variables of the replicas and of vLLM's workers: `VLLM_*`, `NCCL_*`, `HF_*` and those of other
     libraries of the engine. A change replaces every replica, one at a time, and no pod."""
-    engine_kwargs: dict[str, EngineArgument] = Field(default_factory=dict)
-    """Further vLLM engine arguments, by vLLM's own names."""
+    engine_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further vLLM engine arguments, by vLLM's own names and in its own types: mappings and lists as YAML has them."""
 
     @property
     def gpus_text(self) -> str:

@@ -1,6 +1,6 @@
-"""The commands behind `make lint`, `docs`, `compat`, `lock` and `preflight`.
+"""The commands behind `make lint`, `docs`, `compat`, `lock`, `vllm-tables` and `preflight`.
 
-    python -m tools.dev lint|docs|lock
+    python -m tools.dev lint|docs|lock|vllm-tables
     python -m tools.dev compat [RAY]
     python -m tools.dev preflight STACK
 
@@ -66,6 +66,13 @@ def lock(_: str) -> int:
     return 0
 
 
+def vllm_tables(_: str) -> int:
+    """Write config/vllm/: the engine arguments of the vLLM of every accepted Ray version."""
+    venvs.ensure_program()
+    venvs.ensure_ray()
+    return _run_module("tools.vllm.write_tables")
+
+
 def _run_module(name: str, *arguments: str) -> int:
     return subprocess.run([venvs.program_tool("python"), "-m", name, *arguments], cwd=CHECKOUT).returncode
 
@@ -76,6 +83,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "compat": compat,
     "lock": lock,
     "preflight": preflight,
+    "vllm-tables": vllm_tables,
 }
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ def vllm_version(ray: str) -> str | None:
     return _table()["vllm_of_ray"].get(ray)
 
 
+def vllm_of_ray() -> dict[str, str]:
+    """Return Ray version -> its vLLM version, oldest first."""
+    return dict(_table()["vllm_of_ray"])
+
+
 def versions_with(name: str) -> tuple[str, ...]:
     """Return the vLLM versions, oldest first, that read the environment variable `name`."""
     table = _table()

@@ -50,21 +50,6 @@ CASES = [
         {ARGUMENTS: {"prefill_context_parallel_size": 2}},
         ("prefill_context_parallel_size: 2", "engine.tensor_parallel_size"),
     ),
-    Case(
-        "compatibility.unknown-engine-arg",
-        {ARGUMENTS: {"gpu-memory-utilisation": 0.9}},
-        ("engine_kwargs.gpu-memory-utilisation: ", "Write `gpu_memory_utilization` instead ("),
-    ),
-    Case(
-        "compatibility.unknown-engine-arg", {ARGUMENTS: {"zzz": 1}}, ("engine_kwargs.zzz: ", "vllm/engine/arg_utils.py")
-    ),
-    Case(
-        "compatibility.engine-arg-out-of-range",
-        {ARGUMENTS: {"gpu_memory_utilization": 1.5}},
-        ("gpu_memory_utilization: 1.5", "from 0.05 to 1"),
-    ),
-    Case("compatibility.engine-arg-out-of-range", {ARGUMENTS: {"gpu_memory_utilization": "0.9"}}, (": '0.9'",)),
-    Case("compatibility.engine-arg-out-of-range", {ARGUMENTS: {"max_num_seqs": 0}}, ("1 or more",)),
     Case("compatibility.log-stats-disabled", {ARGUMENTS: {"disable_log_stats": True}}, ("metrics",)),
     Case(
         "compatibility.tool-calls-incomplete",
@@ -76,17 +61,5 @@ CASES = [
         {f"{ARGUMENTS}.enable_auto_tool_choice": False},
         ("tool_call_parser is set without enable_auto_tool_choice",),
         first={ARGUMENTS: {"enable_auto_tool_choice": True, "tool_call_parser": "gemma4"}},
-    ),
-    Case(
-        "compatibility.unknown-parser",
-        {f"{ARGUMENTS}.reasoning_parser": "gemma"},
-        ("reasoning_parser: unknown parser gemma", "gemma4", "reasoning_parser_plugin"),
-        first={ARGUMENTS: {"reasoning_parser": "gemma4"}},
-    ),
-    Case(
-        "compatibility.unknown-parser",
-        {f"{ARGUMENTS}.tool_call_parser": "llama3"},
-        ("llama3_json", "tool_parser_plugin"),
-        first={ARGUMENTS: {"enable_auto_tool_choice": True, "tool_call_parser": "llama3_json"}},
     ),
 ]

@@ -1,6 +1,5 @@
 """The compatibility table against versions, and against the vLLM that is installed."""
 
-import ast
 import re
 from dataclasses import replace
 
@@ -9,14 +8,12 @@ from packaging.version import Version
 
 import versions
 from config import compatibility
-from config.compatibility import INCOMPATIBILITIES, PARSERS, Incompatibility
+from config.compatibility import INCOMPATIBILITIES, Incompatibility
 from config.model_service import Engine, Model, ModelService
 from config.upstream_limits import UPSTREAM_LIMITS
-from config.vllm_arguments import ENGINE_ARGUMENT_NAMES
-from paths import CHECKOUT
 from tools.compatibility import compat, lines
 
-(PARSER,) = (row for row in INCOMPATIBILITIES if row.rule.id == "compatibility.unknown-parser")
+(POOLING,) = (row for row in INCOMPATIBILITIES if row.rule.id == "compatibility.direct-pooling")
 UPSTREAM = re.compile(r"ray-project/(ray|kuberay)#\d+|(ray|vllm|ray-operator)/[\w/.-]+\.(py|go)")
 
 
@@ -53,18 +50,10 @@ def test_no_row_is_obsolete_with_the_pinned_ray() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ray", "holds"),
-    [("2.59.9", False), ("2.60.0", True), ("2.60.11", True), ("2.61.0", False), ("2.100.0", False)],
+    ("ray", "holds"), [("2.56.1", True), ("2.56.11", True), ("2.57.0", False), ("2.60.0", False), ("2.100.0", False)]
 )
 def test_a_row_holds_for_its_versions_only(ray: str, holds: bool) -> None:
-    assert PARSER.applies_to(ray) is holds
-    found = list(compatibility.find_issues(service(reasoning_parser="nope"), ray))
-    assert [issue.rule for issue in found] == ([PARSER.rule.id] if holds else [])
-
-
-def test_a_parser_of_ones_own_is_allowed() -> None:
-    own = service(reasoning_parser="ours", reasoning_parser_plugin="/opt/ours.py")
-    assert list(compatibility.find_issues(own)) == []
+    assert POOLING.applies_to(ray) is holds
 
 
 def test_one_rank_is_no_data_parallelism() -> None:
@@ -72,9 +61,10 @@ def test_one_rank_is_no_data_parallelism() -> None:
 
 
 def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert compat(ray="2.61.0") == 0
-    assert compat(ray="2.61.0", strict=True) == 1
-    assert "expired: compatibility.unknown-parser since Ray 2.61.0" in capsys.readouterr().out
+    rows = [replace(row, until="2.61.0") for row in INCOMPATIBILITIES[:1]]
+    assert compat(rows=rows, ray="2.61.0") == 0
+    assert compat(rows=rows, ray="2.61.0", strict=True) == 1
+    assert f"expired: {rows[0].rule.id} since Ray 2.61.0" in capsys.readouterr().out
 
 
 def test_an_obsolete_row_is_not_printed_as_one_that_holds() -> None:
@@ -95,29 +85,3 @@ def test_an_older_ray_has_more_limits_than_the_pinned_one() -> None:
 
 def test_strict_is_content_now() -> None:
     assert compat(strict=True) == 0
-
-
-@pytest.mark.parametrize(
-    ("argument", "registry"),
-    [("reasoning_parser", "reasoning/__init__.py"), ("tool_call_parser", "tool_parsers/__init__.py")],
-)
-def test_the_parser_names_are_vllms_own(argument: str, registry: str) -> None:
-    found = list(CHECKOUT.glob(f".venv-ray/lib/python3*/site-packages/vllm/{registry}"))
-    if not found:
-        pytest.skip("vLLM is not installed here; `make up` or the serving tier installs it")
-    assert set(re.findall(r'^    "([\w.-]+)": \(', found[0].read_text(), re.MULTILINE)) == PARSERS[argument]
-
-
-def test_the_argument_names_are_vllms_own() -> None:
-    found = list(CHECKOUT.glob(".venv-ray/lib/python3*/site-packages/vllm"))
-    if not found:
-        pytest.skip("vLLM is not installed here; `make up` or the serving tier installs it")
-    fields = {
-        field.target.id
-        for file in ("engine/arg_utils.py", "entrypoints/launchers/cli_args.py")
-        for each in ast.parse((found[0] / file).read_text()).body
-        if isinstance(each, ast.ClassDef) and re.fullmatch("(Async)?EngineArgs|(Base)?FrontendArgs", each.name)
-        for field in each.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-    }
-    assert {name for name in fields if not name.startswith("_")} == ENGINE_ARGUMENT_NAMES

@@ -121,9 +121,9 @@ def sentence(edit: dict[str, Any]) -> str:
         ),
         (
             {"serving.engine.engine_kwargs": {"seed": None}},
-            "serving.engine.engine_kwargs.seed: null is not valid, because it has the wrong form. Write a "
-            "number, text, "
-            "or true or false.",
+            "serving.engine.engine_kwargs.seed: null has the wrong type, because vLLM 0.29.0 takes a whole number, "
+            "without quotes, and would reject it only when the GPUs run and cost money. Write a whole number, without "
+            "quotes.",
         ),
         ({"servng": {}}, "servng: unknown setting, because the file has no such key. Write `serving` instead."),
     ],
@@ -238,7 +238,7 @@ SECRET = "hf_" + 20 * "x"
         (
             "local",
             {"infra.port_offset": 50, "serving.engine.engine_kwargs": {"zzz": 1}},
-            {"settings.out-of-range", "compatibility.unknown-engine-arg"},
+            {"settings.out-of-range", "serving.engine.unknown-argument"},
         ),
         (
             "local",
