@@ -61,7 +61,7 @@ def test_one_rank_is_no_data_parallelism() -> None:
 
 
 def test_a_newer_ray_makes_a_row_obsolete_and_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [replace(row, until="2.61.0") for row in INCOMPATIBILITIES[:1]]
+    rows = [replace(row, until="2.61.0") for row in INCOMPATIBILITIES if not row.repaired][:1]
     assert compat(rows=rows, ray="2.61.0") == 0
     assert compat(rows=rows, ray="2.61.0", strict=True) == 1
     assert f"expired: {rows[0].rule.id} since Ray 2.61.0" in capsys.readouterr().out
