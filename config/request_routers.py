@@ -107,9 +107,11 @@ NOT_AN_ARGUMENT = frozenset({"kind", "header"})
 
 
 def router_config(router: Settings) -> dict[str, Any] | None:
-    """Return Ray's RequestRouterConfig of `router`; None for the data path's own router."""
+    """Return Ray's RequestRouterConfig of `router`, without Ray's defaults; None for the data path's own router."""
     if type(router) not in ROUTER_CLASSES:
         return None
-    values = router.model_dump(exclude=set(NOT_AN_ARGUMENT), exclude_none=True)
+    values = router.model_dump(exclude=set(NOT_AN_ARGUMENT), exclude_none=True, exclude_defaults=True)
+    if isinstance(router, PrefixCacheAffinityRouter):
+        values["do_eviction"] = router.do_eviction  # the one default that is not Ray's own
     config: dict[str, Any] = {"request_router_class": ROUTER_CLASSES[type(router)]}
     return {**config, "request_router_kwargs": values} if values else config

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -26,14 +27,14 @@ BUFFER_BYTES = 2**20
 class Stack:
     """A running stack with two adapters."""
 
-    clone: Clone
+    outputs: Mapping[str, Any]
     bucket: BucketServer
 
-    def complete(self, model: str, prompt: str = PROMPT) -> httpx2.Response:
-        """Ask for 16 tokens at temperature 0."""
-        request = {"model": model, "prompt": prompt, "max_tokens": 16, "temperature": 0, "logprobs": 1}
-        url = f"{self.clone.outputs()['endpoint']}/completions"
-        return httpx2.post(url, json=request, timeout=120, trust_env=False)
+    def complete(self, model: str, *, padding: int = 0) -> httpx2.Response:
+        """Ask for 16 tokens at temperature 0, in a body that is longer by `padding` bytes."""
+        request = {"model": model, "prompt": PROMPT, "max_tokens": 16, "temperature": 0, "logprobs": 1}
+        url = f"{self.outputs['endpoint']}/completions"
+        return httpx2.post(url, json={**request, "user": padding * "x"}, timeout=120, trust_env=False)
 
     def answer(self, model: str) -> str:
         """Return the answer's tokens: text alone may hide two different bytes."""
@@ -70,7 +71,7 @@ def stack(request: pytest.FixtureRequest, clone: Clone, bucket: BucketServer) ->
         }
     )
     clone.make("up")
-    return Stack(clone, bucket)
+    return Stack(clone.outputs(), bucket)
 
 
 def test_adapters_answer_unlike_the_base_and_unlike_each_other(stack: Stack) -> None:
@@ -85,12 +86,23 @@ def test_an_unknown_adapter_is_404_and_the_stack_goes_on(stack: Stack) -> None:
 
 
 def test_an_adapter_that_is_uploaded_later_needs_no_edit(stack: Stack, tmp_path: Path) -> None:
-    name = f"later-{stack.clone.outputs()['data_path'].replace('_', '-')}"
+    name = f"later-{stack.outputs['data_path'].replace('_', '-')}"
     write_adapter(tmp_path / name, seed=3)
     stack.bucket.upload(tmp_path / name, "adapters", f"tiny/{name}")
     assert stack.answer(f"tiny:{name}") != stack.answer("tiny")
 
 
+def test_haproxy_s_buffer_limits_the_requests_for_an_adapter_alone(stack: Stack, tmp_path: Path) -> None:
+    """docs/how-to/lora.md says so. The router cannot read a longer body, so the replica does not load the adapter."""
+    name = f"rare-{stack.outputs['data_path'].replace('_', '-')}"
+    write_adapter(tmp_path / name, seed=4)
+    stack.bucket.upload(tmp_path / name, "adapters", f"tiny/{name}")
+    assert stack.complete("tiny", padding=2 * BUFFER_BYTES).status_code == 200
+    limited = stack.outputs["data_path"] == DataPath.DIRECT_STREAMING
+    assert stack.complete(f"tiny:{name}", padding=2 * BUFFER_BYTES).status_code == (404 if limited else 200)
+    assert stack.complete(f"tiny:{name}", padding=BUFFER_BYTES // 2).status_code == 200
+
+
 def test_adapters_stay_in_the_stack_s_directory(stack: Stack) -> None:
-    data_dir = Path(stack.clone.outputs()["data_dir"])
+    data_dir = Path(stack.outputs["data_dir"])
     assert {file.parent.name for file in data_dir.rglob("adapter_model.safetensors")} >= {"pirate", "poet"}

@@ -19,7 +19,7 @@ from tests.harness.local_stack import Clone
 HEADER = "x-conversation"
 SESSIONS = 12
 """The chance that two replicas share them in no way is 1 in 2,000."""
-REPEATS = 4
+REPEATS = 3
 PATHS = [DataPath.DIRECT_STREAMING, DataPath.PYTHON_PROXY]
 ROUTER_BACKEND = "-via-ingress-request-router"
 

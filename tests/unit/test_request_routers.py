@@ -94,14 +94,24 @@ def test_a_text_is_the_router_with_its_defaults() -> None:
     assert router_config(service(request_router="default").request_router) is None
     assert router_config(service(request_router="session").request_router) == {
         "request_router_class": "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter",
-        "request_router_kwargs": {"num_virtual_nodes": 100, "num_fallback_replicas": 2},
     }
 
 
-def test_null_is_ray_s_own_value() -> None:
-    config = router_config(PrefixCacheAffinityRouter(kind="prefix_cache_affinity"))
-    assert config is not None
-    assert "imbalanced_threshold" not in config["request_router_kwargs"]
+@pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        ({}, {"do_eviction": True}),
+        ({"do_eviction": False}, {"do_eviction": False}),
+        ({"imbalanced_threshold": 8}, {"do_eviction": True, "imbalanced_threshold": 8}),
+        ({"match_rate_threshold": 0.5}, {"do_eviction": True, "match_rate_threshold": 0.5}),
+    ],
+)
+def test_only_what_differs_from_ray_s_defaults_is_written(settings: dict[str, Any], written: dict[str, Any]) -> None:
+    router = service(request_router={"kind": "prefix_cache_affinity", **settings}).request_router
+    assert router_config(router) == {
+        "request_router_class": "ray.serve.llm.request_router:PrefixCacheAffinityRouter",
+        "request_router_kwargs": written,
+    }
 
 
 def test_the_session_header_is_known_to_every_process() -> None:
