@@ -73,6 +73,11 @@ def _pooling(service: ModelService) -> bool:
     return arguments.get("runner") == "pooling" or arguments.get("convert", "auto") not in ("auto", "none")
 
 
+def _unconverted_mapping(service: ModelService) -> Iterator[Facts]:
+    if isinstance(service.engine.engine_kwargs.get("structured_outputs_config"), dict):
+        yield {}
+
+
 def _gguf(service: ModelService) -> Iterator[Facts]:
     if service.model.source.lower().endswith(".gguf"):
         yield {"source": service.model.source}
@@ -144,6 +149,19 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         "engine.engine_kwargs",
         _if(lambda s: _direct(s) and _pooling(s)),
         until="2.57.0",
+        repaired=True,
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.structured-outputs-mapping",
+            problem="a mapping does not work",
+            reason="this Ray version passes it to vLLM unconverted, and the replica does not start",
+            fix="Use an image with Ray 2.58.0 or later, or remove it; a parser has its own argument, reasoning_parser",
+            source="ray-project/ray#65077, vllm/engine/arg_utils.py",
+        ),
+        f"{ENGINE_KWARGS}.structured_outputs_config",
+        _unconverted_mapping,
+        until="2.58.0",
         repaired=True,
     ),
     Incompatibility(

@@ -34,6 +34,13 @@ CASES = [
         {"serving.kubernetes.releases.r1.ray_version": "2.56.1"},
     ),
     Case(
+        "compatibility.structured-outputs-mapping",
+        {ARGUMENTS: {"structured_outputs_config": {"enable_in_reasoning": True}}},
+        ("structured_outputs_config: ", "Ray 2.58.0 or later", "ray#65077"),
+        "dev",
+        {"serving.kubernetes.releases.r1.ray_version": "2.57.1"},
+    ),
+    Case(
         "compatibility.gguf-file",
         {"serving.model.source": "/models/tiny.Q4_K_M.gguf"},
         ("model.source: /models/tiny.Q4_K_M.gguf", "save_pretrained"),
