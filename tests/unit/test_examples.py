@@ -63,8 +63,8 @@ def own(name: str) -> dict[str, Any]:
         kept = {key: service[key] for key in (*KEPT, "data_path") if key in service}
         one = {"kind": service.get("replicas", {}).get("kind", "fixed")}
         limits = {"min_replicas": 1, "max_replicas": 1} if one["kind"] == "autoscaling" else {}
-        scheme = "gs://" if service["model"]["source"].startswith("gs://") else ""
-        model: dict[str, Any] = {"id": "m", "source": f"{scheme}other/m"}
+        source = service["model"]["source"]  # a bucket decides how the weights arrive
+        model: dict[str, Any] = {"id": "m", "source": source if source.startswith("gs://") else "other/m"}
         if lora := service["model"].get("lora"):
             model["lora"] = {"dynamic_lora_loading_path": lora["dynamic_lora_loading_path"]}
         if router := service.get("request_router"):
