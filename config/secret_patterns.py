@@ -25,8 +25,8 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """A name of an input or field whose text is not shown, whether or not Pulumi knows that it is secret."""
-SECRET_ENV_VAR = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIALS?)$", re.IGNORECASE)
-"""A name of an environment variable that holds a secret."""
+SECRET_ENV_VAR = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|(?<!HEADER_)KEY|CREDENTIALS?)$", re.IGNORECASE)
+"""A name of an environment variable that holds a secret. RAY_SERVE_SESSION_ID_HEADER_KEY is the name of a header."""
 
 # Text of unknown origin, as in a log. These match more than the patterns above: too much is better than too little.
 ANY_TOKEN = re.compile(rf"\b({'|'.join(TOKEN_PREFIXES)}|v1:)[\w+/=:.-]{{10,}}")

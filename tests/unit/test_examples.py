@@ -11,6 +11,7 @@ import yaml
 
 from config.google.infra import GoogleInfra
 from config.issues import ConfigError
+from config.secret_patterns import SECRET_ENV_VAR
 from config.stack import StackConfig, check
 from tests.unit.case import blocks, edited
 from tests.unit.ray_services import manifest_of, pods, service_args, variables
@@ -106,6 +107,12 @@ def test_a_rule_refuses_the_value_that_an_example_leaves_out(name: str, path: st
     with pytest.raises(ConfigError) as refused:
         checked(written)
     assert {issue.rule for issue in refused.value.issues} == {file.differences[path].rule}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_no_plain_variable_has_a_name_that_the_policies_take_for_a_secret(name: str) -> None:
+    variables = [path.removeprefix("env.") for path in applied(settings(name)) if path.startswith("env.")]
+    assert [variable for variable in variables if SECRET_ENV_VAR.search(variable)] == []
 
 
 @pytest.mark.parametrize("name", REFUSED)
