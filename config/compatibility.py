@@ -92,6 +92,12 @@ def _more_than_one(argument: str) -> Callable[[ModelService], Iterator[Facts]]:
     return facts
 
 
+def _uneven_context_parallel(service: ModelService) -> Iterator[Facts]:
+    value, gpus = service.engine.engine_kwargs.get("decode_context_parallel_size"), service.engine.tensor_parallel_size
+    if isinstance(value, int) and value > 0 and gpus % value:
+        yield {"value": value, "gpus": gpus}
+
+
 def _incomplete_tool_calls(service: ModelService) -> Iterator[Facts]:
     arguments = service.engine.engine_kwargs
     choice, parser = (bool(arguments.get(name)) for name in ("enable_auto_tool_choice", "tool_call_parser"))
@@ -210,6 +216,17 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         ),
         f"{ENGINE_KWARGS}.prefill_context_parallel_size",
         _more_than_one("prefill_context_parallel_size"),
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.decode-context-parallel",
+            problem="{value} does not divide engine.tensor_parallel_size {gpus}",
+            reason="vLLM splits the context between the GPUs of tensor parallelism",
+            fix="Write a divisor of {gpus}, or remove the argument",
+            source="vllm/config/parallel.py",
+        ),
+        f"{ENGINE_KWARGS}.decode_context_parallel_size",
+        _uneven_context_parallel,
     ),
     Incompatibility(
         Rule(

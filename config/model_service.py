@@ -26,18 +26,37 @@ PRIMARY_SERVICE_NAME = "llm"
 
 _ONE_NODE = "a replica stays on one node, and Ray places it"
 _RAY_LISTENS = "Ray Serve accepts the requests, and vLLM's own server, which would read this argument, does not run"
+_ONE_RANK = "a replica is one data-parallel rank; for more copies of the model write more replicas"
 _LORA = "LoRA adapters have their own settings, model.lora"
+
+DATA_PARALLEL_ARGS = (
+    *("data_parallel_rank", "data_parallel_start_rank", "data_parallel_size_local", "data_parallel_address"),
+    *("data_parallel_rpc_port", "data_parallel_hybrid_lb", "data_parallel_external_lb", "data_parallel_backend"),
+    *("data_parallel_multi_port_external_lb", "data_parallel_supervisor_port", "dp_supervisor_probe_interval_s"),
+    *("dp_supervisor_probe_timeout_s", "dp_supervisor_probe_failure_threshold", "enable_elastic_ep"),
+    *("enable_fault_tolerance", "fault_tolerance_config"),
+)
+"""vLLM engine arguments that only several data-parallel ranks use (vllm/engine/arg_utils.py, create_engine_config)."""
+SERVER_ARGS = (
+    *("host", "port", "uds", "root_path", "middleware", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"),
+    *("ssl_ciphers", "enable_ssl_refresh", "uvicorn_log_level", "disable_uvicorn_access_log", "log_config_file"),
+    *("disable_access_log_for_endpoints", "h11_max_incomplete_event_size", "h11_max_header_count"),
+)
+"""vLLM arguments of its own HTTP server (vllm/entrypoints/launchers/api_server/entry.py)."""
 
 MANAGED_ENGINE_ARGS = {
     **dict.fromkeys(("nnodes", "node_rank", "master_addr", "master_port", "headless"), _ONE_NODE),
-    **dict.fromkeys(("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "middleware"), _RAY_LISTENS),
+    **dict.fromkeys(DATA_PARALLEL_ARGS, _ONE_RANK),
+    **dict.fromkeys(SERVER_ARGS, _RAY_LISTENS),
     **dict.fromkeys(("enable_lora", "max_loras", "max_lora_rank", "max_cpu_loras", "lora_modules"), _LORA),
     "api_key": "Ray Serve accepts the requests, and it does not check the key",
     "chat_template": "it has its own setting, model.chat_template",
+    "device_ids": "Ray selects the GPUs of a replica, and vLLM ignores this argument on Ray",
     "distributed_executor_backend": "the stack always runs vLLM on Ray's v2 executor",
     "hf_token": "it is a secret; `pulumi config set --secret rayllm:huggingFaceToken` keeps it out of the file",
     "max_model_len": "it has its own setting, engine.max_model_len",
     "model": "the model is model.source",
+    "model_weights": "the model is model.source",
     "served_model_name": "Ray serves a model under one name, model.id, and rejects the model if it has another",
     "tensor_parallel_size": "it has its own setting, engine.tensor_parallel_size",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
 import inspect
 import json
 import types
@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from config.base import Settings
 from config.issues import ConfigError, ConfigIssue, Rule, join_path
 from config.renamed_keys import REMOVED, RENAMED_KEYS, RENAMED_VALUES, path_pattern
+from config.spelling import find_misspelt, words_of
 
 UNKNOWN_KEY = Rule(
     "settings.unknown-key", problem="unknown setting", reason="{block} has no such key", fix="Write {known}"
@@ -184,10 +185,22 @@ def _unknown_key(model: type[BaseModel], loc: Sequence[int | str], steps: tuple[
         new = RENAMED_KEYS[old]
         return REMOVED_KEY.issue(path) if new == REMOVED else RENAMED_KEY.issue(path, new=new)
     known = sorted({field for m in _models_at(model, loc[:-1]) for field in m.model_fields})
-    close = difflib.get_close_matches(name, known, n=1)
-    words = f"`{close[0]}` instead" if close else f"one of {', '.join(f'`{each}`' for each in known)}"
+    meant = find_misspelt(name, known, _setting_words())
+    words = f"`{meant}` instead" if meant else f"one of {', '.join(f'`{each}`' for each in known)}"
     block = f"`{format_path(steps[:-1])}`" if len(steps) > 1 else "the file"
     return UNKNOWN_KEY.issue(path, block=block, known=words)
+
+
+@functools.cache
+def _setting_words() -> frozenset[str]:
+    """Return the words of all settings: one of them is no misspelling of another."""
+
+    def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+        yield model
+        for each in model.__subclasses__():
+            yield from models(each)
+
+    return words_of(name for model in models(Settings) for name in model.model_fields)
 
 
 def _renamed_value(steps: tuple[str | int, ...], value: object) -> ConfigIssue | None:

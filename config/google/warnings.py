@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from config.google.capacity import CalendarMode, Capacity, Reservation
 from config.google.region_names import REGIONS
+from config.spelling import find_misspelt
 
 if TYPE_CHECKING:
     from config.google.infra import GoogleInfra
@@ -28,8 +28,8 @@ def find_warnings(infra: GoogleInfra, today: date | None = None) -> Iterator[str
         )
     for index, region in enumerate(infra.regions):
         if region.name not in REGIONS:
-            close = difflib.get_close_matches(region.name, REGIONS, n=1)
-            hint = f"Did you mean {close[0]}?" if close else "Check the name."
+            meant = find_misspelt(region.name, REGIONS)
+            hint = f"Did you mean {meant}?" if meant else "Check the name."
             yield f"infra.regions[{index}].name: config/google/region_names.py does not list {region.name}. {hint}"
         for j, pool in enumerate(region.node_pools):
             known = pool.machine.zones

@@ -53,6 +53,11 @@ CASES = [
         "dev",
     ),
     Case(
+        "compatibility.decode-context-parallel",
+        {ARGUMENTS: {"decode_context_parallel_size": 2}},
+        ("decode_context_parallel_size: 2 does not divide", "tensor_parallel_size 1"),
+    ),
+    Case(
         "compatibility.context-parallel",
         {ARGUMENTS: {"prefill_context_parallel_size": 2}},
         ("prefill_context_parallel_size: 2", "engine.tensor_parallel_size"),

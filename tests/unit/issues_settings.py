@@ -4,6 +4,12 @@ from tests.unit.case import Case
 
 CASES = [
     Case("settings.unknown-key", {"serving.data_pth": "haproxy"}, ("serving.data_pth: ", "`data_path`")),
+    Case(
+        "settings.unknown-key",
+        {"infra.regions.0.node_pools.0.boot_disk_type": "hyperdisk-balanced"},
+        (". Write one of `",),
+        "dev",
+    ),
     Case("settings.unknown-key", {"infra.zzz": 1}, ("`infra` has no such key", "`data_dir`, `kind`")),
     Case("settings.renamed-key", {"infra.folder": "/tmp/rayllm"}, ("infra.folder: ", "Write `data_dir` instead")),
     Case("settings.removed-key", {"infra.gateway.callers": "anyone"}, ("infra.gateway.callers: ", "Remove it"), "dev"),
