@@ -75,7 +75,7 @@ def find_issues(
 
 def find_serving_issues(serving: ServingSettings) -> Iterator[ConfigIssue]:
     """Yield every issue of the `serving` block that does not depend on `infra`."""
-    for service, ray_version, locate in _located_services(serving):
+    for service, ray_version, locate in located_services(serving):
         yield from compatibility.find_issues(service, ray_version, locate)
         yield from engine_arguments.find_issues(service, ray_version, locate)
         for issue in engine_env.find_version_issues(service.engine.env, ray_version):
@@ -134,14 +134,14 @@ def _google_issues(infra: GoogleInfra, serving: ServingSettings, *, has_token: b
     yield from _example_issues(infra)
     yield from _release_issues(infra, serving.kubernetes)
     yield from _route_issues(infra, serving.kubernetes)
-    for service, _, locate in _located_services(serving):
+    for service, _, locate in located_services(serving):
         yield from _model_issues(infra, service, locate, has_token=has_token)
     for name, release in serving.kubernetes.releases.items():
         for index, service in enumerate(serving.services(release)):
             yield from weights_checks.find_issues(infra, service, release, _locate(serving, index, name))
 
 
-def _located_services(serving: ServingSettings) -> Iterator[tuple[ModelService, str, Locate]]:
+def located_services(serving: ServingSettings) -> Iterator[tuple[ModelService, str, Locate]]:
     """Yield every model service at every release, the release's Ray version, and how to locate its fields."""
     releases = serving.kubernetes.releases if serving.kubernetes else {}
     for name, release in releases.items():

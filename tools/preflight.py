@@ -27,7 +27,7 @@ from config.google.warnings import find_warnings
 from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
-from tools import model_estimate
+from tools import engine_preflight, model_estimate
 from verify.check_result import CheckResult, Status, format_results, result
 
 PERMISSIONS = (
@@ -61,6 +61,7 @@ def check_results(stack: str, google: httpx2.Client | None, hub: httpx2.Client |
         yield from (CheckResult("settings", sentence, Status.FAILED) for sentence in error.sentences)
         return
     yield CheckResult("settings", "valid", Status.OK)
+    yield from engine_preflight.check_results(checked.serving, gpu=isinstance(checked.infra, GoogleInfra), ask=ask)
     if not isinstance(checked.infra, GoogleInfra):
         yield CheckResult("Google", f"stack {stack} runs on this computer; `make preview` checks it", Status.NOT_RUN)
         return

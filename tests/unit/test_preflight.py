@@ -52,7 +52,7 @@ def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> ht
 
 
 def statuses(client: httpx2.Client | None, stack: str = "prod") -> dict[str, Status]:
-    results = preflight.check_results(stack, client)
+    results = preflight.check_results(stack, client, ask=lambda *_, **__: [])
     return {each.name: each.status for each in results if not each.name.startswith(("tool ", "memory "))}
 
 
