@@ -21,7 +21,7 @@ from config.infra import InfraSettings
 from config.issues import ConfigIssue
 from config.local.infra import LocalInfra
 from config.lora import ANONYMOUS, MODEL_BUCKET_SCHEME
-from config.model_service import PRIMARY_SERVICE_NAME, TINY_RANDOM, Autoscaling, ModelService
+from config.model_service import PRIMARY_SERVICE_NAME, SMOLLM2, TINY_RANDOM, Autoscaling, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing
@@ -241,8 +241,8 @@ def _model_issues(
     source, path = service.model.source, locate("model.source")
     if _scales_to_zero(service):
         yield rules.SCALE_TO_ZERO_ON_GOOGLE.issue(locate("replicas.min_replicas"))
-    if source == TINY_RANDOM:
-        yield rules.TINY_RANDOM_ON_GOOGLE.issue(path)
+    if source in (SMOLLM2, TINY_RANDOM):
+        yield rules.LOCAL_MODEL_ON_GOOGLE.issue(path, source=source)
     elif not MODEL_SOURCE.fullmatch(source) or ".." in source:
         yield rules.MODEL_SOURCE_INVALID.issue(path, source=repr(source))
     adapters = service.model.lora.dynamic_lora_loading_path if service.model.lora else ""

@@ -108,10 +108,10 @@ IMAGE_REGISTRY_TWICE = Rule(
     reason="nodes pull from the repository of infra.image_registry, and the stack puts its address before the image",
     fix="Remove {registry}/, or write `infra.image_registry: {{kind: direct}}`",
 )
-TINY_RANDOM_ON_GOOGLE = Rule(
-    "serving.model.tiny-random-on-google",
-    problem="tiny-random with `infra.kind: google`",
-    reason="random weights show that the local stack works; on GPUs they only cost money",
+LOCAL_MODEL_ON_GOOGLE = Rule(
+    "serving.model.local-model-on-google",
+    problem="{source} with `infra.kind: google`",
+    reason="only the local host has this model; it shows that the local stack works",
     fix="Write a Hugging Face id, `bucket:FOLDER` or `gs://BUCKET/FOLDER`",
 )
 MODEL_SOURCE_INVALID = Rule(

@@ -19,6 +19,8 @@ from config.weights import WeightsLoad
 
 TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
+SMOLLM2 = "smollm2-135m"
+"""Model source: SmolLM2-135M-Instruct, which `make up` downloads to the local host."""
 AUTO = "auto"
 """Context length that vLLM chooses by the GPUs' memory."""
 PRIMARY_SERVICE_NAME = "llm"
@@ -93,11 +95,12 @@ class Model(Settings):
         ),
     ]
     """Name that clients write in the `model` field."""
-    source: str = TINY_RANDOM
-    """Where the weights are. Stack local: `tiny-random` (random weights, generated on the host), the absolute path of
-    a directory in Hugging Face format, or `gs://BUCKET/FOLDER`. Google Cloud: `bucket:FOLDER` of infra.model_bucket,
-    `gs://BUCKET/FOLDER`, a Hugging Face id, `pvc:CLAIM/FOLDER` of a PersistentVolumeClaim that exists in the namespace
-    and that all nodes can read, or an absolute path in the image."""
+    source: str = SMOLLM2
+    """Where the weights are. Stack local: `smollm2-135m` (SmolLM2-135M-Instruct, which `make up` downloads),
+    `tiny-random` (random weights, generated on the host), the absolute path of a directory in Hugging Face format, or
+    `gs://BUCKET/FOLDER`. Google Cloud: `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a Hugging Face id,
+    `pvc:CLAIM/FOLDER` of a PersistentVolumeClaim that exists in the namespace and that all nodes can read, or an
+    absolute path in the image."""
     load: WeightsLoad = WeightsLoad.DOWNLOAD
     """How the weights of a bucket reach the GPUs. `download`: to the node's disk first, once for all replicas of the
     node. `stream`: from the bucket to the GPUs; the image must have `vllm[runai]`, which rayproject/ray-llm has not.

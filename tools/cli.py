@@ -20,10 +20,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from paths import CHECKOUT
+from paths import CHECKOUT, cache_dir
 from tools import stack_context
-from tools.bootstrap import console, pulumi_cli, venvs
-from tools.bootstrap.cache import cache_dir
+from tools.bootstrap import console, model_weights, pulumi_cli, venvs
 from tools.bootstrap.console import CliError, say
 from tools.local_state import end_orphaned_plugins, remove_stale_lock
 from tools.stack_context import StackContext
@@ -128,7 +127,10 @@ def clean(_stack: str) -> int:
     stack_context.stop_control_planes()
     for folder in (venvs.PROGRAM, venvs.RAY, STATE):
         shutil.rmtree(folder, ignore_errors=True)
-    say(f"Removed .venv, .venv-ray and .state. Other clones still use the builds in {cache_dir()}.")
+    say(
+        f"Removed .venv, .venv-ray and .state. Other clones still use {cache_dir()}: the built Pulumi CLI and "
+        "the downloaded model. Delete that directory to remove them."
+    )
     return 0
 
 
@@ -194,12 +196,13 @@ def _prepare(stack: str, *, program_only: bool = False, changes: bool = False) -
     def get_cli() -> None:
         found.append(pulumi_cli.find_or_build())
 
-    def get_packages() -> None:
+    def get_packages_and_model() -> None:
         venvs.ensure_program()
-        if stack == LOCAL and not program_only:
-            venvs.ensure_ray()
+        if serves_here:
+            model_weights.ensure(CHECKOUT / f"Pulumi.{stack}.yaml")
 
-    console.run_parallel(get_cli, get_packages)
+    serves_here = stack == LOCAL and not program_only
+    console.run_parallel(get_cli, get_packages_and_model, *([venvs.ensure_ray] if serves_here else []))
     [cli] = found
     context = _context(stack, cli, changes=changes)
     say(f"  {cli.label}")
@@ -248,16 +251,12 @@ def _pulumi_output(arguments: list[str], context: StackContext) -> str:
 
 
 def _report_local(context: StackContext) -> int:
-    """Check the running system and print an example request (verify/local_report.py), then endpoint and dashboard."""
+    """Check the running system, print its addresses and stream one answer (verify/local_report.py)."""
     say("[3/3] checks of the running system")
-    outputs: dict[str, str] = json.loads(_pulumi_output(["stack", "output", "--json", "--stack", LOCAL], context))
+    outputs = _pulumi_output(["stack", "output", "--json", "--stack", LOCAL], context)
     command = [venvs.program_tool("python"), "-m", "verify.local_report"]
-    status = subprocess.run(
-        command, cwd=CHECKOUT, env=context.env_vars, input=json.dumps(outputs), text=True
-    ).returncode
+    status = subprocess.run(command, cwd=CHECKOUT, env=context.env_vars, input=outputs, text=True).returncode
     venvs.cache_bytecode()
-    say(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
-    say(f"Ray dashboard:              {outputs['dashboard']}")
     return status
 
 

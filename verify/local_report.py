@@ -1,8 +1,8 @@
-"""Check a running stack local and print one line for each check.
+"""Check a running stack local, print how to call it, and show an answer of its model.
 
 `python -m verify.local_report` reads the stack's outputs as JSON from standard input. It changes nothing, sends one
-short request of the model's kind, and prints that request for a shell. Exit status 1: a check failed, or no request was
-answered.
+short request of the model's kind, and prints that request for a shell. A chat model then answers a question. Exit
+status 1: a check failed, or no request was answered.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 
 from config.data_path import DATA_PATHS, DataPath
 from verify import checks
+from verify.chat_completion import ChatCompletion
 from verify.check_result import CheckResult, format_results, result
 from verify.checks import run_locally
 from verify.queries import AUDIO_KINDS
 from workloads.local import processes
 
+QUESTION, MAX_TOKENS = "What is the capital of France?", 64
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
@@ -52,7 +54,7 @@ def request_command(endpoint: str, answer: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Print the results, the answer, and how to send the request. Return the exit status."""
+    """Print the results, how to send a request, and an answer. Return the exit status."""
     outputs = json.load(sys.stdin)
     data_path = DATA_PATHS[DataPath(outputs["data_path"])]
     answer = checks.ask(
@@ -62,13 +64,32 @@ def main() -> int:
     if not answer["chunks"]:
         results.append(checks.answered(answer, data_path))
     print("\n".join(format_results(results)))
+    print(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
+    print(f"Ray dashboard:              {outputs['dashboard']}")
     if answer["chunks"]:
-        noise = " (random weights, so the text is noise)" if outputs.get("random_weights") else ""
+        print(f"\n  {request_command(outputs['endpoint'], answer)}\n")
+    if answer["kind"] == "chat":
+        stream_answer(outputs)
+    elif answer["chunks"]:
         chunks = f"{answer['chunks']} chunks streamed, the first" if answer["kind"] in checks.STREAMED else "the answer"
-        print(f"\n  {outputs['model']}{noise}: {answer['text']!r}")
+        print(f"  {outputs['model']}{_noise(outputs)}: {answer['text']!r}")
         print(f"  {answer['kind']}: {chunks} after {answer['first_s']:.2f} s")
-        print(f"\n  {request_command(outputs['endpoint'], answer)}")
     return 0 if all(each.ok for each in results) else 1
+
+
+def stream_answer(outputs: Mapping[str, Any]) -> None:
+    """Ask the chat model one question and print its answer as it arrives."""
+    answer = ChatCompletion()
+    print(f"  You:    {QUESTION}\n  Model{_noise(outputs)}:  ", end="", flush=True)
+    messages = [{"role": "user", "content": QUESTION}]
+    for text in answer.stream(outputs["endpoint"], outputs["model"], messages, MAX_TOKENS):
+        print(text.replace("\n", "\n          "), end="", flush=True)
+    print(f"\n          ({answer.summary()})\n")
+    print("`make chat` talks to the model, `make down` destroys the stack.")
+
+
+def _noise(outputs: Mapping[str, Any]) -> str:
+    return " (random weights, so the text is noise)" if outputs.get("random_weights") else ""
 
 
 if __name__ == "__main__":

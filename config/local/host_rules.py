@@ -55,5 +55,5 @@ MODEL_NOT_A_DIRECTORY = Rule(
     "host.model-not-a-directory",
     problem="{source} is not a directory with a config.json",
     reason="the local host reads models in Hugging Face format from an absolute path",
-    fix="Write `tiny-random`, or the absolute path of such a directory",
+    fix="Write `smollm2-135m`, `tiny-random`, or the absolute path of such a directory",
 )

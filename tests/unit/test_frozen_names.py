@@ -20,6 +20,7 @@ PROVIDERS = {
     "workloads.kubernetes.readiness.region_drain.RegionDrainedProvider",
     "workloads.local.ray_head.RayHeadProvider",
     "workloads.local.serve_application.ServeApplicationProvider",
+    "workloads.local.smollm2.SmolLM2ModelProvider",
     "workloads.local.tiny_model.TinyModelProvider",
 }
 COMPONENT_TYPES = {

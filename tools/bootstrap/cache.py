@@ -1,17 +1,12 @@
-"""The build cache outside the checkout, and the lock of one entry."""
+"""The lock of one entry of the cache outside the checkout."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
-
-def cache_dir() -> Path:
-    """Return the directory that keeps builds: `$XDG_CACHE_HOME/rayllm`, by default `~/.cache/rayllm`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rayllm"
+from paths import cache_dir
 
 
 @contextlib.contextmanager

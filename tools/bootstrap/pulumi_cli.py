@@ -17,7 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bootstrap.cache import cache_dir, cache_lock
+from paths import cache_dir
+from tools.bootstrap.cache import cache_lock
 from tools.bootstrap.console import CliError, run, say
 from versions import GO_FLOOR, PULUMI_CLI
 

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from paths import CHECKOUT
-from tools.bootstrap.cache import cache_dir, cache_lock
+from paths import CHECKOUT, cache_dir
+from tools.bootstrap.cache import cache_lock
 from tools.bootstrap.console import CliError, run, say
 from versions import PYTHON_CEILING, PYTHON_FLOOR, UV
 

@@ -16,10 +16,10 @@ import psutil
 from config.issues import ConfigIssue
 from config.local import host_rules, ports
 from config.local.ports import Ports
-from config.model_service import TINY_RANDOM
+from config.model_service import SMOLLM2, TINY_RANDOM
 from config.serving import ServingSettings
 from infra.contract import LocalHost
-from workloads.local import processes
+from workloads.local import processes, smollm2
 
 REPLICA_GIB = 4.2
 """Memory of one replica of the tiny model with its share of Ray (proportional set size, measured; most of it is PyTorch
@@ -53,14 +53,15 @@ def weights_gib(source: Path) -> float:
 
 def _model_issues(source: str) -> Iterator[ConfigIssue]:
     path = Path(source)
-    if source != TINY_RANDOM and not (path.is_absolute() and (path / "config.json").is_file()):
+    if source not in (SMOLLM2, TINY_RANDOM) and not (path.is_absolute() and (path / "config.json").is_file()):
         yield host_rules.MODEL_NOT_A_DIRECTORY.issue("serving.model.source", source=source)
 
 
 def _resource_issues(data_dir: Path, serving: ServingSettings) -> Iterator[ConfigIssue]:
     """Yield what is missing in memory and disk, for a stack that does not run yet."""
     replicas, source = serving.replicas.max_replicas, serving.model.source
-    needed = replicas * (REPLICA_GIB + (0.0 if source == TINY_RANDOM else weights_gib(Path(source))))
+    own = {TINY_RANDOM: 0.0, SMOLLM2: smollm2.SIZE_GIB}
+    needed = replicas * (REPLICA_GIB + (own[source] if source in own else weights_gib(Path(source))))
     free = psutil.virtual_memory().available / 2**30
     if free < needed:
         yield host_rules.MEMORY_TOO_SMALL.issue(

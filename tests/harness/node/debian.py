@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tools.bootstrap.cache import cache_dir
+from paths import cache_dir
 from tools.bootstrap.console import run
 
 PACKAGES = {
