@@ -1,6 +1,6 @@
-"""The commands behind `make up`, `preview`, `down`, `verify`, `env` and `clean`.
+"""The commands behind `make up`, `preview`, `down`, `verify`, `chat`, `env` and `clean`.
 
-    python -m tools.cli up|preview|down|verify|env|clean [STACK]
+    python -m tools.cli up|preview|down|verify|chat|env|clean [STACK]
 
 Each command installs missing tools and packages, then runs `pulumi` as a person would. All safety checks are in the
 Pulumi program and the policy pack; this module adds the display, and for stack local a state backend inside the
@@ -97,13 +97,26 @@ def verify(stack: str) -> int:
     context = _prepare(stack, program_only=True)
     venvs.ensure_program("verify")
     if not _exists(stack, context):
-        raise CliError(f"Stack {stack} does not exist. `make up STACK={stack}` creates it.")
+        raise CliError(_missing(stack))
     say(f"[2/2] compare the running stack with the last `pulumi up --stack {stack}`")
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.json"
         state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
         command = [*context.command_prefix, venvs.program_tool("python"), "-m", "pytest", *VERIFY_PYTEST_ARGS]
         return subprocess.run(command, cwd=CHECKOUT, env={**context.env_vars, "RAYLLM_STATE": str(state)}).returncode
+
+
+def chat(stack: str) -> int:
+    """Chat with the running model (tools/chat.py): on loopback, through the gateway, or through a forwarded port."""
+    with contextlib.redirect_stdout(sys.stderr):  # standard output has the answers alone
+        context = _prepare(stack, program_only=True)
+        if not _exists(stack, context):
+            raise CliError(_missing(stack))
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state.json"
+        state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
+        command = [*context.command_prefix, venvs.program_tool("python"), "-m", "tools.chat", str(state), stack]
+        return subprocess.run(command, cwd=CHECKOUT, env=context.env_vars).returncode
 
 
 def print_env(stack: str) -> int:
@@ -236,6 +249,10 @@ def _init_own_stack(stack: str, context: StackContext) -> None:
         console.run(["pulumi", "stack", "init", stack, "--no-select"], "pulumi", env=context.env_vars, cwd=folder)
 
 
+def _missing(stack: str) -> str:
+    return f"Stack {stack} does not exist. `make up STACK={stack}` creates it."
+
+
 def _exists(stack: str, context: StackContext) -> bool:
     return any(s["name"] == stack for s in json.loads(_pulumi_output(["stack", "ls", "--json"], context)))
 
@@ -265,6 +282,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "preview": preview,
     "down": down,
     "verify": verify,
+    "chat": chat,
     "env": print_env,
     "clean": clean,
 }

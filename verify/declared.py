@@ -91,14 +91,22 @@ def read(file: Path) -> DeclaredLocal | list[DeclaredRayService]:
 
     An empty list: the stack declares nothing that receives requests, or no `up` has finished.
     """
-    resources: list[Object] = json.loads(file.read_text())["deployment"].get("resources", [])
-    outputs = next((each.get("outputs", {}) for each in resources if each["type"] == "pulumi:pulumi:Stack"), {})
-    if "endpoint" not in outputs:
+    resources = _resources(file)
+    if "endpoint" not in (found := outputs(file)):
         return []
     for each in _of_type(resources, RAY_HEAD):
         inputs = each["inputs"]
-        return DeclaredLocal(outputs, json.loads(inputs["command"]), inputs["environment"])
-    return list(_ray_services(resources, outputs))
+        return DeclaredLocal(found, json.loads(inputs["command"]), inputs["environment"])
+    return list(_ray_services(resources, found))
+
+
+def outputs(file: Path) -> Object:
+    """Return the stack's outputs in `file`; empty if no `up` has finished."""
+    return next((each.get("outputs", {}) for each in _resources(file) if each["type"] == "pulumi:pulumi:Stack"), {})
+
+
+def _resources(file: Path) -> list[Object]:
+    return (json.loads(file.read_text()).get("deployment") or {}).get("resources", [])
 
 
 def _ray_services(resources: list[Object], outputs: Object) -> Iterator[DeclaredRayService]:

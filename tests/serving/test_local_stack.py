@@ -254,6 +254,17 @@ def test_the_shipped_stack_answers_in_words(clone: Clone) -> None:
     (answer,) = re.findall(r"Model: (.*)", printed)
     assert "Paris" in answer, printed
     assert clone.outputs()["random_weights"] is False
+    chat = subprocess.run(
+        ["make", "-s", "chat"],
+        cwd=clone.folder,
+        env=clone.env(),
+        input="What is the capital of France?\n",
+        capture_output=True,
+        text=True,
+    )
+    assert "Paris" in chat.stdout, chat.stderr
+    assert len(chat.stdout.splitlines()) == 1
+    assert "tokens/s" in chat.stderr
 
 
 def test_a_killed_conversion_leaves_no_model(clone: Clone, tmp_path: Path) -> None:
