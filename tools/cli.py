@@ -43,7 +43,8 @@ def up(stack: str) -> int:
     """Create or update the stack. For stack local, check the running system and print how to call it."""
     context = _prepare(stack, changes=True)
     _init_own_stack(stack, context)
-    say(f"[2/3] pulumi up --stack {stack}")
+    wait = ", 1 to 2 minutes on two cores if Ray and vLLM have to start" if stack == LOCAL else ""
+    say(f"[2/3] pulumi up --stack {stack}{wait}")
     # Stack local has nothing to lose, so it needs no confirmation. For a cloud stack Pulumi shows the preview and asks.
     answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
     if _pulumi("up", stack, context, *policy_pack_options(stack), *answer):

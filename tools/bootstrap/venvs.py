@@ -27,6 +27,7 @@ from versions import PYTHON_CEILING, PYTHON_FLOOR, UV
 PROGRAM, RAY = CHECKOUT / ".venv", CHECKOUT / ".venv-ray"
 PROGRAM_GROUPS = ("program", "verify", "rehearsal", "dev")
 """Dependency groups of .venv (pyproject.toml). Each is locked with the versions of the groups before it."""
+ESTIMATES = {".venv-ray": " (5.7 GB, about a minute on two cores)"}
 CACHED_FILES = ("lib/python3*/site-packages/**/__pycache__/*.pyc", "vllm-cache/modelinfos/*")
 """Files that running packages writes beside them: bytecode, and what vLLM finds out about a model class."""
 
@@ -118,7 +119,7 @@ def _ensure(folder: Path, locks: Sequence[str]) -> bool:
     if not (folder / "bin" / "python").exists():
         subprocess.run([uv(), "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True)
     total = len({pin for file in files for pin in re.findall(r"^\S+==\S+", file.read_text(), re.MULTILINE)})
-    say(f"  {folder.name}: installing up to {total} locked packages")
+    say(f"  {folder.name}: installing up to {total} locked packages{ESTIMATES.get(folder.name, '')}")
     stamp.unlink(missing_ok=True)
     _uv(["pip", "sync", "--require-hashes", *map(str, files)], folder, folder.name)
     link_cached_files(bytecode_dir(wanted), folder)
