@@ -49,10 +49,16 @@ COMPUTE_API = "https://compute.googleapis.com/compute/v1"
 RESOURCE_MANAGER_API = "https://cloudresourcemanager.googleapis.com/v3"
 
 
-def check_results(stack: str, google: httpx2.Client | None, hub: httpx2.Client | None = None) -> Iterator[CheckResult]:
+def check_results(
+    stack: str,
+    google: httpx2.Client | None,
+    hub: httpx2.Client | None = None,
+    ask: engine_preflight.Ask = engine_preflight.ask_vllm,
+) -> Iterator[CheckResult]:
     """Yield the result of every check for `up` of `stack`.
 
-    `google` is None without credentials. `hub` asks Hugging Face for the size of models that are not known.
+    `google` is None without credentials. `hub` asks Hugging Face for the size of models that are not known. `ask` asks
+    vLLM about engine arguments that depend on each other.
     """
     config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
