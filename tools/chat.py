@@ -111,6 +111,8 @@ def _foreground() -> Iterator[None]:
     # A background process that changes the foreground group gets SIGTTOU; a stopped chat would hold the terminal.
     for each in (signal.SIGTTOU, signal.SIGTSTP):
         signal.signal(each, signal.SIG_IGN)
+    # A parent that ignores Ctrl-C (`nohup`, a background job of a script) passes that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if previous != os.getpid():
         os.setpgid(0, 0)
     os.tcsetpgrp(terminal, os.getpgrp())

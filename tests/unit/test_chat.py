@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,7 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_ends(tmp_path: Path, server: Threadin
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(CHECKOUT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a background job of a script starts its programs
         # as `make` does: the chat is one process of several in the terminal's foreground process group
         os.execv("/bin/sh", ["sh", "-c", f"{sys.executable} -m tools.chat {state} local; exit $?"])
     printed = read_until(terminal, "You:")
@@ -174,11 +176,12 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_ends(tmp_path: Path, server: Threadin
 
 
 def read_until(terminal: int, pattern: str) -> str:
-    """Read what a terminal shows until it matches."""
-    shown = b""
+    """Read what a terminal shows until it matches, for at most a minute: an answer may never end."""
+    shown, end = b"", time.monotonic() + 60
     while not re.search(pattern, shown.decode(errors="replace"), re.DOTALL):
-        readable, _, _ = select.select([terminal], [], [], 60)
-        assert readable, f"no {pattern} in {shown!r}"
+        readable, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+        assert readable, f"no {pattern} in {shown[-2000:]!r}"
+        assert time.monotonic() < end, f"no {pattern} in {shown[-2000:]!r}"
         shown += os.read(terminal, 4096)
     return shown.decode(errors="replace")
 
