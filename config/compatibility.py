@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from packaging.version import Version
-
 import versions
 from config.data_path import DATA_PATHS
 from config.issues import ConfigIssue, Rule
 from config.model_service import ModelService
+from config.ray_versions import RayVersionRange
 from config.request_routers import KvAwareRouter
 
 Facts = dict[str, object]
@@ -22,7 +21,7 @@ ENGINE_KWARGS = "engine.engine_kwargs"
 
 
 @dataclass(frozen=True)
-class Incompatibility:
+class Incompatibility(RayVersionRange):
     """A combination of options that Ray or vLLM rejects or ignores."""
 
     rule: Rule
@@ -30,27 +29,9 @@ class Incompatibility:
     """Path below the model service; a template that is filled with the same facts as the rule."""
     facts: Callable[[ModelService], Iterator[Facts]] = field(repr=False)
     """Yields the facts of each occurrence in a model service."""
-    since: str = ""
-    """First Ray version that it applies to; empty if it applies to every older one."""
-    until: str = ""
-    """First Ray version that it no longer applies to; empty if none is known."""
     repaired: bool = False
     """True if Ray `until` repaired it: the row stays while an older Ray is accepted. False if the row needs a check
     with that version."""
-
-    def applies_to(self, ray: str) -> bool:
-        """Return True if it applies to Ray version `ray`."""
-        return not (self.since and Version(ray) < Version(self.since)) and not self.is_fixed(ray)
-
-    def is_fixed(self, ray: str) -> bool:
-        """Return True if Ray version `ray` no longer has it."""
-        return bool(self.until) and Version(ray) >= Version(self.until)
-
-    @property
-    def ray_versions(self) -> str:
-        """The Ray versions, for the generated page."""
-        bounds = [f"from {self.since}" if self.since else "", f"before {self.until}" if self.until else ""]
-        return " and ".join(filter(None, bounds)) or "all"
 
 
 def _if(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Iterator[Facts]]:

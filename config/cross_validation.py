@@ -24,7 +24,7 @@ from config.lora import ANONYMOUS, MODEL_BUCKET_SCHEME
 from config.model_service import PRIMARY_SERVICE_NAME, SMOLLM2, TINY_RANDOM, Autoscaling, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
-from config.releases import RELEASE_OVERRIDES, KubernetesServing
+from config.releases import RELEASE_OVERRIDES, KubernetesServing, Release
 from config.routes import SERVED_SEGMENTS, HostRoute, PathRoute, shadowed_segment
 from config.serving import ServingSettings
 from config.weights import CLAIM_SOURCE
@@ -136,19 +136,24 @@ def _google_issues(infra: GoogleInfra, serving: ServingSettings, *, has_token: b
     yield from _route_issues(infra, serving.kubernetes)
     for service, _, locate in located_services(serving):
         yield from _model_issues(infra, service, locate, has_token=has_token)
-    for name, release in serving.kubernetes.releases.items():
-        for index, service in enumerate(serving.services(release)):
-            yield from weights_checks.find_issues(infra, service, release, _locate(serving, index, name))
+    for service, release, locate in _released_services(serving):
+        yield from weights_checks.find_issues(infra, service, release, locate)
 
 
 def located_services(serving: ServingSettings) -> Iterator[tuple[ModelService, str, Locate]]:
     """Yield every model service at every release, the release's Ray version, and how to locate its fields."""
+    if serving.kubernetes is None:
+        yield serving, versions.RAY, lambda field: f"serving.{field}"
+    for service, release, locate in _released_services(serving):
+        yield service, release.ray_version, locate
+
+
+def _released_services(serving: ServingSettings) -> Iterator[tuple[ModelService, Release, Locate]]:
+    """Yield every model service at every release, the release, and how to locate the service's fields."""
     releases = serving.kubernetes.releases if serving.kubernetes else {}
     for name, release in releases.items():
         for index, service in enumerate(serving.services(release)):
-            yield service, release.ray_version, _locate(serving, index, name)
-    if not releases:
-        yield serving, versions.RAY, lambda field: f"serving.{field}"
+            yield service, release, _locate(serving, index, name)
 
 
 def _locate(serving: ServingSettings, index: int, release_name: str) -> Locate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from config.compatibility import ENGINE_KWARGS
 from config.issues import ConfigIssue, Rule, join_path
 from config.model_service import ModelService
 from config.parsing import display
@@ -16,7 +17,6 @@ from config.vllm.schema import Difference, Kind, describe, find_differences, is_
 from config.vllm.tables import VllmTable, first_with, removed_arguments, table_for
 
 LATE = "Ray would reject the model only when the GPUs run and cost money"
-ENGINE_KWARGS = "engine.engine_kwargs"
 PLUGINS = {"reasoning_parser": "reasoning_parser_plugin", "tool_call_parser": "tool_parser_plugin"}
 """Engine argument -> the argument whose plugin file registers further names."""
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from packaging.version import Version
-
 import versions
+from config.ray_versions import RayVersionRange
 
 
 class Component(StrEnum):
@@ -22,7 +21,7 @@ class Component(StrEnum):
 
 
 @dataclass(frozen=True)
-class UpstreamLimit:
+class UpstreamLimit(RayVersionRange):
     """Something that does not work upstream and that the stack avoids."""
 
     component: Component
@@ -31,21 +30,6 @@ class UpstreamLimit:
     workaround: str
     """What the stack does instead."""
     source: str
-    since: str = ""
-    """First Ray version that has it; empty if every older one has it, or if it is not Ray's."""
-    until: str = ""
-    """First Ray version that no longer has it; empty if none is known."""
-
-    def applies_to(self, ray: str) -> bool:
-        """Return True if Ray version `ray` has it."""
-        early = bool(self.since) and Version(ray) < Version(self.since)
-        return not early and not (self.until and Version(ray) >= Version(self.until))
-
-    @property
-    def ray_versions(self) -> str:
-        """The Ray versions, for the generated page."""
-        bounds = [f"from {self.since}" if self.since else "", f"before {self.until}" if self.until else ""]
-        return " and ".join(filter(None, bounds)) or "all"
 
 
 UPSTREAM_LIMITS: tuple[UpstreamLimit, ...] = (

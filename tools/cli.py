@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,11 +100,9 @@ def verify(stack: str) -> int:
     if not _exists(stack, context):
         raise CliError(_missing(stack))
     say(f"[2/2] compare the running stack with the last `pulumi up --stack {stack}`")
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.json"
-        state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
-        command = [*context.command_prefix, venvs.program_tool("python"), "-m", "pytest", *VERIFY_PYTEST_ARGS]
-        return subprocess.run(command, cwd=CHECKOUT, env={**context.env_vars, "RAYLLM_STATE": str(state)}).returncode
+    with _exported_state(stack, context) as state:
+        context.env_vars["RAYLLM_STATE"] = state
+        return _run_program(context, "pytest", *VERIFY_PYTEST_ARGS)
 
 
 def chat(stack: str) -> int:
@@ -113,11 +111,8 @@ def chat(stack: str) -> int:
         context = _prepare(stack, program_only=True)
         if not _exists(stack, context):
             raise CliError(_missing(stack))
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.json"
-        state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
-        command = [*context.command_prefix, venvs.program_tool("python"), "-m", "tools.chat", str(state), stack]
-        return subprocess.run(command, cwd=CHECKOUT, env=context.env_vars).returncode
+    with _exported_state(stack, context) as state:
+        return _run_program(context, "tools.chat", state, stack)
 
 
 def print_env(stack: str) -> int:
@@ -266,6 +261,21 @@ def _pulumi(command: str, stack: str, context: StackContext, *options: str) -> i
 
 def _pulumi_output(arguments: list[str], context: StackContext) -> str:
     return console.run(["pulumi", *arguments], f"pulumi {arguments[0]}", env=context.env_vars, cwd=CHECKOUT)
+
+
+@contextlib.contextmanager
+def _exported_state(stack: str, context: StackContext) -> Iterator[str]:
+    """Yield the path of a file with the stack's state, in the form of `pulumi stack export`."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state.json"
+        state.write_text(_pulumi_output(["stack", "export", "--stack", stack], context))
+        yield str(state)
+
+
+def _run_program(context: StackContext, module: str, *arguments: str) -> int:
+    """Run a Python module of .venv where the stack's clusters can be reached. Return its exit status."""
+    command = [*context.command_prefix, venvs.program_tool("python"), "-m", module, *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=context.env_vars).returncode
 
 
 def _report_local(context: StackContext) -> int:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,14 @@ class Clone:
     def processes(self) -> list[psutil.Process]:
         """Return the processes of the stack."""
         return processes.stack_processes(self.process_tag)
+
+
+def running_clone(folder: Path, port_offset: int) -> Iterator[Clone]:
+    """Yield a clone in `folder`, for a fixture. Its stack is destroyed afterwards."""
+    clone = create_clone(folder, port_offset)
+    yield clone
+    if clone.processes():
+        clone.make("down")
 
 
 def create_clone(folder: Path, port_offset: int) -> Clone:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.local_stack import Clone, create_clone
+from tests.harness.local_stack import Clone, running_clone
 
 PORT_OFFSET = 1800
 """Not the offset of tests/serving, so that both tiers may run at the same time."""
@@ -18,7 +18,4 @@ PORT_OFFSET = 1800
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone with other ports; its stack is destroyed afterwards."""
-    created = create_clone(tmp_path_factory.mktemp("clone"), PORT_OFFSET)
-    yield created
-    if created.processes():
-        created.make("down")
+    yield from running_clone(tmp_path_factory.mktemp("clone"), PORT_OFFSET)

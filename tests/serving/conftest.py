@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.local_stack import Clone, create_clone
+from tests.harness.local_stack import Clone, running_clone
 
 PORT_OFFSET = 400
 """So that a stack `local` may run on this computer at the same time."""
@@ -15,7 +15,4 @@ PORT_OFFSET = 400
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone with other ports; its stack is destroyed afterwards."""
-    created = create_clone(tmp_path_factory.mktemp("clone"), PORT_OFFSET)
-    yield created
-    if created.processes():
-        created.make("down")
+    yield from running_clone(tmp_path_factory.mktemp("clone"), PORT_OFFSET)

@@ -49,7 +49,7 @@ class SmolLM2ModelProvider(ResourceProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Replace the model when its directory changes, which the file and the script name."""
-        changed = [key for key in ("model_dir",) if olds.get(key) != news.get(key)]
+        changed = ["model_dir"] if olds.get("model_dir") != news.get("model_dir") else []
         return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
