@@ -49,8 +49,8 @@ SCALE_TO_ZERO_ON_GOOGLE = Rule(
     problem="0 with `infra.kind: google`",
     reason="the load balancer sends requests to worker pods, and without a replica there is none: no request could "
     "start a replica again",
-    fix="Write 1 or more. To pay for no GPU while nobody works, set `serving: null`, which keeps the infrastructure; "
-    "to stop the traffic of a region, set `traffic: drained`",
+    fix="Write 1 or more. To pay for no GPU outside working hours, set `serving: null`, which keeps the infrastructure"
+    "; to stop the traffic of a region, set `traffic: drained`",
 )
 NODE_POOL_ON_LOCAL = Rule(
     "serving.node-pool-on-local",

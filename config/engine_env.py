@@ -3,7 +3,7 @@
 Ray LLM gives the variables to the replica (LLMConfig.runtime_env; ray/llm/_internal/serve/core/server/llm_server.py,
 get_deployment_options). vLLM's engine process is its child, and the executor copies the replica's whole environment to
 its workers (vllm/v1/executor/ray_env_utils.py). Ray's own processes start earlier and never see them.
-config/compatibility.py checks the names that begin with VLLM_ against the vLLM of each release.
+`find_version_issues` checks the names that begin with VLLM_ against the vLLM of each release.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ OTHER_VLLM_ENV_VAR = Rule(
     source="vllm/envs.py",
 )
 REPLACED_BEFORE = {"VLLM_ATTENTION_BACKEND": ("attention_backend",)}
-"""What replaced a variable that vLLM had before the versions of config/vllm/env_vars.json."""
+"""Variable that vLLM removed before the versions of config/vllm/env_vars.json -> the arguments that replaced it."""
 
 
 def _text(value: object) -> object:

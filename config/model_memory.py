@@ -46,7 +46,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What decides how much memory a model takes."""
+    """The sizes that determine how much memory a model takes."""
 
     weight_bytes: int
     """Bytes of the files of the weights."""
@@ -152,10 +152,10 @@ class MemoryEstimate:
     gpus: int
     """GPUs of one replica."""
     gpu_memory_gib: float
-    """Of one GPU."""
+    """GiB of memory of one GPU."""
     weight_gib_per_gpu: float
     cache_gib_per_gpu: float
-    """What remains of each GPU for the KV cache; negative if the weights do not fit."""
+    """GiB of each GPU that remain for the KV cache; negative if the weights do not fit."""
     request_gib_per_gpu: float | None
     """KV cache of one request of the longest context; None if no context length is written."""
     start_s: float
