@@ -30,19 +30,19 @@ class NodePoolInfo:
     """Over all zones."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuNodePoolInfo(NodePoolInfo):
     """A pool of nodes with GPUs."""
 
+    gpus_per_node: int
+    pod_storage_gib: float
+    """Ephemeral storage of one node that pods can request: on its local SSDs, or on its boot disk without any."""
     ray_accelerator_type: str | None = None
     """Ray's name of the GPU model (`B200`), as in `LLMConfig.accelerator_type`; None if Ray has none."""
-    gpus_per_node: int = 0
     gpu_memory_gib: float = 0
     """Of one GPU."""
     local_ssd_gib: int = 0
     """Of one node."""
-    pod_storage_gib: float = 0
-    """Ephemeral storage of one node that pods can request: on its local SSDs, or on its boot disk without any."""
     reservation_bound: bool = True
     """True if a reservation limits the pool: no node beyond `max_nodes` is available."""
     waits_for_capacity: bool = False

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from paths import CHECKOUT
 from tests.node.conftest import Stack
 from tests.node.record import Section
 from tools.cli import VERIFY_PYTEST_ARGS
+from verify import test_regions, test_serving
 from verify.declared import NETWORK_POLICY, RAY_SERVICE
 
 
@@ -32,7 +34,12 @@ def verify(stack: Stack, state: dict[str, Any], folder: Path) -> subprocess.Comp
 
 def check_counts(output: str, verdict: str) -> Counter[str]:
     """Return how many times each check has the verdict."""
-    return Counter(re.findall(rf"::test_(\w+)\S* {verdict}", output))
+    return Counter(re.findall(rf"::(test_\w+)\S* {verdict}", output))
+
+
+def name(check: Callable[..., None]) -> str:
+    """Return the name of a check of `make verify`."""
+    return check.__name__
 
 
 def test_verify_passes_for_every_pod(stack: Stack, proof: Section, tmp_path: Path) -> None:
@@ -41,17 +48,17 @@ def test_verify_passes_for_every_pod(stack: Stack, proof: Section, tmp_path: Pat
     proof.block("`make verify`", [line for line in run.stdout.splitlines() if re.search("PASSED| passed", line)])
     workers, pods = len(stack.ready_pods("worker")), len(stack.ready_pods("worker")) + 1
     assert check_counts(run.stdout, "PASSED") == {
-        "head_and_workers_are_there": 1,
-        "a_pod_is_ready_and_runs_the_declared_image": pods,
-        "the_dashboard_is_closed_to_others": 1,
-        "the_declared_proxy_holds_the_port": workers,
-        "a_completion_streams": workers,
-        "tokens_come_by_the_declared_path": workers,
-        "vllm_runs_on_rays_second_executor": 1,
-        "the_environment_is_as_declared": pods,
-        "versions_are_as_declared": pods,
-        "metrics_can_be_scraped": pods,
-        "vllm_has_metrics_in_a_replica": 1,
+        name(test_regions.test_head_and_workers_are_there): 1,
+        name(test_regions.test_a_pod_is_ready_and_runs_the_declared_image): pods,
+        name(test_regions.test_the_dashboard_is_closed_to_others): 1,
+        name(test_serving.test_the_declared_proxy_holds_the_port): workers,
+        name(test_serving.test_a_request_is_answered): workers,
+        name(test_serving.test_tokens_come_by_the_declared_path): workers,
+        name(test_serving.test_vllm_runs_on_rays_second_executor): 1,
+        name(test_serving.test_the_environment_is_as_declared): pods,
+        name(test_serving.test_versions_are_as_declared): pods,
+        name(test_serving.test_metrics_can_be_scraped): pods,
+        name(test_serving.test_vllm_has_metrics_in_a_replica): 1,
     }
 
 
@@ -70,9 +77,9 @@ def test_verify_fails_for_each_difference_from_the_state(stack: Stack, tmp_path:
     run = verify(stack, state, tmp_path)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert check_counts(run.stdout, "FAILED") == {
-        "head_and_workers_are_there": 1,
-        "a_pod_is_ready_and_runs_the_declared_image": len(stack.ready_pods("worker")),
-        "the_dashboard_is_closed_to_others": 1,
-        "the_environment_is_as_declared": 1,
+        name(test_regions.test_head_and_workers_are_there): 1,
+        name(test_regions.test_a_pod_is_ready_and_runs_the_declared_image): len(stack.ready_pods("worker")),
+        name(test_regions.test_the_dashboard_is_closed_to_others): 1,
+        name(test_serving.test_the_environment_is_as_declared): 1,
     }
     assert re.search("RAY_USAGE_STATS_ENABLED is 0 instead of 1 in .*gcs_server", run.stdout)

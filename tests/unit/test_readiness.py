@@ -28,7 +28,7 @@ from workloads.kubernetes.readiness.ray_service_deletion import RayServiceDelete
 from workloads.kubernetes.readiness.ray_service_status import evaluate
 from workloads.kubernetes.readiness.region_drain import RegionDrainedProvider
 from workloads.kubernetes.readiness.spec_difference import first_difference
-from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded
+from workloads.kubernetes.readiness.wait import Failed, InProgress, State, Succeeded, WarningEvents
 
 RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "ray_service_states.json").read_text())
 SERVICE = f"{RAY_API}/namespaces/serving/rayservices/svc"
@@ -193,6 +193,21 @@ def test_undeclared_fields_are_no_difference() -> None:
     assert first_difference(declared, {**actual, "sizes": [1, 2, 3]}) is None
     assert first_difference(declared, {**actual, "sizes": [1, 3]}) == "sizes[1]: 3, not 2"
     assert first_difference(declared, {"head": {"containers": []}, "sizes": [1, 2]}) is not None
+
+
+def test_a_declared_empty_value_may_be_missing() -> None:
+    """KubeRay writes its objects back without it (Go's `omitempty`)."""
+    assert first_difference({"annotations": {}, "volumes": []}, {}) is None
+    assert first_difference({"annotations": {}}, {"annotations": {"a": "b"}}) is None
+    assert first_difference({"annotations": {"a": "b"}}, {}) == "annotations: None, not {'a': 'b'}"
+
+
+def test_a_warning_names_its_object_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def event(kind: str, name: str) -> dict[str, Any]:
+        return {"involvedObject": {"kind": kind, "name": name}, "reason": "Evicted", "message": "no\n disk"}
+
+    WarningEvents("RayService a").show([event("RayService", "a"), event("Pod", "b"), event("Pod", "b")])
+    assert capsys.readouterr().err == "RayService a: Evicted: no disk\nRayService a: Pod b: Evicted: no disk\n"
 
 
 # The tests below run against a small API server.

@@ -27,6 +27,8 @@ from workloads.kubernetes.deploy import deploy
 FOLDER = Path(os.environ["RAYLLM_NODE_FOLDER"])
 SELECTOR = {POOL_LABEL: node.NODE_POOL}
 REGION = host.NODE_NAME
+POD_STORAGE_GIB = 10
+"""Room for a worker's logs and its tiny model. The kubelet evicts a pod that writes more than it requests."""
 
 
 def platform(traffic: Traffic, *, reservation_bound: bool) -> GooglePlatform:
@@ -44,6 +46,7 @@ def platform(traffic: Traffic, *, reservation_bound: bool) -> GooglePlatform:
         min_nodes=0,
         max_nodes=3,
         gpus_per_node=1,
+        pod_storage_gib=POD_STORAGE_GIB,
         reservation_bound=reservation_bound,
     )
     head = NodePoolInfo(

@@ -12,14 +12,16 @@ MERGE_KEYS = ("groupName", "name", "key")
 def first_difference(declared: Any, actual: Any, path: str = "") -> str | None:
     """Return the first declared value that the cluster does not have, as `PATH: ACTUAL, not DECLARED`, or None.
 
-    Fields that are not declared do not count: defaulting and admission add them.
+    Fields that are not declared do not count: defaulting and admission add them. A declared empty value equals a
+    missing one: the operator writes its objects back, and Go's `omitempty` leaves out what is empty.
     """
     if isinstance(declared, Mapping) and isinstance(actual, Mapping):
         pairs = ((value, actual.get(key), f"{path}.{key}".lstrip(".")) for key, value in declared.items())
     elif isinstance(declared, list) and isinstance(actual, list):
         pairs = _pair_items(declared, actual, path)
     else:
-        return None if declared == actual else f"{path}: {actual}, not {declared}"
+        same = declared == actual or (not declared and actual is None)
+        return None if same else f"{path}: {actual}, not {declared}"
     return next((text for text in (first_difference(*pair) for pair in pairs) if text), None)
 
 

@@ -174,7 +174,9 @@ class WarningEvents:
             name, reason, message = key = (involved["name"], event.get("reason", ""), event.get("message", ""))
             if key not in self._printed:
                 self._printed.add(key)
-                log_progress(f"{self._subject}: {involved['kind']} {name}: {reason}: {' '.join(message.split())}")
+                about = f"{involved['kind']} {name}"
+                prefix = about if about == self._subject else f"{self._subject}: {about}"
+                log_progress(f"{prefix}: {reason}: {' '.join(message.split())}")
 
 
 def _observe(observe: Callable[[], State]) -> State:
