@@ -1,0 +1,200 @@
+"""What this stack adds to the HAProxy configuration that Ray wrote: listeners, admin socket, routes, limits and errors.
+
+`edit` changes a parsed configuration. It looks each place up by its words, and raises UnknownConfig if Ray wrote it in
+another way, so that HAProxy does not start with a part of it. Standard library only; runs in Ray's image and in
+`.venv-ray`. Source of the directives: HAProxy 2.8 configuration manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import haproxy_affinity
+import haproxy_keys
+from haproxy_config import Config, Section, UnknownConfig, quoted, words
+from openai_errors import BODY_TOO_LARGE, ERRORS, LENGTH_REQUIRED, UNKNOWN_ROUTE, WRONG_METHOD, ApiError
+
+LOOPBACK = "127.0.0.1"
+HTTP_FRONTEND = "http_frontend"
+"""Name of the frontend that receives requests."""
+AFTER_HEALTH_CHECKS = ("acl", "routes", "path", "-i", "/-/routes")
+"""The line of Ray's frontend that follows the health checks. What this stack adds stands before it: health checks stay
+free, and a refused request costs no call of a request router."""
+REQUEST_ID = "%[var(txn.rayllm_request_id)]"
+SLOW_HEADERS_S = 10
+"""Seconds that a client has for a request's headers."""
+REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
+"""Statuses that Ray Serve answers with plain text."""
+RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """What the edge is to do, from the JSON in RAYLLM_HAPROXY_SETTINGS."""
+
+    loopback: bool = False
+    """True: every listener on 127.0.0.1."""
+    post: Sequence[str] = ()
+    """Paths that take POST."""
+    get: Sequence[str] = ()
+    """Paths that take GET. A path that ends with `/` stands for all paths below it."""
+    probes: Sequence[str] = ()
+    """Paths that are open to the node itself only."""
+    max_body_bytes: int = 0
+    """Largest request body; 0 for no limit."""
+    max_requests: int = 0
+    """Most requests in progress at this HAProxy; 0 for no limit."""
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+    """How requests of one kind stay with one replica (haproxy_affinity.py); empty for Ray's own balancing."""
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    """API keys and their limits (haproxy_keys.py); empty if requests need none."""
+
+
+def edit(config: Config, settings: EdgeSettings) -> None:
+    """Change the configuration. Raises UnknownConfig."""
+    _close_admin_socket(config)
+    _add_errors(config)
+    frontend = config.section("frontend", HTTP_FRONTEND)
+    index = frontend.index_of(*AFTER_HEALTH_CHECKS)
+    frontend.insert(
+        index,
+        [
+            *_request_id(frontend),
+            *_allow_routes(settings),
+            *haproxy_keys.rules(settings.keys),
+            *_limits(config, settings),
+            *haproxy_affinity.session_rules(settings.affinity),
+        ],
+    )
+    frontend.append(_errors_of_replicas())
+    haproxy_keys.add(config, settings.keys)
+    haproxy_affinity.edit(config, settings.affinity)
+    if settings.loopback:
+        _listen_on_loopback(config)
+
+
+def refusal(error: ApiError, condition: str, *headers: str) -> str:
+    """Return the rule that answers with `error`. `headers`: further `NAME VALUE` pairs."""
+    more = "".join(f" hdr {header}" for header in headers)
+    return (
+        f"http-request return status {error.status} content-type application/json hdr x-request-id {REQUEST_ID}{more} "
+        f"lf-string {quoted(error.body)} {condition}"
+    )
+
+
+def application_backends(config: Config) -> list[Section]:
+    """Return the back ends with replicas of an application, without those that a request router chooses for."""
+    return [
+        each
+        for each in config.sections
+        if each.keyword == "backend"
+        and each.has("server")
+        and not each.name.endswith("-via-ingress-request-router")
+        and not each.has("option", "tcp-check")  # gRPC
+    ]
+
+
+def _listen_on_loopback(config: Config) -> None:
+    for section in config.sections:
+        for index, found in list(section.directives()):
+            if found[0] == "bind":
+                port = found[1].rpartition(":")[2]
+                if not port.isdigit():
+                    raise UnknownConfig(f"`{' '.join(found)}` listens on no TCP port")
+                section.replace(index, " ".join(["bind", f"{LOOPBACK}:{port}", *found[2:]]))
+
+
+def _close_admin_socket(config: Config) -> None:
+    """Ray opens the socket to every user of the host: who may write to it stops servers and reads API keys."""
+    section = config.section("global")
+    index = section.index_of("stats", "socket")
+    found = words(section.lines[index])
+    found[found.index("mode") + 1] = "600"
+    section.replace(index, " ".join(found))
+
+
+def _request_id(frontend: Section) -> Iterable[str]:
+    """Give each request an id. Ray does it itself in front of a request router."""
+    if not frontend.has("unique-id-format"):
+        yield "unique-id-format %[uuid]"
+        yield "http-request set-header x-request-id %[unique-id] if !{ req.hdr(x-request-id) -m found }"
+    yield "http-request set-var(txn.rayllm_request_id) req.hdr(x-request-id)"
+
+
+def _allow_routes(settings: EdgeSettings) -> Iterable[str]:
+    """Answer every path with 404 that callers may not ask, and every other method with 405."""
+    if not settings.post and not settings.get:
+        return
+    for name, paths in (("post", settings.post), ("get", settings.get), ("probe", settings.probes)):
+        exact = [path for path in paths if not path.endswith("/")]
+        below = [path for path in paths if path.endswith("/")]
+        for matcher, found in (("path", exact), ("path_beg", below)):
+            if found:
+                yield f"acl rayllm_{name} {matcher} {' '.join(found)}"
+    known = ["!rayllm_post"] * bool(settings.post) + ["!rayllm_get"] * bool(settings.get)
+    if settings.probes:
+        yield "acl rayllm_own_node src 127.0.0.0/8 ::1"
+        yield "http-request set-var(txn.rayllm_probe) bool(true) if rayllm_probe rayllm_own_node"
+    free = " !{ var(txn.rayllm_probe) -m found }" if settings.probes else ""
+    yield refusal(UNKNOWN_ROUTE, f"if {' '.join(known)}{free}")
+    # A path can take both methods. `GET` stands for HEAD too (HAProxy's METH_GET).
+    post, get = "METH_POST rayllm_post", "METH_GET rayllm_get"
+    yield f"http-request set-var(txn.rayllm_method) bool(true) if {post}" if settings.post else "# no route takes POST"
+    yield f"http-request set-var(txn.rayllm_method) bool(true) if {get}" if settings.get else "# no route takes GET"
+    yield refusal(WRONG_METHOD, "if !{ var(txn.rayllm_method) -m found }" + free)
+
+
+def _limits(config: Config, settings: EdgeSettings) -> Iterable[str]:
+    if settings.max_body_bytes:
+        yield refusal(LENGTH_REQUIRED, "if { req.hdr(transfer-encoding) -m found }")
+        yield refusal(BODY_TOO_LARGE, f"if {{ req.body_size gt {settings.max_body_bytes} }}")
+    if settings.max_requests:
+        counted = [each.name for each in config.sections if each.keyword == "backend" and each.has("server")]
+        total = "txn.rayllm_requests"
+        for index, name in enumerate(counted):  # a request is in one back end at a time
+            yield f"http-request set-var({total}) be_conn({name})" + (f",add({total})" if index else "")
+        if counted:
+            full = f"if METH_POST {{ var({total}) -m int ge {settings.max_requests} }}"
+            yield refusal(ERRORS[429], full, f"Retry-After {RETRY_AFTER_S}")
+
+
+def _add_errors(config: Config) -> None:
+    """Write HAProxy's own errors, and those of Ray's rules, in OpenAI's form and with their own status.
+
+    Ray answers 502, 503 and 504 with one page whose status is 500.
+    """
+    defaults = config.section("defaults")
+    defaults.lines = [line for line in defaults.lines if words(line)[:1] != ["errorfile"]]
+    statuses = (400, 408, 413, 429, 500, 502, 503, 504)
+    defaults.append(
+        f"http-error status {status} content-type application/json lf-string {quoted(ERRORS[status].body)} "
+        "hdr x-request-id %[unique-id]"
+        for status in statuses
+    )
+    for index, found in list(defaults.directives()):
+        if found[:2] == ["timeout", "http-request"]:
+            defaults.replace(index, f"timeout http-request {SLOW_HEADERS_S}s")
+            break
+    else:
+        defaults.append([f"timeout http-request {SLOW_HEADERS_S}s"])
+    frontend = config.section("frontend", HTTP_FRONTEND)
+    for index, found in list(frontend.directives()):
+        if "X-Serve-Reason" in found:
+            condition = " ".join(found[found.index("if") :])
+            reason = f"X-Serve-Reason {found[found.index('X-Serve-Reason') + 1]}"
+            frontend.replace(index, refusal(ERRORS[503], condition, reason))
+    default = config.section("backend", "default_backend")
+    default.replace(default.index_of("http-request", "return", "status", "404"), refusal(UNKNOWN_ROUTE, "if TRUE"))
+
+
+def _errors_of_replicas() -> Iterable[str]:
+    """Rewrite the plain-text errors of Ray Serve's replicas and proxy; vLLM's own are JSON."""
+    for status in REPLICA_ERRORS:
+        again = " hdr Retry-After %[res.hdr(retry-after)]" if status in (429, 503) else ""
+        yield (
+            f"http-response return status {status} content-type application/json hdr x-request-id {REQUEST_ID}{again} "
+            f"lf-string {quoted(ERRORS[status].body)} "
+            f"if {{ status {status} }} {{ res.hdr(content-type) -m beg text/plain }}"
+        )
