@@ -14,7 +14,7 @@ from config.data_path import DATA_PATHS
 from config.issues import ConfigIssue, Rule
 from config.model_service import ModelService
 from config.ray_versions import RayVersionRange
-from config.request_routers import KvAwareRouter
+from config.request_routers import HashedAffinity, KvAwareRouter, PrefixCacheAffinityRouter, SessionRouter
 
 Facts = dict[str, object]
 ENGINE_KWARGS = "engine.engine_kwargs"
@@ -46,6 +46,22 @@ def _if(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Ite
 
 def _direct(service: ModelService) -> bool:
     return DATA_PATHS[service.data_path].direct
+
+
+def _routerless(service: ModelService) -> bool:
+    """Return True if HAProxy sends requests to the replicas without asking a router."""
+    path = DATA_PATHS[service.data_path]
+    return path.direct and not path.router
+
+
+def _router(applies: Callable[[ModelService], bool]) -> Callable[[ModelService], Iterator[Facts]]:
+    """Return `facts` of an incompatibility of a request router with a data path."""
+
+    def facts(service: ModelService) -> Iterator[Facts]:
+        if applies(service):
+            yield {"router": service.request_router.kind, "data_path": service.data_path.value}
+
+    return facts
 
 
 def _pooling(service: ModelService) -> bool:
@@ -100,6 +116,39 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
         _if(lambda s: _direct(s) and s.model.lora is not None),
         until="2.60.0",
         repaired=True,
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.least-connections-lora",
+            problem="LoRA adapters do not work on data path {data_path}",
+            reason="a replica loads an adapter when Ray's router names it, and this data path has no router",
+            fix="Write `data_path: direct_streaming`, or `python_proxy`",
+            source="ray/llm/_internal/serve/core/ingress/router.py",
+        ),
+        "model.lora",
+        _if(lambda s: _routerless(s) and s.model.lora is not None),
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.least-connections-router",
+            problem="{router} does not work on data path {data_path}",
+            reason="HAProxy selects the replica there, and no router of Ray's runs",
+            fix="Write `request_router: session_hash` or `prompt_hash`, or `data_path: direct_streaming`",
+            source="ray/llm/_internal/serve/core/ingress/builder.py",
+        ),
+        "request_router",
+        _router(lambda s: _routerless(s) and isinstance(s.request_router, SessionRouter | PrefixCacheAffinityRouter)),
+    ),
+    Incompatibility(
+        Rule(
+            "compatibility.hash-router",
+            problem="{router} does not work on data path {data_path}",
+            reason="HAProxy does not select the replica there: its hash would select a router, or an ingress replica",
+            fix="Write `data_path: least_connections`, or `request_router: session` or `prefix_cache_affinity`",
+            source="HAProxy 2.8 configuration manual, balance hash",
+        ),
+        "request_router",
+        _router(lambda s: not _routerless(s) and isinstance(s.request_router, HashedAffinity)),
     ),
     Incompatibility(
         Rule(

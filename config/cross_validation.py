@@ -111,7 +111,7 @@ def _local_issues(infra: LocalInfra, serving: ServingSettings | None) -> Iterato
         )
     if serving.kubernetes is not None:
         yield rules.KUBERNETES_ON_LOCAL.issue("serving.kubernetes")
-    if _scales_to_zero(serving) and DATA_PATHS[serving.data_path].direct:
+    if _scales_to_zero(serving) and DATA_PATHS[serving.data_path].haproxy:
         yield rules.SCALE_TO_ZERO_DIRECT.issue("serving.replicas.min_replicas", data_path=serving.data_path.value)
     if serving.node_pool is not None:
         yield rules.NODE_POOL_ON_LOCAL.issue("serving.node_pool")

@@ -13,6 +13,7 @@ from config.base import Settings, format_error, matches, raise_issues
 from config.chat_template import ChatTemplate
 from config.data_path import DataPath
 from config.issues import ConfigIssue, Rule
+from config.limits import Limits
 from config.lora import MODEL_BUCKET_SCHEME, LoraSettings
 from config.request_routers import DefaultRouter, RequestRouter
 from config.weights import WeightsLoad
@@ -221,17 +222,18 @@ class Autoscaling(Settings):
 
 
 class Ingress(Settings):
-    """The OpenAI ingress deployment, which only `python_proxy` has."""
+    """The OpenAI ingress deployment, which `python_proxy` and `haproxy` have."""
 
     num_replicas: int = Field(default=1, ge=1)
-    """Ingress replicas; on `python_proxy` they do Serve's HTTP work."""
+    """Ingress replicas; they do Serve's HTTP work."""
 
 
 class ModelService(Settings):
     """One model in one Serve application; on Kubernetes one RayService."""
 
     data_path: DataPath = DataPath.DIRECT_STREAMING
-    """How requests reach a replica: `direct_streaming`, or the baseline `python_proxy`."""
+    """How requests reach a replica: `direct_streaming`, `least_connections` (no request router), `haproxy` (HAProxy
+    before Ray's OpenAiIngress), or the baseline `python_proxy`. docs/how-to/data-paths.md compares them."""
     model: Model
     """The model to serve."""
     replicas: Annotated[FixedReplicas | Autoscaling, Field(discriminator="kind")] = FixedReplicas()
@@ -245,7 +247,9 @@ class ModelService(Settings):
     """How Ray selects the replica: `{kind: session, header: x-session-id}`; its `kind` alone for the defaults, such as
     `prefix_cache_affinity`."""
     ingress: Ingress | None = None
-    """The OpenAI ingress deployment; `direct_streaming` has none."""
+    """The OpenAI ingress deployment; null for one replica of it. Direct data paths have none."""
+    limits: Limits = Limits()
+    """What the proxy of each node refuses."""
     node_pool: str | None = None
     """The one GPU node pool, in every region, that the model runs on; null for all GPU node pools."""
 

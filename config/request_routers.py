@@ -24,8 +24,14 @@ EVICTION_TARGET = Rule(
 )
 
 
+HeaderName = Annotated[
+    str, matches(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?", "a header's name: letters, digits and hyphens")
+]
+
+
 class DefaultRouter(Settings):
-    """The data path's own router: round robin on `direct_streaming`, power of two choices on `python_proxy`."""
+    """The data path's own choice: round robin on `direct_streaming`, the fewest open requests on `least_connections`,
+    power of two choices on `haproxy` and `python_proxy`."""
 
     kind: Literal["default"] = "default"
     """The data path's own."""
@@ -37,9 +43,7 @@ class SessionRouter(Settings):
 
     kind: Literal["session"]
     """By session."""
-    header: Annotated[
-        str, matches(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?", "a header's name: letters, digits and hyphens")
-    ] = "x-session-id"
+    header: HeaderName = "x-session-id"
     """Request header that names the session (RAY_SERVE_SESSION_ID_HEADER_KEY)."""
     num_virtual_nodes: int = Field(default=100, ge=1, le=10_000)
     """Points of each replica on the hash ring: more of them spread sessions more evenly."""
@@ -76,6 +80,33 @@ class PrefixCacheAffinityRouter(Settings):
             yield EVICTION_TARGET.issue("eviction_target_chars", target=target, threshold=threshold)
 
 
+class HashedAffinity(Settings):
+    """What both hashes share. HAProxy itself selects the replica; no request router runs."""
+
+    load_percent: int = Field(default=150, ge=101, le=1000)
+    """Most requests in progress of one replica, in percent of the mean of all. Above it HAProxy takes the next replica
+    of the hash (hash-balance-factor): a smaller number spreads the load, a larger one keeps sessions together."""
+
+
+class SessionHash(HashedAffinity):
+    """The requests of one session go to one replica, by HAProxy's consistent hash of a header."""
+
+    kind: Literal["session_hash"]
+    """By session, on `least_connections`."""
+    header: HeaderName = "x-session-id"
+    """Request header that names the session. A request without it goes to any replica."""
+
+
+class PromptHash(HashedAffinity):
+    """Requests whose bodies begin alike go to one replica, by HAProxy's consistent hash of the beginning. In a chat
+    request that is the model's name and the system prompt."""
+
+    kind: Literal["prompt_hash"]
+    """By the beginning of the request body, on `least_connections`."""
+    bytes: int = Field(default=512, ge=64, le=8192)
+    """Bytes of the body that are hashed."""
+
+
 class KvAwareRouter(Settings):
     """By the blocks in each replica's KV cache (Ray's KVAwareRouter). Refused: config/compatibility.py says why."""
 
@@ -90,7 +121,7 @@ def _from_text(value: object) -> object:
 
 RequestRouter = Annotated[
     Annotated[
-        DefaultRouter | SessionRouter | PrefixCacheAffinityRouter | KvAwareRouter,
+        DefaultRouter | SessionRouter | PrefixCacheAffinityRouter | SessionHash | PromptHash | KvAwareRouter,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_from_text),

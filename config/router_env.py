@@ -27,7 +27,7 @@ MAX_CONNECTIONS, MIN_CONNECTIONS = 4096, 64
 def forwards_body(service: ModelService) -> bool:
     """Return True if the router of the data path needs the request body."""
     needed = isinstance(service.request_router, PrefixCacheAffinityRouter | KvAwareRouter)
-    return DATA_PATHS[service.data_path].direct and (needed or service.model.lora is not None)
+    return DATA_PATHS[service.data_path].router and (needed or service.model.lora is not None)
 
 
 def body_buffers(memory_gib: float) -> tuple[int, int]:

@@ -20,9 +20,72 @@ SERVED_BY: Mapping[str, str] = {name: _SERVED[name] for name in ("ray", "vllm")}
 """Versions of Ray and vLLM that SERVED_ROUTES comes from."""
 SERVED_ROUTES: Mapping[str, Mapping[str, Sequence[str]]] = _SERVED["routes"]
 """Data path -> kind of model -> the routes that it answers. tools/vllm/list_routes.py writes them."""
+PUBLIC_ROUTES: Mapping[str, str] = {
+    "/v1/chat/completions": "POST",
+    "/v1/completions": "POST",
+    "/v1/responses": "POST",
+    "/v1/messages": "POST",
+    "/v1/messages/count_tokens": "POST",
+    "/v1/embeddings": "POST",
+    "/v1/score": "POST",
+    "/score": "POST",
+    "/v1/rerank": "POST",
+    "/v2/rerank": "POST",
+    "/rerank": "POST",
+    "/v2/embed": "POST",
+    "/classify": "POST",
+    "/pooling": "POST",
+    "/v1/audio/transcriptions": "POST",
+    "/v1/audio/translations": "POST",
+    "/v1/realtime": "GET",
+    "/v1/models": "GET",
+    "/v1/models/{model:path}": "GET",
+}
+"""Routes that callers may ask, and their method: the APIs of OpenAI, Anthropic, Cohere and Jina, and vLLM's routes for
+models that pool."""
+CLOSED_ROUTES: Mapping[str, str] = {
+    "/detokenize": "part of vLLM's own API, which tells the tokenizer",
+    "/tokenize": "part of vLLM's own API, which tells the tokenizer",
+    "/docs": "documentation of every route, open or not",
+    "/docs/oauth2-redirect": "documentation of every route, open or not",
+    "/redoc": "documentation of every route, open or not",
+    "/openapi.json": "documentation of every route, open or not",
+    "/health": "for the operator; callers have /-/healthz",
+    "/ping": "for the operator; callers have /-/healthz",
+    "/load": "for the operator: how busy a replica is",
+    "/metrics": "for the operator: it is scraped from each pod",
+    "/version": "tells which known faults a server has",
+    "/invocations": "the same as the other routes, for Amazon SageMaker",
+    "/inference/v1/generate": "tokens in place of text, past the chat template",
+    "/generative_scoring": "vLLM's own, without a documented form",
+    "/is_scaling_elastic_ep": "changes the engine",
+    "/scale_elastic_ep": "changes the engine",
+    "/v1/chat/completions/batch": "vLLM's own: many requests that count as one",
+    "/v1/chat/completions/render": "a part of a request, for a server split in two",
+    "/v1/chat/completions/derender": "a part of a request, for a server split in two",
+    "/v1/completions/render": "a part of a request, for a server split in two",
+    "/v1/completions/derender": "a part of a request, for a server split in two",
+    "/v1/messages/render": "a part of a request, for a server split in two",
+    "/v1/responses/{response_id}": "the replica that made the response keeps it; another one answers 404",
+    "/v1/responses/{response_id}/cancel": "the replica that made the response keeps it; another one answers 404",
+}
+"""Routes of a model that callers get 404 for, and why."""
 SERVED_SEGMENTS = frozenset([*_SERVED["segments"], "-"])
 """First path segments that a model answers on some data path, with some option, in some version of vLLM that a
 supported Ray has; and Ray Serve's health check."""
+
+
+def served_routes(*, direct: bool) -> Mapping[str, Sequence[str]]:
+    """Return kind of model -> the routes that it answers on a data path. `direct`: a replica is its own ingress."""
+    return SERVED_ROUTES["direct_streaming" if direct else "python_proxy"]
+
+
+def public_paths(method: str, *, direct: bool) -> list[str]:
+    """Return the paths, of all kinds of models, that callers may ask with a method. A path that ends with `/` stands
+    for all paths below it. A model answers those of another kind with 404 itself."""
+    every = {path for paths in served_routes(direct=direct).values() for path in paths}
+    found = sorted(path for path in every if PUBLIC_ROUTES.get(path) == method)
+    return [path.partition("{")[0] for path in found]
 
 
 def shadowed_segment(prefix: str, base: str = "") -> str | None:

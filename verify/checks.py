@@ -14,6 +14,8 @@ from verify.check_result import CheckResult, result
 
 STREAMED = ("chat", "completion")
 """Kinds of requests whose answers are streams of tokens."""
+ROUTED = "ingress-request-router"
+"""End of the name of the back end for requests whose replica a request router chose."""
 NODE_METRICS, SERVE_METRICS, ENGINE_METRICS = "ray_node_", "ray_serve_", "ray_vllm_"
 """Prefixes of metric names: of every Ray node, of one that receives requests, of a vLLM engine after its first
 request."""
@@ -45,22 +47,23 @@ def proxy(query: Query, port: int, data_path: DataPathSpec) -> CheckResult:
 
 
 def token_path(answer: Mapping[str, Any], actors: Sequence[Mapping[str, Any]], data_path: DataPathSpec) -> CheckResult:
-    """Check the way of the tokens: directly from the replica, or through OpenAiIngress.
+    """Check the way of a request and its tokens: which actors run, and to what HAProxy sent the request.
 
     `answer` is the result of `queries.ask` with HAProxy's statistics, `actors` that of `queries.actors`.
     """
     names = [actor["class_name"] for actor in actors]
     ingress = any("OpenAiIngress" in name for name in names)
-    if not data_path.direct:
-        return result("tokens through OpenAiIngress", f"OpenAiIngress {'runs' if ingress else 'does not run'}", ingress)
-    replicas = [server for backend, server in answer["servers"] if backend.endswith("ingress-request-router")]
     router = any("LLMRouter" in name for name in names)
-    detail = (
-        f"HAProxy sent a request to replica {', '.join(replicas) or '?'}, "
-        f"{'which LLMRouter chose' if router else 'and LLMRouter does not run'}; "
-        f"OpenAiIngress {'runs' if ingress else 'does not run'}"
-    )
-    return result("tokens directly from the replica", detail, bool(replicas) and router and not ingress)
+    servers = [server for backend, server in answer["servers"] if backend.endswith(ROUTED) is data_path.router]
+    replicas = [server for server in servers if server.startswith("SERVE_REPLICA")]
+    parts = [
+        f"HAProxy sent a request to replica {', '.join(replicas) or '?'}" if data_path.haproxy else "",
+        f"LLMRouter {'runs' if router else 'does not run'}" if data_path.direct else "",
+        f"OpenAiIngress {'runs' if ingress else 'does not run'}",
+    ]
+    ok = bool(replicas) >= data_path.haproxy and router is data_path.router and ingress is not data_path.direct
+    way = "tokens directly from the replica" if data_path.direct else "tokens through OpenAiIngress"
+    return result(way, "; ".join(filter(None, parts)), ok)
 
 
 def executor(actors: Sequence[Mapping[str, Any]]) -> CheckResult:

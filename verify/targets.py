@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import testinfra
 
-from config.data_path import DATA_PATHS, DataPathSpec
+from config.data_path import DATA_PATHS, NAME_ENV_VAR, DataPath, DataPathSpec
 from config.kuberay import HAPROXY_STATS_PORT, NODE_TYPE_LABEL, SERVE_PORT
 from verify import checks, queries
 from verify.declared import DeclaredLocal, DeclaredRayService, Object
@@ -65,9 +65,7 @@ class Target:
     @property
     def data_path(self) -> DataPathSpec:
         """The data path with the declared environment variables."""
-        found = [each for each in DATA_PATHS.values() if each.env_vars.items() <= self.env_vars.items()]
-        assert found, f"no data path has the environment variables that {self.name} declares"
-        return found[0]
+        return DATA_PATHS[DataPath(self.env_vars[NAME_ENV_VAR])]
 
     @cached_property
     def actors(self) -> list[Object]:

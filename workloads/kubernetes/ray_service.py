@@ -29,7 +29,7 @@ from config.sizing import HEAD_CPUS, HEAD_DISK_GIB, HEAD_MEMORY_GIB, WorkerGroup
 from config.start_timeouts import STARTUP_PROBE_FAILURES, STARTUP_PROBE_PERIOD_S, StartTimeouts
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
-from workloads import serve_config
+from workloads import edge_settings, serve_config
 from workloads.kubernetes import model_volumes
 from workloads.kubernetes.model_volumes import ModelVolumes
 from workloads.kubernetes.secrets import SecretKeyRef
@@ -146,6 +146,7 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
     """Return the environment variables of the Ray containers; head and workers have the same."""
     plain = {
         **DATA_PATHS[args.plan.service.data_path].env_vars,
+        **edge_settings.env_vars(args.plan.service, SCRIPTS_DIR, loopback=False),
         **router_env.env_vars(args.plan.service, min(g.pod_resources.memory_gib for g in args.plan.worker_groups)),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
@@ -169,7 +170,7 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(serve_config.DRAINING_WAIT_S),
         **args.start_timeouts.ray_env_vars(redis=args.cluster.redis is not None),
         "HF_HOME": model_volumes.HUGGING_FACE_DIR,
-        "PYTHONPATH": SCRIPTS_DIR,  # Ray imports rayllm_weights.py
+        "PYTHONPATH": SCRIPTS_DIR,  # Ray imports rayllm_weights.py, rayllm_applications.py and serve_middlewares.py
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # KubeRay sets this variable if authentication is on. Without it any ray.init() may create a token, and later
@@ -316,7 +317,8 @@ def _pod(
                         "name": SHARED_MEMORY_VOLUME,
                         "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(args, node_pool)},
                     },
-                    {"name": SCRIPTS_VOLUME, "configMap": {"name": args.scripts_config_map}},
+                    # Executable: Ray starts haproxy_wrapper.py itself.
+                    {"name": SCRIPTS_VOLUME, "configMap": {"name": args.scripts_config_map, "defaultMode": 0o555}},
                     *weights.volumes,
                 ],
             }
@@ -354,8 +356,9 @@ def _worker_container(args: RayServiceArgs, group: WorkerGroup, weights: ModelVo
 
 
 def _proxy_words(args: RayServiceArgs) -> list[str]:
-    """The last argument of the scripts that ask the pod's proxy."""
-    return ["haproxy"] if DATA_PATHS[args.plan.service.data_path].haproxy else []
+    """The last arguments of the scripts that ask the pod's proxy."""
+    path = DATA_PATHS[args.plan.service.data_path]
+    return ["haproxy"] * path.haproxy + ["direct"] * path.direct
 
 
 def _startup_probe(args: RayServiceArgs) -> dict[str, Any]:

@@ -24,7 +24,9 @@ from config.data_path import DATA_PATHS, DataPath
 from config.model_service import ModelService
 from infra.contract import LocalHost
 from paths import CHECKOUT
+from workloads import edge_settings
 from workloads.dynamic_provider import OperationFailed, Progress, exclusive_lock, log_progress
+from workloads.edge_settings import EDGE_FOLDER
 from workloads.local import processes
 
 START_LIMIT_S = 180
@@ -47,13 +49,12 @@ def ray_env_vars(host: LocalHost, data_path: DataPath) -> dict[str, str]:
         "TMPDIR": str(data_dir / "tmp"),
         "LANG": "C.UTF-8",
         processes.PROCESS_TAG_ENV_VAR: host.process_tag,
-        # Keeps listeners on loopback: loopback/sitecustomize.py and haproxy_on_loopback.sh.
-        "PYTHONPATH": str(_RUNTIME / "loopback"),
+        # Keeps listeners on loopback: loopback/sitecustomize.py. Ray imports the files of workloads/edge.
+        "PYTHONPATH": f"{_RUNTIME / 'loopback'}:{EDGE_FOLDER}",
         # An edit of the code that runs inside Ray changes the environment, and so restarts the head.
-        "RAYLLM_RUNTIME_DIGEST": _digest(_RUNTIME),
+        "RAYLLM_RUNTIME_DIGEST": _digest(_RUNTIME, EDGE_FOLDER),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it Ray uses the host's own address, whatever the name says
         "VLLM_HOST_IP": "127.0.0.1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(data_dir / "haproxy_on_loopback.sh"),
         # By default all HAProxy instances of a host share these files; Ray inserts a directory with the node's id.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(data_dir / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(data_dir / "admin.sock"),
@@ -132,11 +133,9 @@ class RayHeadProvider(ResourceProvider):
                 log_progress("an earlier run was interrupted: removing its processes and files")
             processes.terminate_stack(tag, log_progress)
             shutil.rmtree(data_dir, ignore_errors=True)
+            data_dir.mkdir(parents=True, mode=0o700)  # logs, sockets and prompts: no other user reads them
             for name in ("ray", "home", "tmp", tag):
-                (data_dir / name).mkdir(parents=True)
-            wrapper = data_dir / "haproxy_on_loopback.sh"
-            shutil.copyfile(_RUNTIME / wrapper.name, wrapper)
-            wrapper.chmod(0o755)
+                (data_dir / name).mkdir()
             session = _start(data_dir, json.loads(props["command"]), props["environment"], props["dashboard"])
         return CreateResult(session, {**props, "session": session})
 
@@ -172,7 +171,7 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
         self, name: str, host: LocalHost, service: ModelService, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         env = ray_env_vars(host, service.data_path) | router_env.env_vars(service, MEMORY_GIB)
-        env["RAYLLM_HAPROXY_BINARY"] = str(_haproxy_binary(host))
+        env |= edge_settings.env_vars(service, str(EDGE_FOLDER), loopback=True, binary=str(_haproxy_binary(host)))
         super().__init__(
             RayHeadProvider(),
             name,
@@ -187,8 +186,8 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
         )
 
 
-def _digest(directory: Path) -> str:
-    files = sorted(f for f in directory.rglob("*") if f.suffix in (".py", ".sh"))
+def _digest(*directories: Path) -> str:
+    files = sorted(f for directory in directories for f in directory.rglob("*.py"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 

@@ -24,27 +24,28 @@ INGRESS_REQUEST = ("/detokenize", json.dumps({"tokens": []}))
 """The request of OpenAiIngress that reaches a replica of every kind of model and costs the engine nothing."""
 
 
-def not_ready_reason(port: int, haproxy: bool) -> str | None:
+def not_ready_reason(port: int, haproxy: bool, direct: bool) -> str | None:
     """Return why the proxy on `port` cannot answer requests, or None if it can.
 
-    `haproxy`: the proxy is HAProxy, which checks the health of each replica. Serve's Python proxy does not, so one
-    request has to reach a replica.
+    `haproxy`: the proxy is HAProxy. `direct`: it checks the health of each replica of the model. Otherwise it checks
+    OpenAiIngress, or nothing, so one request has to reach a replica.
     """
     try:
         status, text = _request(port, "GET", HEALTH_CHECK_PATH)
         if status != 200:
             return f"{HEALTH_CHECK_PATH} answers {status}: {text}"
-        if not haproxy:
-            return request_failure(port, haproxy)
-        running = haproxy_client.running_replica_addresses(haproxy_client.admin_command("show servers state"))
-        return None if running else "no replica passes HAProxy's health checks"
+        if haproxy:
+            running = haproxy_client.running_replica_addresses(haproxy_client.admin_command("show servers state"))
+            if not running:
+                return "no replica passes HAProxy's health checks"
+        return None if direct else request_failure(port, direct)
     except (OSError, http.client.HTTPException) as error:
         return f"the proxy does not answer ({error})"
 
 
-def request_failure(port: int, haproxy: bool) -> str | None:
+def request_failure(port: int, direct: bool) -> str | None:
     """Send a request to a replica through the proxy. Return what failed, or None if a replica answered."""
-    path, body = DIRECT_REQUEST if haproxy else INGRESS_REQUEST
+    path, body = DIRECT_REQUEST if direct else INGRESS_REQUEST
     try:
         status, text = _request(port, "POST", path, body)
     except (OSError, http.client.HTTPException) as error:
@@ -69,9 +70,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     proxy_port: int
     haproxy: bool
+    direct: bool
 
     def do_GET(self) -> None:
-        reason = not_ready_reason(self.proxy_port, self.haproxy)
+        reason = not_ready_reason(self.proxy_port, self.haproxy, self.direct)
         body = (reason or "ready").encode()
         self.send_response(503 if reason else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -82,11 +84,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Write no access log."""
 
 
-def server(listen_port: int, proxy_port: int, haproxy: bool) -> ThreadingHTTPServer:
+def server(listen_port: int, proxy_port: int, haproxy: bool, direct: bool) -> ThreadingHTTPServer:
     """Return a server on `listen_port`, on all addresses, that answers with the readiness of the proxy."""
-    handler = type("Handler", (_Handler,), {"proxy_port": proxy_port, "haproxy": haproxy})
+    handler = type("Handler", (_Handler,), {"proxy_port": proxy_port, "haproxy": haproxy, "direct": direct})
     return ThreadingHTTPServer(("", listen_port), handler)
 
 
 if __name__ == "__main__":
-    server(int(sys.argv[1]), int(sys.argv[2]), "haproxy" in sys.argv[3:]).serve_forever()
+    server(int(sys.argv[1]), int(sys.argv[2]), "haproxy" in sys.argv[3:], "direct" in sys.argv[3:]).serve_forever()

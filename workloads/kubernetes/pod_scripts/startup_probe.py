@@ -22,19 +22,20 @@ def has_local_replica(servers_state: str) -> bool:
     return not haproxy_client.running_replica_addresses(servers_state).isdisjoint(LOCAL_ADDRESSES)
 
 
-def not_ready_reason(port: int, haproxy: bool) -> str | None:
+def not_ready_reason(port: int, haproxy: bool, direct: bool) -> str | None:
     """Return why this pod cannot take requests yet, or None if it can.
 
-    `port`: of the pod's proxy. `haproxy`: also require a running replica in this pod, because HAProxy forwards requests
-    to other pods.
+    `port`: of the pod's proxy. `haproxy` and `direct`: also require a running replica of the model in this pod, because
+    HAProxy forwards requests to other pods. Without `direct` HAProxy knows replicas of OpenAiIngress only, and this pod
+    may have none of those.
     """
     try:
-        if haproxy and not has_local_replica(haproxy_client.admin_command("show servers state")):
+        if haproxy and direct and not has_local_replica(haproxy_client.admin_command("show servers state")):
             return "no replica of this pod runs yet"
     except OSError as error:
         return f"no HAProxy yet ({error})"
-    return readiness.request_failure(port, haproxy)
+    return readiness.request_failure(port, direct)
 
 
 if __name__ == "__main__":
-    sys.exit(not_ready_reason(int(sys.argv[1]), "haproxy" in sys.argv[2:]))
+    sys.exit(not_ready_reason(int(sys.argv[1]), "haproxy" in sys.argv[2:], "direct" in sys.argv[2:]))
