@@ -145,7 +145,7 @@ INCOMPATIBILITIES: tuple[Incompatibility, ...] = (
             problem="{router} does not work on data path {data_path}",
             reason="HAProxy does not select the replica there: its hash would select a router, or an ingress replica",
             fix="Write `data_path: least_connections`, or `request_router: session` or `prefix_cache_affinity`",
-            source="HAProxy 2.8 configuration manual, balance hash",
+            source="ray/serve/_private/haproxy_templates.py",
         ),
         "request_router",
         _router(lambda s: not _routerless(s) and isinstance(s.request_router, HashedAffinity)),

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "keys": {"map": "/etc/rayllm/keys/keys.map", "max_requests": 64},
 }
 """Settings of the edge that each difference is written with; a router has no affinity."""
-AFFINITY = {"kind": "session", "header": "x-session-id", "load_percent": 150}
+AFFINITY = {"kind": "session_hash", "header": "x-session-id", "load_percent": 150}
 
 
 def settings(case: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ SITE = provision.local_host(LocalInfra(kind="local"), "local", Path("/checkout")
 
 def test_direct_streaming_turns_on_all_three_pillars() -> None:
     assert dict(DATA_PATHS[DataPath.DIRECT_STREAMING].env_vars) == {
+        "RAYLLM_DATA_PATH": "direct_streaming",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -47,6 +48,7 @@ def test_nothing_is_inherited_from_the_shell(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_two_paths_differ_only_in_what_the_path_decides() -> None:
-    first, second = (ray_head.ray_env_vars(SITE, path) for path in DataPath)
-    differing = {name for name in first | second if first.get(name) != second.get(name)}
-    assert differing <= set(DATA_PATHS[DataPath.DIRECT_STREAMING].env_vars)
+    first, *others = (ray_head.ray_env_vars(SITE, path) for path in DataPath)
+    for other in others:
+        differing = {name for name in first | other if first.get(name) != other.get(name)}
+        assert differing <= set(DATA_PATHS[DataPath.DIRECT_STREAMING].env_vars)

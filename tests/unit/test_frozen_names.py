@@ -48,7 +48,7 @@ def import_all() -> None:
     for room in ("infra", "workloads"):
         for file in sorted((CHECKOUT / room).rglob("*.py")):
             path = file.relative_to(CHECKOUT).with_suffix("")
-            if not {"pod_scripts", "ray_runtime"} & set(path.parts):  # these run in other environments
+            if not {"edge", "pod_scripts", "ray_runtime"} & set(path.parts):  # these run in other environments
                 importlib.import_module(".".join(path.parts))
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from paths import CHECKOUT
-from workloads.kubernetes.namespace import POD_SCRIPTS
+from workloads.edge_settings import EDGE_FOLDER
+from workloads.kubernetes.namespace import EDGE_SCRIPTS, POD_SCRIPTS
 from workloads.kubernetes.pod_scripts.haproxy_client import open_requests, running_replica_addresses
 
 IDLE = """\
@@ -41,7 +42,7 @@ def test_only_replicas_that_pass_their_health_checks_are_running() -> None:
     ("script", "arguments", "stderr"),
     [
         ("prestop.py", ["2"], ""),
-        ("startup_probe.py", ["1", "haproxy"], "no HAProxy yet (no admin.sock below "),
+        ("startup_probe.py", ["1", "haproxy", "direct"], "no HAProxy yet (no admin.sock below "),
     ],
 )
 def test_a_script_runs_with_the_files_of_the_config_map_only(
@@ -49,6 +50,8 @@ def test_a_script_runs_with_the_files_of_the_config_map_only(
 ) -> None:
     for name in POD_SCRIPTS:
         shutil.copy(CHECKOUT / "workloads" / "kubernetes" / "pod_scripts" / name, tmp_path)
+    for name in EDGE_SCRIPTS:
+        shutil.copy(EDGE_FOLDER / name, tmp_path)
     env = {"RAY_SERVE_HAPROXY_SOCKET_PATH": str(tmp_path / "admin.sock"), "RAY_SERVE_HAPROXY_STATS_PORT": "1"}
     command = [sys.executable, str(tmp_path / script), *arguments]
     done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=30, check=False)

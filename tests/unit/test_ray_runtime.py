@@ -1,55 +1,11 @@
 """The files that run inside Ray and vLLM, as far as they run without them."""
 
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from paths import CHECKOUT
 from workloads.local.ray_runtime import cpu_platform
-
-WRAPPER = CHECKOUT / "workloads" / "local" / "ray_runtime" / "haproxy_on_loopback.sh"
-TEMPLATE = """frontend prometheus
-    bind {first}
-frontend http_frontend
-    bind 127.0.0.1:8000
-listen stats
-  bind {second}
-"""
-
-
-def wrapped(config: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """Run the wrapper as Ray does, with a HAProxy that only prints its arguments."""
-    haproxy = tmp_path / "haproxy"
-    haproxy.write_text('#!/bin/sh\necho "$@"\n')
-    haproxy.chmod(0o755)
-    return subprocess.run(
-        ["sh", WRAPPER, "-db", "-f", config, "-dR", "-sf", "7"],
-        env={"RAYLLM_HAPROXY_BINARY": str(haproxy), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("first", [":9101", "*:9101", "0.0.0.0:9101", ":::9101", "[::]:9101"])
-def test_haproxy_s_admin_ports_listen_on_loopback(tmp_path: Path, first: str) -> None:
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(TEMPLATE.format(first=first, second="*:8404"))
-    run = wrapped(config, tmp_path)
-    assert run.stdout.split() == ["-db", "-f", str(config), "-dR", "-sf", "7"]
-    assert config.read_text() == TEMPLATE.format(first="127.0.0.1:9101", second="127.0.0.1:8404")
-
-
-@pytest.mark.parametrize("second", ["10.0.0.1:8404", "*:8404,:8405", "ipv6@:8404"])
-def test_a_haproxy_that_would_listen_on_another_address_is_not_started(tmp_path: Path, second: str) -> None:
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(TEMPLATE.format(first=":9101", second=second))
-    run = wrapped(config, tmp_path)
-    assert run.returncode == 78
-    assert run.stdout == ""
-    assert "another address than 127.0.0.1" in run.stderr
 
 
 def test_the_platform_plugin_does_nothing_without_vllm_s_cpu_build() -> None:

@@ -164,7 +164,14 @@ def test_every_pod_has_the_label_that_policies_and_budgets_select() -> None:
 
 
 @pytest.mark.parametrize("stack", CLOUDS)
-@pytest.mark.parametrize(("path", "last"), [("direct_streaming", "haproxy"), ("python_proxy", "8000")])
+WORDS = {"direct": " haproxy direct", "haproxy": " haproxy", "8000": ""}
+"""Last argument of the startup probe -> what readiness.py gets."""
+
+
+@pytest.mark.parametrize(
+    ("path", "last"),
+    [("direct_streaming", "direct"), ("haproxy", "haproxy"), ("least_connections", "direct"), ("python_proxy", "8000")],
+)
 def test_a_worker_is_ready_once_it_has_answered_a_request(stack: str, path: str, last: str) -> None:
     found = pods(manifest(stack, {"serving.data_path": path}))
     head, *workers = (container(found[name]) for name in sorted(found, key=lambda name: name != "head"))
@@ -178,7 +185,7 @@ def test_a_worker_is_ready_once_it_has_answered_a_request(stack: str, path: str,
             assert each["timeoutSeconds"] > 2 * REQUEST_TIMEOUT_S + haproxy_client.TIMEOUT_S
         assert ready["failureThreshold"] == 1, "the Service drops it at once"
         background = " ".join(worker["lifecycle"]["postStart"]["exec"]["command"])
-        assert f"readiness.py {ready['httpGet']['port']} 8000{' haproxy' if last == 'haproxy' else ''};" in background
+        assert f"readiness.py {ready['httpGet']['port']} 8000{WORDS[last]};" in background
 
 
 def test_the_config_map_has_the_scripts_that_hooks_and_probes_run() -> None:

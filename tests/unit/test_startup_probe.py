@@ -74,35 +74,40 @@ def test_a_local_replica_that_runs_counts(state: str, there: bool) -> None:
 
 
 def test_a_pod_is_started_when_its_router_has_sent_a_request_to_a_replica(states: list[str], proxy: Proxy) -> None:
-    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True) is None
+    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=True) is None
     assert proxy.requests == [("POST", "/ping", "")]
 
 
 def test_a_pod_is_not_started_by_replicas_of_other_pods(states: list[str], proxy: Proxy) -> None:
     states[0] = STATES.format(local=DOWN, other=UP)
-    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True) == "no replica of this pod runs yet"
+    assert (
+        startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=True)
+        == "no replica of this pod runs yet"
+    )
     assert proxy.requests == []
 
 
 def test_a_started_pod_is_ready_while_any_replica_runs(states: list[str], proxy: Proxy) -> None:
     """HAProxy sends its requests to other pods, so it answers all of them."""
     states[0] = STATES.format(local=DOWN, other=UP)
-    assert readiness.not_ready_reason(proxy.server_port, haproxy=True) is None
+    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) is None
     assert proxy.requests == [("GET", "/-/healthz", "")]
 
 
 def test_the_proxy_of_the_head_makes_no_pod_ready(states: list[str], proxy: Proxy) -> None:
     """HAProxy's own health check counts it, although it only queues requests."""
     states[0] = STATES.format(local=DOWN, other=DOWN)
-    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True)
+    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True)
     assert reason == "no replica passes HAProxy's health checks"
 
 
 def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy) -> None:
     monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / "none.sock"))
-    assert "no HAProxy yet" in (startup_probe.not_ready_reason(proxy.server_port, haproxy=True) or "")
-    assert "does not answer" in (readiness.not_ready_reason(proxy.server_port, haproxy=True) or "")
-    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=False) is None  # Serve's own proxy has no socket
+    assert "no HAProxy yet" in (startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=True) or "")
+    assert "does not answer" in (readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) or "")
+    assert (
+        startup_probe.not_ready_reason(proxy.server_port, haproxy=False, direct=False) is None
+    )  # Serve's own proxy has no socket
 
 
 @pytest.mark.parametrize("probe", [startup_probe, readiness])
@@ -110,26 +115,36 @@ def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, t
 def test_the_python_proxy_has_to_reach_a_replica(probe: ModuleType, proxy: Proxy, status: int, there: bool) -> None:
     """A replica may refuse the request as unfit for its model: 400. OpenAiIngress itself answers the other routes."""
     proxy.statuses["/detokenize"] = status
-    reason = probe.not_ready_reason(proxy.server_port, haproxy=False)
+    reason = probe.not_ready_reason(proxy.server_port, haproxy=False, direct=False)
     assert (reason is None) is there
     assert there or f"answers {status}: router_unreachable" in (reason or "")
+
+
+def test_haproxy_before_the_ingress_has_to_reach_a_replica(states: list[str], proxy: Proxy) -> None:
+    """It knows replicas of OpenAiIngress only, of which this pod may have none."""
+    states[0] = STATES.format(local=DOWN, other=UP)
+    assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is None
+    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is None
+    assert [path for _, path, _ in proxy.requests] == ["/detokenize", "/-/healthz", "/detokenize"]
+    proxy.statuses["/detokenize"] = 503
+    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is not None
 
 
 @pytest.mark.parametrize("haproxy", [True, False])
 def test_a_draining_proxy_is_not_ready(states: list[str], proxy: Proxy, haproxy: bool) -> None:
     proxy.statuses["/-/healthz"] = 503
-    assert "/-/healthz answers 503" in (readiness.not_ready_reason(proxy.server_port, haproxy) or "")
+    assert "/-/healthz answers 503" in (readiness.not_ready_reason(proxy.server_port, haproxy, haproxy) or "")
 
 
 def test_a_closed_port_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert "does not answer" in (startup_probe.not_ready_reason(port, haproxy=False) or "")
-    assert "does not answer" in (readiness.not_ready_reason(port, haproxy=False) or "")
+    assert "does not answer" in (startup_probe.not_ready_reason(port, haproxy=False, direct=False) or "")
+    assert "does not answer" in (readiness.not_ready_reason(port, haproxy=False, direct=False) or "")
 
 
 def test_the_kubelet_gets_200_or_503_with_the_reason(states: list[str], proxy: Proxy) -> None:
-    with served(readiness.server(0, proxy.server_port, haproxy=True)) as server:
+    with served(readiness.server(0, proxy.server_port, haproxy=True, direct=True)) as server:
         assert _get(server.server_port) == (200, "ready")
         states[0] = STATES.format(local=DOWN, other=DOWN)
         assert _get(server.server_port) == (503, "no replica passes HAProxy's health checks")

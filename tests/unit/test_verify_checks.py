@@ -21,8 +21,10 @@ from verify.check_result import CheckResult, Status, format_results
 from verify.checks import Query
 
 DIRECT, BASELINE = DATA_PATHS[DataPath.DIRECT_STREAMING], DATA_PATHS[DataPath.PYTHON_PROXY]
+LEAST, HAPROXY = DATA_PATHS[DataPath.LEAST_CONNECTIONS], DATA_PATHS[DataPath.HAPROXY]
 ROUTED = {"servers": [["llm-ingress-request-router", "SERVE_REPLICA_1"]]}
 REFUSED = {"kind": "", "text": "/classify 404", "chunks": 0, "first_s": 0.0}
+FALLBACK = {"servers": [["llm", "SERVE_PROXY_ACTOR-1"]]}
 AROUND = {"servers": [["llm", "SERVE_REPLICA_1"]]}
 
 
@@ -51,10 +53,14 @@ def held_by(*names: str) -> Query:
         (lambda: checks.proxy(held_by(), 8000, DIRECT), "no process"),
         (lambda: checks.proxy(held_by(), 8000, BASELINE), "no process"),
         (lambda: checks.proxy(held_by("haproxy"), 8000, BASELINE), "haproxy"),
-        (lambda: checks.token_path(AROUND, actors("LLMRouter"), DIRECT), "replica ?,"),
+        (lambda: checks.token_path(AROUND, actors("LLMRouter"), DIRECT), "replica ?;"),
         (lambda: checks.token_path(ROUTED, actors(), DIRECT), "LLMRouter does not run"),
         (lambda: checks.token_path(ROUTED, actors("LLMRouter", "OpenAiIngress"), DIRECT), "OpenAiIngress runs"),
         (lambda: checks.token_path(ROUTED, actors("LLMRouter"), BASELINE), "OpenAiIngress does not run"),
+        (lambda: checks.token_path(AROUND, actors("LLMRouter"), LEAST), "LLMRouter runs"),
+        (lambda: checks.token_path(ROUTED, actors(), LEAST), "replica ?;"),
+        (lambda: checks.token_path(FALLBACK, actors("OpenAiIngress"), HAPROXY), "replica ?;"),
+        (lambda: checks.token_path(AROUND, actors(), HAPROXY), "OpenAiIngress does not run"),
         (lambda: checks.executor(actors("LLMServer")), "no RayWorkerProc"),
         (lambda: checks.answered({"kind": "chat", "chunks": 1, "first_s": 1.0}, DIRECT), "1 chunks"),
         (lambda: checks.answered(REFUSED, DIRECT), "every request is refused: /classify 404"),
@@ -79,6 +85,8 @@ def test_a_difference_is_named(check: Callable[[], CheckResult], detail: str) ->
         lambda: checks.proxy(held_by("ray::ProxyActor"), 8000, BASELINE),
         lambda: checks.token_path(ROUTED, actors("LLMRouter", "RayWorkerProc"), DIRECT),
         lambda: checks.token_path({"servers": []}, actors("OpenAiIngress"), BASELINE),
+        lambda: checks.token_path(AROUND, actors("LLMServer"), LEAST),
+        lambda: checks.token_path(AROUND, actors("OpenAiIngress"), HAPROXY),
         lambda: checks.executor(actors("RayWorkerProc")),
         lambda: checks.answered({"kind": "completion", "chunks": 2, "first_s": 1.0}, DIRECT),
         lambda: checks.answered({"kind": "embedding", "path": "/v1/embeddings", "chunks": 1, "first_s": 1.0}, DIRECT),

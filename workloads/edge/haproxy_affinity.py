@@ -19,7 +19,7 @@ MAX_ID = 2**31 - 1
 
 
 def edit(config: Config, affinity: Mapping[str, Any]) -> None:
-    """Change the balancing of every back end with replicas. `affinity`: empty, or `kind` (`session` or `prompt`),
+    """Change the balancing of every back end with replicas. `affinity`: empty, or `kind` (`session_hash` or `prompt_hash`),
     `header` or `bytes`, and `load_percent`. Raises UnknownConfig."""
     if not affinity:
         return
@@ -39,7 +39,7 @@ def edit(config: Config, affinity: Mapping[str, Any]) -> None:
                 f"hash-balance-factor {int(affinity['load_percent'])}",
             ],
         )
-    if affinity["kind"] == "prompt":
+    if affinity["kind"] == "prompt_hash":
         frontend = config.section("frontend", HTTP_FRONTEND)
         end = next(index for index, each in frontend.directives() if each[0] in ("use_backend", "default_backend"))
         frontend.insert(end, [f"http-request wait-for-body time 5s at-least {int(affinity['bytes'])} if METH_POST"])
@@ -48,7 +48,7 @@ def edit(config: Config, affinity: Mapping[str, Any]) -> None:
 def key(affinity: Mapping[str, Any]) -> str:
     """Return the sample expression that names a request's session or prompt. A request without one has a random key,
     so that such requests spread over all replicas."""
-    if affinity["kind"] == "session":
+    if affinity["kind"] == "session_hash":
         return "var(txn.rayllm_session)"
     return f"req.body,bytes(0,{int(affinity['bytes'])})"
 
@@ -63,7 +63,7 @@ def server_id(name: str, used: set[int]) -> int:
 
 def session_rules(affinity: Mapping[str, Any]) -> list[str]:
     """Return the rules that set the session's key, for the frontend."""
-    if affinity.get("kind") != "session":
+    if affinity.get("kind") != "session_hash":
         return []
     header = affinity["header"]
     return [

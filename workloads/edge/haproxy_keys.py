@@ -55,9 +55,6 @@ def add(config: Config, keys: Mapping[str, Any]) -> None:
     """Add the table that counts the requests of each key."""
     if keys:
         table = Section("backend", TABLE)
-        table.append(
-            [
-                f"stick-table type string len {MAX_NAME_LENGTH} size 10k expire 1h store http_req_cnt,http_err_cnt,conn_cur"
-            ]
-        )
+        size = f"type string len {MAX_NAME_LENGTH} size 10k expire 1h"
+        table.append([f"stick-table {size} store http_req_cnt,http_err_cnt,conn_cur"])
         config.sections.append(table)

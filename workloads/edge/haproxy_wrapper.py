@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from haproxy_config import UnknownConfig, parse
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
     binary = settings.pop("binary") or packaged_binary()
     try:
         check_template(template_file())
-        for option, value in zip(arguments, arguments[1:], strict=False):
+        for option, value in pairwise(arguments):
             if option == "-f":
                 edit_file(Path(value), EdgeSettings(**settings))
     except UnknownConfig as problem:
