@@ -138,13 +138,18 @@ class _Options(SimpleNamespace):
 
 
 def edited(text: str, case: str, *, loopback: bool = False) -> str:
-    """Return what the edits make of a configuration."""
+    """Return what the edits make of the configuration of a case."""
+    return edited_with(text, {"loopback": loopback, **settings(case)})
+
+
+def edited_with(text: str, settings: dict[str, Any]) -> str:
+    """Return what the edits with these settings make of a configuration."""
     sys.path.insert(0, str(CHECKOUT / "workloads" / "edge"))
     import haproxy_config
     import haproxy_edge
 
     config = haproxy_config.parse(text)
-    haproxy_edge.edit(config, haproxy_edge.EdgeSettings(loopback=loopback, **settings(case)))
+    haproxy_edge.edit(config, haproxy_edge.EdgeSettings(**settings))
     return config.text()
 
 

@@ -163,11 +163,11 @@ def test_every_pod_has_the_label_that_policies_and_budgets_select() -> None:
         assert group["template"]["metadata"]["labels"][NAME_LABEL] == "llm"
 
 
-@pytest.mark.parametrize("stack", CLOUDS)
 WORDS = {"direct": " haproxy direct", "haproxy": " haproxy", "8000": ""}
 """Last argument of the startup probe -> what readiness.py gets."""
 
 
+@pytest.mark.parametrize("stack", CLOUDS)
 @pytest.mark.parametrize(
     ("path", "last"),
     [("direct_streaming", "direct"), ("haproxy", "haproxy"), ("least_connections", "direct"), ("python_proxy", "8000")],

@@ -19,8 +19,8 @@ MAX_ID = 2**31 - 1
 
 
 def edit(config: Config, affinity: Mapping[str, Any]) -> None:
-    """Change the balancing of every back end with replicas. `affinity`: empty, or `kind` (`session_hash` or `prompt_hash`),
-    `header` or `bytes`, and `load_percent`. Raises UnknownConfig."""
+    """Change the balancing of every back end with replicas. `affinity`: empty, or `kind` (`session_hash` or
+    `prompt_hash`), `header` or `bytes`, and `load_percent`. Raises UnknownConfig."""
     if not affinity:
         return
     from haproxy_edge import HTTP_FRONTEND, application_backends

@@ -28,6 +28,7 @@ SLOW_HEADERS_S = 10
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
 RETRY_AFTER_S = 1
+RETRY_AFTER = "txn.rayllm_retry_after"
 
 
 @dataclass(frozen=True)
@@ -163,15 +164,15 @@ def _limits(config: Config, settings: EdgeSettings) -> Iterable[str]:
 def _add_errors(config: Config) -> None:
     """Write HAProxy's own errors, and those of Ray's rules, in OpenAI's form and with their own status.
 
-    Ray answers 502, 503 and 504 with one page whose status is 500.
+    Ray answers 502, 503 and 504 with one page whose status is 500. What is no HTTP request, and headers that do not
+    arrive, get HAProxy's own page for 400 and 408: its HTTP/1 parser has no other (src/mux_h1.c, h1_send_error).
     """
     defaults = config.section("defaults")
     defaults.lines = [line for line in defaults.lines if words(line)[:1] != ["errorfile"]]
-    statuses = (400, 408, 413, 429, 500, 502, 503, 504)
     defaults.append(
         f"http-error status {status} content-type application/json lf-string {quoted(ERRORS[status].body)} "
         "hdr x-request-id %[unique-id]"
-        for status in statuses
+        for status in (400, 408, 413, 429, 500, 502, 503, 504)
     )
     for index, found in list(defaults.directives()):
         if found[:2] == ["timeout", "http-request"]:
@@ -191,8 +192,9 @@ def _add_errors(config: Config) -> None:
 
 def _errors_of_replicas() -> Iterable[str]:
     """Rewrite the plain-text errors of Ray Serve's replicas and proxy; vLLM's own are JSON."""
+    yield f"http-response set-var({RETRY_AFTER}) res.hdr(retry-after)"
     for status in REPLICA_ERRORS:
-        again = " hdr Retry-After %[res.hdr(retry-after)]" if status in (429, 503) else ""
+        again = f" hdr Retry-After %[var({RETRY_AFTER})]" if status in (429, 503) else ""
         yield (
             f"http-response return status {status} content-type application/json hdr x-request-id {REQUEST_ID}{again} "
             f"lf-string {quoted(ERRORS[status].body)} "

@@ -15,7 +15,6 @@ from ipaddress import ip_address
 from typing import Any
 
 from openai_errors import BODY_TOO_LARGE, ERRORS, LENGTH_REQUIRED, UNKNOWN_ROUTE, WRONG_METHOD, ApiError, error_for
-from starlette.middleware import Middleware
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -25,8 +24,10 @@ REQUEST_ID = b"x-request-id"
 RETRY_AFTER_S = 1
 
 
-def middlewares() -> list[Middleware]:
-    """Return the middlewares that Ray puts around its HTTP servers, outermost first."""
+def middlewares() -> list[Any]:
+    """Return the middlewares (Starlette's) that Ray puts around its HTTP servers, outermost first."""
+    from starlette.middleware import Middleware
+
     return [Middleware(Edge, settings=json.loads(os.environ[SETTINGS]))]
 
 
