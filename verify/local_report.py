@@ -8,8 +8,10 @@ status 1: a check failed, or no request was answered.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ from verify.chat_completion import ChatCompletion
 from verify.check_result import CheckResult, format_results, result
 from verify.checks import run_locally
 from verify.queries import AUDIO_KINDS
-from workloads.local import processes
+from workloads.local import processes, ray_api
 
 QUESTION, MAX_TOKENS = "What is the capital of France?", 64
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -56,6 +58,8 @@ def request_command(endpoint: str, answer: Mapping[str, Any]) -> str:
 def main() -> int:
     """Print the results, how to send a request, and an answer. Return the exit status."""
     outputs = json.load(sys.stdin)
+    token = ray_api.token_file(Path(outputs["data_dir"]))
+    os.environ[ray_api.TOKEN_PATH_ENV_VAR] = str(token)
     data_path = DATA_PATHS[DataPath(outputs["data_path"])]
     answer = checks.ask(
         run_locally, outputs["endpoint"], outputs["model"], outputs["haproxy_stats"] if data_path.haproxy else None
@@ -65,7 +69,7 @@ def main() -> int:
         results.append(checks.answered(answer, data_path))
     print("\n".join(format_results(results)))
     print(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
-    print(f"Ray dashboard:              {outputs['dashboard']}")
+    print(f"Ray dashboard:              {outputs['dashboard']}   its token: cat {token}")
     if answer["chunks"]:
         print(f"\n  {request_command(outputs['endpoint'], answer)}\n")
     if answer["kind"] == "chat":

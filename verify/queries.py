@@ -189,9 +189,20 @@ def _sessions(stats: str | None) -> dict[tuple[str, str], int]:
 
 
 def _get(url: str) -> str:
-    token = os.environ.get("RAY_AUTH_TOKEN")  # KubeRay sets it if Ray requires a token
+    token = _ray_token()
     with _open(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})) as reply:
         return reply.read().decode()
+
+
+def _ray_token() -> str:
+    """Return Ray's token: KubeRay sets the first variable if Ray requires one, and stack local the second."""
+    token, path = os.environ.get("RAY_AUTH_TOKEN"), os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if token or not path:
+        return token or ""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _open(request: urllib.request.Request) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from config.kuberay import HAPROXY_STATS_PORT, NODE_TYPE_LABEL, SERVE_PORT
 from verify import checks, queries
 from verify.declared import DeclaredLocal, DeclaredRayService, Object
 from workloads.kubernetes.ray_service import NAME_LABEL, PORTS
+from workloads.local import ray_api
 
 QUERIES_SOURCE = Path(queries.__file__).read_text()
 
@@ -92,6 +94,7 @@ class PodTarget(Target):
 def local_target(declared: DeclaredLocal) -> Target:
     """Return this computer as a target."""
     outputs = declared.outputs
+    os.environ[ray_api.TOKEN_PATH_ENV_VAR] = declared.env_vars[ray_api.TOKEN_PATH_ENV_VAR]  # queries inherit it
     return Target(
         name="this computer",
         host=testinfra.get_host("local://"),

@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness.local_stack import Clone
 from tests.harness.waiting import wait_until
+from workloads.local import ray_api
 
 LOG_PREFIX = "from-the-settings:"
 TEMPLATE = "{# the messages are left out #}hello world"
@@ -44,7 +45,9 @@ def client(clone: Clone) -> openai.OpenAI:
 
 def replicas(clone: Clone) -> list[dict[str, Any]]:
     """Return Serve's replicas of the model."""
-    applications = httpx2.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
+    outputs = clone.outputs()
+    with ray_api.client(outputs["dashboard"], Path(outputs["data_dir"]), timeout_s=30) as ray:
+        applications = ray.get("/api/serve/applications/").json()["applications"]
     return applications["llm"]["deployments"]["LLMServer:tiny"]["replicas"]
 
 

@@ -27,7 +27,7 @@ from tests.serving.conftest import PORT_OFFSET
 from tests.unit.case import blocks
 from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import RAY_HEAD
-from workloads.local import processes, smollm2
+from workloads.local import processes, ray_api, smollm2
 from workloads.local.ray_runtime import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
@@ -45,7 +45,9 @@ def client(outputs: dict[str, Any]) -> openai.OpenAI:
 
 def replica_states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
     """Return Serve's state of each replica of a deployment; by default the model's."""
-    applications = httpx2.get(clone.outputs()["dashboard"] + "/api/serve/applications/").json()["applications"]
+    outputs = clone.outputs()
+    with ray_api.client(outputs["dashboard"], Path(outputs["data_dir"]), timeout_s=30) as ray:
+        applications = ray.get("/api/serve/applications/").json()["applications"]
     return [r["state"] for r in applications["llm"]["deployments"][deployment]["replicas"]]
 
 

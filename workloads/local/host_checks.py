@@ -5,6 +5,7 @@ These are checks of the host, not of the settings: the same settings can work on
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -92,8 +93,10 @@ def _port_issues(tag: str, wanted: Ports) -> Iterator[ConfigIssue]:
 
 
 def _belongs_to_another(data_dir: Path, tag: str) -> bool:
-    """Return True if the directory has files and no file of the stack's own Ray head, which creates one named by the
-    tag."""
+    """Return True if another user owns the directory, or it has files and none of the stack's own Ray head, which
+    creates one named by the tag."""
+    if data_dir.is_symlink() or (data_dir.exists() and data_dir.stat().st_uid != os.getuid()):
+        return True
     if data_dir.is_dir():
         return any(data_dir.iterdir()) and not (data_dir / tag).exists()
     return data_dir.exists()

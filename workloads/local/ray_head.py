@@ -27,7 +27,7 @@ from paths import CHECKOUT
 from workloads import edge_settings
 from workloads.dynamic_provider import OperationFailed, Progress, exclusive_lock, log_progress
 from workloads.edge_settings import EDGE_FOLDER
-from workloads.local import processes
+from workloads.local import processes, ray_api
 
 START_LIMIT_S = 180
 LOGICAL_CPUS = 16
@@ -71,8 +71,8 @@ def ray_env_vars(host: LocalHost, data_path: DataPath) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc.stop - 1),
         # No load balancer here needs the default of 30 s to notice that a replica terminates.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # Any ray.init() may create ~/.ray/auth_token, and later clusters would start with authentication enabled.
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "token",
+        ray_api.TOKEN_PATH_ENV_VAR: str(ray_api.token_file(data_dir)),
         # By default the first driver starts one worker for each logical CPU; most of them would stay idle.
         "RAY_prestart_worker_first_driver": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -136,6 +136,7 @@ class RayHeadProvider(ResourceProvider):
             data_dir.mkdir(parents=True, mode=0o700)  # logs, sockets and prompts: no other user reads them
             for name in ("ray", "home", "tmp", tag):
                 (data_dir / name).mkdir()
+            ray_api.write_token(data_dir)
             session = _start(data_dir, json.loads(props["command"]), props["environment"], props["dashboard"])
         return CreateResult(session, {**props, "session": session})
 
@@ -146,7 +147,7 @@ class RayHeadProvider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return an empty id if this session of the head has ended."""
-        return ReadResult(id_ if _session(props["dashboard"]) == id_ else "", props)
+        return ReadResult(id_ if _session(props["dashboard"], Path(props["data_dir"])) == id_ else "", props)
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Terminate every process of the stack and remove its data directory."""
@@ -219,7 +220,7 @@ def _start(data_dir: Path, command: list[str], env: dict[str, str], dashboard: s
                 raise OperationFailed(_stop_failed_head(env, f"did not start within {START_LIMIT_S} s", log))
     if code != 0:
         raise OperationFailed(_stop_failed_head(env, f"did not start (`ray start` ended with {code})", log))
-    while not (session := _session(dashboard)):
+    while not (session := _session(dashboard, data_dir)):
         if not progress.pause("waiting for its REST API"):
             raise OperationFailed(
                 _stop_failed_head(env, f"did not answer on {dashboard} within {START_LIMIT_S} s", log)
@@ -235,11 +236,11 @@ def _stop_failed_head(env: dict[str, str], problem: str, log: Path) -> str:
     return f"The Ray head {problem}. Last lines of {log}:\n" + "\n".join(lines[-12:])
 
 
-def _session(dashboard: str) -> str:
+def _session(dashboard: str, data_dir: Path) -> str:
     """Return Ray's session name (`session_2026-11-23_21-56-45_334087_12392`) once dashboard, GCS and raylet all answer,
     else an empty string."""
     try:
-        with httpx2.Client(base_url=dashboard, timeout=10, trust_env=False) as ray:
+        with ray_api.client(dashboard, data_dir, timeout_s=10) as ray:
             nodes = ray.get("/api/v0/nodes").json()["data"]["result"]["result"]
             if ray.get("/api/gcs_healthz").status_code != 200 or not any(node["state"] == "ALIVE" for node in nodes):
                 return ""

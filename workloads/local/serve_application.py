@@ -18,6 +18,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from workloads.dynamic_provider import OperationFailed, Progress, log_progress
+from workloads.local import ray_api
 
 APPLICATIONS = "/api/serve/applications/"
 DEPLOY_LIMIT_S = 600
@@ -47,7 +48,7 @@ class ServeApplicationProvider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return the first status that is not RUNNING, or an empty id if an application is gone."""
-        statuses = _application_statuses(props["dashboard"])
+        statuses = _application_statuses(props)
         declared = [application["name"] for application in json.loads(props["config"])["applications"]]
         if any(name not in statuses for name in declared):
             return ReadResult("", props)
@@ -57,11 +58,12 @@ class ServeApplicationProvider(ResourceProvider):
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Shut Serve down, and wait for at most DELETE_LIMIT_S."""
         try:
-            httpx2.delete(props["dashboard"] + APPLICATIONS, timeout=DELETE_LIMIT_S, trust_env=False)
+            with _ray(props, timeout_s=DELETE_LIMIT_S) as ray:
+                ray.delete(APPLICATIONS)
         except httpx2.HTTPError:
             return  # the head has ended, and its applications with it
         progress = Progress("Serve", DELETE_LIMIT_S)
-        while _application_statuses(props["dashboard"]):
+        while _application_statuses(props):
             if not progress.pause("shutting down"):
                 return  # the remaining processes end with the head
 
@@ -102,7 +104,8 @@ class ServeApplication(Resource, module="rayllm", name="ServeApplication"):
 def _deploy(props: dict[str, Any]) -> None:
     config, data_dir = json.loads(props["config"]), Path(props["data_dir"])
     try:
-        reply = httpx2.put(props["dashboard"] + APPLICATIONS, json=config, timeout=60, trust_env=False)
+        with _ray(props, timeout_s=60) as ray:
+            reply = ray.put(APPLICATIONS, json=config)
     except httpx2.HTTPError as error:
         raise OperationFailed(
             f"Ray's REST API at {props['dashboard']} does not answer ({error}). Run `make up` again."
@@ -111,7 +114,7 @@ def _deploy(props: dict[str, Any]) -> None:
         raise OperationFailed(f"Ray rejects the Serve configuration: {_last_lines(reply.text.splitlines(), 6)}")
     progress = Progress("Serve", DEPLOY_LIMIT_S)
     while True:
-        statuses = _application_statuses(props["dashboard"])
+        statuses = _application_statuses(props)
         declared = [statuses.get(application["name"], {}) for application in config["applications"]]
         if all(status.get("status") == "RUNNING" for status in declared):
             log_progress(f"Serve: RUNNING ({progress.seconds:.0f} s)")
@@ -123,10 +126,15 @@ def _deploy(props: dict[str, Any]) -> None:
             raise OperationFailed(_failure_message(declared, data_dir, f"does not run after {DEPLOY_LIMIT_S} s"))
 
 
-def _application_statuses(dashboard: str) -> dict[str, Any]:
+def _ray(props: dict[str, Any], timeout_s: float) -> httpx2.Client:
+    return ray_api.client(props["dashboard"], Path(props["data_dir"]), timeout_s)
+
+
+def _application_statuses(props: dict[str, Any]) -> dict[str, Any]:
     """Return application -> Ray's status; empty if Ray does not answer."""
     try:
-        return httpx2.get(dashboard + APPLICATIONS, timeout=30, trust_env=False).json()["applications"]
+        with _ray(props, timeout_s=30) as ray:
+            return ray.get(APPLICATIONS).json()["applications"]
     except (httpx2.HTTPError, ValueError, KeyError):
         return {}
 
