@@ -4,7 +4,7 @@ PYTHON ?= python3
 TIER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down verify chat test lint preflight compat env clean lock docs vllm-tables
+.PHONY: help up preview down verify chat keys test lint preflight compat env clean lock docs vllm-tables
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ verify: python ## compare the running stack with what the last `make up` declare
 
 chat: python ## chat with the model of the running stack; Ctrl-C stops an answer, Ctrl-D ends
 	@$(PYTHON) -m tools.cli chat $(STACK)
+
+keys: python ## list the API keys of STACK; ADD=NAME makes one and prints it, REVOKE=NAME removes one
+	@$(PYTHON) -m tools.cli keys $(STACK)
 
 preflight: python ## check what an `up` of STACK=dev, staging or prod needs: tools, permissions, quota, reservations
 	@$(PYTHON) -m tools.dev preflight $(STACK)

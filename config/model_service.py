@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from config import engine_env, gpu_sharing
+from config.api_keys import ApiKeys
 from config.base import Settings, format_error, matches, raise_issues
 from config.chat_template import ChatTemplate
 from config.data_path import DataPath
@@ -250,6 +251,8 @@ class ModelService(Settings):
     """The OpenAI ingress deployment; null for one replica of it. Direct data paths have none."""
     limits: Limits = Limits()
     """What the proxy of each node refuses."""
+    api_keys: ApiKeys | None = None
+    """API keys that callers need; `{}` for the defaults, null for an API without keys."""
     node_pool: str | None = None
     """The one GPU node pool, in every region, that the model runs on; null for all GPU node pools."""
 

@@ -1,6 +1,6 @@
-"""The commands behind `make up`, `preview`, `down`, `verify`, `chat`, `env` and `clean`.
+"""The commands behind `make up`, `preview`, `down`, `verify`, `chat`, `keys`, `env` and `clean`.
 
-    python -m tools.cli up|preview|down|verify|chat|env|clean [STACK]
+    python -m tools.cli up|preview|down|verify|chat|keys|env|clean [STACK]
 
 Each command installs missing tools and packages, then runs `pulumi` as a person would. All safety checks are in the
 Pulumi program and the policy pack; this module adds the display, and for stack local a state backend inside the
@@ -113,6 +113,18 @@ def chat(stack: str) -> int:
             raise CliError(_missing(stack))
     with _exported_state(stack, context) as state:
         return _run_program(context, "tools.chat", state, stack)
+
+
+def keys(stack: str) -> int:
+    """List the API keys; ADD=NAME makes one and prints it, REVOKE=NAME removes one (tools/keys.py)."""
+    with contextlib.redirect_stdout(sys.stderr):  # standard output has the key alone
+        context = _prepare(stack, program_only=True)
+        if not _exists(stack, context):
+            raise CliError(_missing(stack))
+    options = {"--add": os.environ.get("ADD", ""), "--revoke": os.environ.get("REVOKE", "")}
+    words = [word for option, name in options.items() if name for word in (option, name)]
+    with _exported_state(stack, context) as state:
+        return _run_program(context, "tools.keys", state, stack, *words)
 
 
 def print_env(stack: str) -> int:
@@ -294,6 +306,7 @@ COMMANDS: dict[str, Callable[[str], int]] = {
     "down": down,
     "verify": verify,
     "chat": chat,
+    "keys": keys,
     "env": print_env,
     "clean": clean,
 }

@@ -15,7 +15,7 @@ import httpx2
 
 from config.kuberay import SERVE_PORT, SERVE_SERVICE_SUFFIX
 from config.model_service import PRIMARY_SERVICE_NAME
-from verify import declared
+from verify import api_key, declared
 from verify.declared import DeclaredLocal, DeclaredRayService
 
 GATEWAY_TIMEOUT_S = 5
@@ -43,6 +43,7 @@ def reach(state: Path, stack: str) -> Iterator[ServedModel]:
     up = f"Run `make up{'' if stack == 'local' else f' STACK={stack}'}`."
     found = declared.read(state)
     if isinstance(found, DeclaredLocal):
+        api_key.use_operator_key(found.outputs)
         endpoint = found.outputs["endpoint"]
         if (problem := _problem(endpoint)) is not None:
             raise Unreachable(f"Stack {stack} does not answer on {endpoint} ({problem}). {up}")
@@ -63,7 +64,9 @@ def _problem(endpoint: str) -> str | None:
     """Return None if the OpenAI API at `endpoint` answers, else what happens instead."""
     local = endpoint.startswith("http://127.0.0.1:")
     try:
-        reply = httpx2.get(f"{endpoint}/models", timeout=GATEWAY_TIMEOUT_S, trust_env=not local)
+        reply = httpx2.get(
+            f"{endpoint}/models", headers=api_key.headers(), timeout=GATEWAY_TIMEOUT_S, trust_env=not local
+        )
     except httpx2.HTTPError as error:
         return str(error) or type(error).__name__
     return None if reply.status_code == httpx2.codes.OK else f"status {reply.status_code}"

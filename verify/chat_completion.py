@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from verify import api_key
+
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 120
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -56,7 +58,7 @@ class ChatCompletion:
         self._started = time.monotonic()
         with (
             httpx2.Client(timeout=timeout, trust_env=not local) as client,
-            client.stream("POST", f"{endpoint}/chat/completions", json=body) as reply,
+            client.stream("POST", f"{endpoint}/chat/completions", json=body, headers=api_key.headers()) as reply,
         ):
             if reply.status_code != httpx2.codes.OK:
                 raise CompletionFailed(_error_message(reply.read().decode(errors="replace")), reply.status_code)

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.data_path import DATA_PATHS, DataPath
-from verify import checks
+from verify import api_key, checks
 from verify.chat_completion import ChatCompletion
 from verify.check_result import CheckResult, format_results, result
 from verify.checks import run_locally
 from verify.queries import AUDIO_KINDS
-from workloads.local import processes, ray_api
+from workloads.local import api_keys, processes, ray_api
 
 QUESTION, MAX_TOKENS = "What is the capital of France?", 64
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -47,9 +47,12 @@ def loopback_only(process_tag: str) -> CheckResult:
     return result("loopback only", f"{len(listening)} listening ports, {addresses}", bool(listening) and not others)
 
 
-def request_command(endpoint: str, answer: Mapping[str, Any]) -> str:
-    """Return a shell command that sends the request of `answer` (`checks.ask`)."""
+def request_command(endpoint: str, answer: Mapping[str, Any], keys: str = "") -> str:
+    """Return a shell command that sends the request of `answer` (`checks.ask`). `keys`: the file with the API keys'
+    hashes, if callers need a key."""
     url = endpoint.removesuffix("/v1") + answer["path"]
+    if keys:
+        url += f' -H "authorization: Bearer $(cat {api_keys.operator_file(Path(keys))})"'
     if answer["kind"] in AUDIO_KINDS:
         return f"curl {url} -F model={answer['body']['model']} -F file=@speech.wav"
     return f"curl -N {url} -H 'content-type: application/json' \\\n    -d '{json.dumps(answer['body'])}'"
@@ -58,6 +61,7 @@ def request_command(endpoint: str, answer: Mapping[str, Any]) -> str:
 def main() -> int:
     """Print the results, how to send a request, and an answer. Return the exit status."""
     outputs = json.load(sys.stdin)
+    api_key.use_operator_key(outputs)
     token = ray_api.token_file(Path(outputs["data_dir"]))
     os.environ[ray_api.TOKEN_PATH_ENV_VAR] = str(token)
     data_path = DATA_PATHS[DataPath(outputs["data_path"])]
@@ -71,7 +75,7 @@ def main() -> int:
     print(f"\nOpenAI-compatible endpoint: {outputs['endpoint']}   model: {outputs['model']}")
     print(f"Ray dashboard:              {outputs['dashboard']}   its token: cat {token}")
     if answer["chunks"]:
-        print(f"\n  {request_command(outputs['endpoint'], answer)}\n")
+        print(f"\n  {request_command(outputs['endpoint'], answer, outputs.get('api_keys', ''))}\n")
     if answer["kind"] == "chat":
         stream_answer(outputs)
     elif answer["chunks"]:

@@ -109,7 +109,7 @@ def ask(endpoint: str, model: str, stats: str | None = None) -> dict[str, Any]:
         url = endpoint.removesuffix("/v1") + path
         before, started = _sessions(stats), time.monotonic()
         try:
-            with _open(urllib.request.Request(url, data, {"Content-Type": content_type})) as reply:
+            with _open(urllib.request.Request(url, data, {"Content-Type": content_type, **_api_key()})) as reply:
                 chunks = (
                     list(_stream_texts(reply, started)) if "stream" in body else [_answer(json.load(reply), started)]
                 )
@@ -192,6 +192,12 @@ def _get(url: str) -> str:
     token = _ray_token()
     with _open(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})) as reply:
         return reply.read().decode()
+
+
+def _api_key() -> dict[str, str]:
+    """Return the header with the API key; none inside a pod, where no key is needed."""
+    key = os.environ.get("RAYLLM_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _ray_token() -> str:

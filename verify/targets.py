@@ -17,7 +17,7 @@ import testinfra
 
 from config.data_path import DATA_PATHS, NAME_ENV_VAR, DataPath, DataPathSpec
 from config.kuberay import HAPROXY_STATS_PORT, NODE_TYPE_LABEL, SERVE_PORT
-from verify import checks, queries
+from verify import api_key, checks, queries
 from verify.declared import DeclaredLocal, DeclaredRayService, Object
 from workloads.kubernetes.ray_service import NAME_LABEL, PORTS
 from workloads.local import ray_api
@@ -94,6 +94,7 @@ class PodTarget(Target):
 def local_target(declared: DeclaredLocal) -> Target:
     """Return this computer as a target."""
     outputs = declared.outputs
+    api_key.use_operator_key(outputs)
     os.environ[ray_api.TOKEN_PATH_ENV_VAR] = declared.env_vars[ray_api.TOKEN_PATH_ENV_VAR]  # queries inherit it
     return Target(
         name="this computer",

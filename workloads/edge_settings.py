@@ -23,14 +23,14 @@ PROBES = {True: ["/ping"], False: ["/detokenize"]}
 """Direct data path or not -> the routes that pod_scripts/readiness.py asks from inside the pod."""
 
 
-def env_vars(service: ModelService, folder: str, *, loopback: bool, binary: str = "") -> dict[str, str]:
+def env_vars(service: ModelService, folder: str, keys: str, *, loopback: bool, binary: str = "") -> dict[str, str]:
     """Return the variables of all Ray processes.
 
-    `folder`: where the files of workloads/edge are. `loopback`: every listener on 127.0.0.1. `binary`: HAProxy; empty
-    for the one of Ray's image.
+    `folder`: where the files of workloads/edge are. `keys`: file with the API keys. `loopback`: every listener on
+    127.0.0.1. `binary`: HAProxy; empty for the one of Ray's image.
     """
     path = DATA_PATHS[service.data_path]
-    variables = {SETTINGS: json.dumps(settings(service, loopback=loopback, binary=binary), sort_keys=True)}
+    variables = {SETTINGS: json.dumps(settings(service, keys, loopback=loopback, binary=binary), sort_keys=True)}
     if path.haproxy:
         # The image of Ray 2.56 prefers the HAProxy of a package to this path if the second variable is set.
         return variables | {
@@ -40,7 +40,7 @@ def env_vars(service: ModelService, folder: str, *, loopback: bool, binary: str 
     return variables | {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES}
 
 
-def settings(service: ModelService, *, loopback: bool, binary: str = "") -> dict[str, Any]:
+def settings(service: ModelService, keys: str, *, loopback: bool, binary: str = "") -> dict[str, Any]:
     """Return the fields of `EdgeSettings` (edge/haproxy_edge.py), and `binary`."""
     direct = DATA_PATHS[service.data_path].direct
     router = service.request_router
@@ -54,5 +54,5 @@ def settings(service: ModelService, *, loopback: bool, binary: str = "") -> dict
         "max_body_bytes": service.limits.max_body_mib * 2**20,
         "max_requests": service.limits.max_requests or 0,
         "affinity": router.model_dump() if isinstance(router, HashedAffinity) else {},
-        "keys": {},
+        "keys": {} if service.api_keys is None else {"map": keys, "max_requests": service.api_keys.max_requests or 0},
     }

@@ -42,7 +42,7 @@ def admin_socket(folder: Path, monkeypatch: pytest.MonkeyPatch, reply: Callable[
                 except OSError:
                     return
                 with talk:
-                    talk.sendall(reply(talk.recv(100).decode()).encode())
+                    talk.sendall(reply(talk.recv(4096).decode()).encode())
 
         threading.Thread(target=answer, daemon=True).start()
         yield

@@ -124,7 +124,7 @@ def wrapped(
 
 
 def test_the_wrapper_edits_the_file_and_becomes_haproxy(tmp_path: Path) -> None:
-    settings = edge_settings.settings(service(), loopback=True)
+    settings = edge_settings.settings(service(), "k", loopback=True)
     del settings["binary"]
     config, run = wrapped(tmp_path, ROUTER, known=True, **settings)
     assert (run.returncode, run.stderr) == (0, "")
@@ -172,7 +172,9 @@ def test_servers_with_one_digest_get_two_ids() -> None:
 
 @pytest.mark.parametrize("router", ["session_hash", "prompt_hash"])
 def test_a_hash_is_written_for_back_ends_with_replicas_only(router: str) -> None:
-    settings = edge_settings.settings(service(data_path="least_connections", request_router=router), loopback=False)
+    settings = edge_settings.settings(
+        service(data_path="least_connections", request_router=router), "k", loopback=False
+    )
     settings.pop("binary")
     config = parse(REPLICAS)
     edit(config, EdgeSettings(**settings))
@@ -192,7 +194,7 @@ def test_every_served_route_is_open_or_closed_with_a_reason() -> None:
 
 @pytest.mark.parametrize("path", DataPath)
 def test_what_is_open_follows_from_the_data_path(path: DataPath) -> None:
-    found = edge_settings.settings(service(data_path=path), loopback=False)
+    found = edge_settings.settings(service(data_path=path), "k", loopback=False)
     direct = path in (DataPath.DIRECT_STREAMING, DataPath.LEAST_CONNECTIONS)
     assert ("/v1/messages" in found["post"]) is direct
     assert found["post"] == public_paths("POST", direct=direct)
@@ -201,8 +203,8 @@ def test_what_is_open_follows_from_the_data_path(path: DataPath) -> None:
 
 
 def test_probes_are_closed_where_every_caller_is_on_the_node() -> None:
-    assert edge_settings.settings(service(), loopback=True)["probes"] == []
-    assert edge_settings.settings(service(), loopback=False)["probes"] == ["/ping"]
+    assert edge_settings.settings(service(), "k", loopback=True)["probes"] == []
+    assert edge_settings.settings(service(), "k", loopback=False)["probes"] == ["/ping"]
 
 
 def test_every_file_of_the_edge_is_in_the_config_map() -> None:

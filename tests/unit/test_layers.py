@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "policies": ("config", "versions", "paths"),
     "rehearsal": ("tools.bootstrap", "config", "versions", "paths"),
     "tools.bootstrap": ("versions", "paths"),
-    "tools": ("tools.bootstrap", "verify", "policies", "config", "versions", "paths"),
+    "tools": ("tools.bootstrap", "verify", "workloads", "policies", "config", "versions", "paths"),
     "verify": ("workloads", "config", "versions", "paths"),
     "versions": ("paths",),
     "workloads": ("infra.contract", "config", "versions", "paths"),

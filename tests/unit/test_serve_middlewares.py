@@ -13,6 +13,8 @@ SETTINGS: dict[str, Any] = {
     "post": ["/v1/completions"],
     "get": ["/v1/models", "/v1/models/"],
     "probes": ["/detokenize"],
+    "keys": {},
+    "loopback": False,
     "max_body_bytes": 1000,
     "max_requests": 2,
 }

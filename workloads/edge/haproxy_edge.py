@@ -23,6 +23,9 @@ AFTER_HEALTH_CHECKS = ("acl", "routes", "path", "-i", "/-/routes")
 """The line of Ray's frontend that follows the health checks. What this stack adds stands before it: health checks stay
 free, and a refused request costs no call of a request router."""
 REQUEST_ID = "%[var(txn.rayllm_request_id)]"
+OWN_NODE = "rayllm_own_node"
+"""Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, all of which
+Kubernetes authorises; they need no API key. On the local host every caller is."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
@@ -63,8 +66,9 @@ def edit(config: Config, settings: EdgeSettings) -> None:
         index,
         [
             *_request_id(frontend),
+            f"acl {OWN_NODE} src 127.0.0.0/8 ::1",
             *_allow_routes(settings),
-            *haproxy_keys.rules(settings.keys),
+            *haproxy_keys.rules(settings.keys, exempt="" if settings.loopback else f" !{OWN_NODE}"),
             *_limits(config, settings),
             *haproxy_affinity.session_rules(settings.affinity),
         ],
@@ -136,8 +140,7 @@ def _allow_routes(settings: EdgeSettings) -> Iterable[str]:
                 yield f"acl rayllm_{name} {matcher} {' '.join(found)}"
     known = ["!rayllm_post"] * bool(settings.post) + ["!rayllm_get"] * bool(settings.get)
     if settings.probes:
-        yield "acl rayllm_own_node src 127.0.0.0/8 ::1"
-        yield "http-request set-var(txn.rayllm_probe) bool(true) if rayllm_probe rayllm_own_node"
+        yield f"http-request set-var(txn.rayllm_probe) bool(true) if rayllm_probe {OWN_NODE}"
     free = " !{ var(txn.rayllm_probe) -m found }" if settings.probes else ""
     yield refusal(UNKNOWN_ROUTE, f"if {' '.join(known)}{free}")
     # A path can take both methods. `GET` stands for HEAD too (HAProxy's METH_GET).

@@ -20,9 +20,9 @@ MAX_NAME_LENGTH = 64
 NAME = "txn.rayllm_key"
 
 
-def rules(keys: Mapping[str, Any]) -> list[str]:
+def rules(keys: Mapping[str, Any], *, exempt: str = "") -> list[str]:
     """Return the rules for the frontend. `keys`: empty, or `map` (path of the map file) and `max_requests` (most
-    requests in progress of one key at this HAProxy; 0 for no limit)."""
+    requests in progress of one key at this HAProxy; 0 for no limit). `exempt`: ` !ACL` of callers without a key."""
     from haproxy_edge import refusal
 
     if not keys:
@@ -34,11 +34,7 @@ def rules(keys: Mapping[str, Any]) -> list[str]:
         # Anthropic's clients send their key in x-api-key.
         f'http-request set-var({NAME}) req.hdr(authorization),regsub("^[Bb]earer +",""),{digest}',
         f"http-request set-var({NAME}) req.hdr(x-api-key),{digest} if !{{ var({NAME}) -m found }}",
-        refusal(
-            UNKNOWN_KEY,
-            f"if !{{ var({NAME}) -m found }} !{{ var(txn.rayllm_probe) -m found }}",
-            "WWW-Authenticate Bearer",
-        ),
+        refusal(UNKNOWN_KEY, f"if !{{ var({NAME}) -m found }}{exempt}", "WWW-Authenticate Bearer"),
         "http-request del-header authorization",
         "http-request del-header x-api-key",
         f"http-request set-header {NAME_HEADER} %[var({NAME})] if {{ var({NAME}) -m found }}",

@@ -43,7 +43,10 @@ def main(arguments: list[str]) -> None:
         check_template(template_file())
         for option, value in pairwise(arguments):
             if option == "-f":
-                edit_file(Path(value), EdgeSettings(**settings))
+                edge = EdgeSettings(**settings)
+                if edge.keys:
+                    Path(edge.keys["map"]).touch(mode=0o600)  # no key yet: HAProxy refuses every request
+                edit_file(Path(value), edge)
     except UnknownConfig as problem:
         print(f"HAProxy does not start, because its configuration is unknown: {problem}.", file=sys.stderr)
         sys.exit(EX_CONFIG)

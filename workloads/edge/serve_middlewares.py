@@ -7,20 +7,35 @@ check passes unchanged. Starlette is Ray's own dependency.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
-from openai_errors import BODY_TOO_LARGE, ERRORS, LENGTH_REQUIRED, UNKNOWN_ROUTE, WRONG_METHOD, ApiError, error_for
+import key_map
+from openai_errors import (
+    BODY_TOO_LARGE,
+    ERRORS,
+    LENGTH_REQUIRED,
+    UNKNOWN_KEY,
+    UNKNOWN_ROUTE,
+    WRONG_METHOD,
+    ApiError,
+    error_for,
+)
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 SETTINGS = "RAYLLM_EDGE_SETTINGS"
 HEALTH_CHECK_PATH = "/-/healthz"
 REQUEST_ID = b"x-request-id"
+KEY_NAME = b"x-rayllm-key"
+KEY_HEADERS = (b"authorization", b"x-api-key", KEY_NAME)
 RETRY_AFTER_S = 1
 
 
@@ -37,7 +52,8 @@ class Edge:
     def __init__(self, app: Any, settings: dict[str, Any]) -> None:
         self._app = app
         self._settings = settings
-        self._in_progress = 0
+        self._keys = _Keys(Path(settings["keys"]["map"])) if settings["keys"] else None
+        self._in_progress: Counter[str] = Counter()
 
     async def __call__(self, scope: Message, receive: Any, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -48,16 +64,21 @@ class Edge:
         request_id = headers.get(REQUEST_ID) or uuid.uuid4().hex.encode()
         if REQUEST_ID not in headers:
             scope["headers"] = [*scope["headers"], (REQUEST_ID, request_id)]
-        if (error := self._refusal(scope, headers)) is not None:
+        name = self._key_name(headers)
+        if (error := self._refusal(scope, headers, name)) is not None:
             await _answer(error, request_id, scope, send)
             return
-        self._in_progress += 1
+        # The key itself goes no further, and nobody gives himself a name.
+        scope["headers"] = [each for each in scope["headers"] if each[0] not in KEY_HEADERS]
+        if name:
+            scope["headers"].append((KEY_NAME, name.encode()))
+        self._in_progress[name] += 1
         try:
             await self._app(scope, receive, _OpenAiErrors(send, request_id))
         finally:
-            self._in_progress -= 1
+            self._in_progress[name] -= 1
 
-    def _refusal(self, scope: Message, headers: dict[bytes, bytes]) -> ApiError | None:
+    def _refusal(self, scope: Message, headers: dict[bytes, bytes], name: str) -> ApiError | None:
         path, method = scope["path"], scope.get("method", "GET")
         if _listed(path, self._settings["probes"]) and _is_own_node(scope):
             return None
@@ -66,14 +87,57 @@ class Edge:
             return UNKNOWN_ROUTE
         if not (posts if method == "POST" else gets and method in ("GET", "HEAD")):
             return WRONG_METHOD
+        if self._keys is not None and not name and (self._settings["loopback"] or not _is_own_node(scope)):
+            return UNKNOWN_KEY
         if limit := self._settings["max_body_bytes"]:
             if b"transfer-encoding" in headers:
                 return LENGTH_REQUIRED
             length = headers.get(b"content-length", b"0")
             if not length.isdigit() or int(length) > limit:
                 return BODY_TOO_LARGE if length.isdigit() else ERRORS[400]
-        most = self._settings["max_requests"]
-        return ERRORS[429] if method == "POST" and most and self._in_progress >= most else None
+        if method == "POST" and self._is_full(name):
+            return ERRORS[429]
+        return None
+
+    def _is_full(self, name: str) -> bool:
+        """Return True if the proxy, or the key with this name, has as many requests in progress as it may have."""
+        most, most_of_key = self._settings["max_requests"], self._settings["keys"].get("max_requests")
+        if most and self._in_progress.total() >= most:
+            return True
+        return bool(name and most_of_key and self._in_progress[name] >= most_of_key)
+
+    def _key_name(self, headers: dict[bytes, bytes]) -> str:
+        """Return the name of the request's key; empty if it has none that is known."""
+        if self._keys is None:
+            return ""
+        self._keys.reload()
+        bearer = headers.get(b"authorization", b"")
+        presented = bearer[7:].strip() if bearer[:7].lower() == b"bearer " else b""
+        for key in (presented, headers.get(b"x-api-key", b"")):
+            if key and (name := self._keys.names.get(hashlib.sha256(key).hexdigest())):
+                return name
+        return ""
+
+
+class _Keys:
+    """The API keys of a map file, read again when it has changed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read: tuple[int, int] | None = None
+        self.names: dict[str, str] = {}
+
+    def reload(self) -> None:
+        """Read the file if it is another one than before. Without the file there is no key."""
+        try:
+            found = self._file.stat()
+            if self._read == (found.st_mtime_ns, found.st_ino):
+                return
+            self.names = key_map.read(self._file)
+        except OSError:
+            self._read, self.names = None, {}
+            return
+        self._read = (found.st_mtime_ns, found.st_ino)
 
 
 class _OpenAiErrors:

@@ -18,6 +18,7 @@ PRIORITY_CLASS = "rayllm-serving"
 PRIORITY = 1_000_000
 """Higher than that of every pod without a class: a batch job on the same pool is preempted, never the model."""
 POD_SCRIPTS = (
+    "api_keys.py",
     "close_keepalive.py",
     "haproxy_client.py",
     "prestop.py",
@@ -26,13 +27,14 @@ POD_SCRIPTS = (
     "startup_probe.py",
     "weights_download.py",
 )
-"""Files of pod_scripts/. The kubelet runs four of them in worker pods, and Ray imports rayllm_weights."""
+"""Files of pod_scripts/. The kubelet runs five of them in worker pods, and Ray imports rayllm_weights."""
 EDGE_SCRIPTS = (
     "haproxy_affinity.py",
     "haproxy_config.py",
     "haproxy_edge.py",
     "haproxy_keys.py",
     "haproxy_wrapper.py",
+    "key_map.py",
     "openai_errors.py",
     "rayllm_applications.py",
     "serve_middlewares.py",

@@ -30,7 +30,7 @@ from config.start_timeouts import STARTUP_PROBE_FAILURES, STARTUP_PROBE_PERIOD_S
 from config.timeouts import Timeouts
 from infra.contract import ServingCluster
 from workloads import edge_settings, serve_config
-from workloads.kubernetes import model_volumes
+from workloads.kubernetes import api_keys, model_volumes
 from workloads.kubernetes.model_volumes import ModelVolumes
 from workloads.kubernetes.secrets import SecretKeyRef
 from workloads.model_weights import served_weights
@@ -146,7 +146,7 @@ def ray_env_vars(args: RayServiceArgs) -> list[dict[str, Any]]:
     """Return the environment variables of the Ray containers; head and workers have the same."""
     plain = {
         **DATA_PATHS[args.plan.service.data_path].env_vars,
-        **edge_settings.env_vars(args.plan.service, SCRIPTS_DIR, loopback=False),
+        **edge_settings.env_vars(args.plan.service, SCRIPTS_DIR, api_keys.file(args.plan.service), loopback=False),
         **router_env.env_vars(args.plan.service, min(g.pod_resources.memory_gib for g in args.plan.worker_groups)),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(args.timeouts.haproxy_timeout_s),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(args.timeouts.haproxy_timeout_s),
@@ -319,6 +319,7 @@ def _pod(
                     },
                     # Executable: Ray starts haproxy_wrapper.py itself.
                     {"name": SCRIPTS_VOLUME, "configMap": {"name": args.scripts_config_map, "defaultMode": 0o555}},
+                    *api_keys.volumes(args.plan.service),
                     *weights.volumes,
                 ],
             }
@@ -349,6 +350,7 @@ def _worker_container(args: RayServiceArgs, group: WorkerGroup, weights: ModelVo
     scripts = [" ".join(["readiness.py", str(READINESS_PORT), str(SERVE_PORT), *_proxy_words(args)])]
     if DATA_PATHS[args.plan.service.data_path].haproxy:
         scripts.append(f"close_keepalive.py {SERVE_PORT} {args.timeouts.load_balancer_propagation_s}")
+    scripts += api_keys.scripts(args.plan.service)
     # They run in the background beside Ray: until a postStart hook returns, the pod does not count as running.
     loops = [f"while :; do python {SCRIPTS_DIR}/{each}; sleep 1; done </dev/null >/dev/null 2>&1 &" for each in scripts]
     hooks["postStart"] = {"exec": {"command": ["sh", "-c", " ".join(loops)]}}
@@ -407,6 +409,7 @@ def _container(
         "volumeMounts": [
             {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"},
             {"name": SCRIPTS_VOLUME, "mountPath": SCRIPTS_DIR, "readOnly": True},
+            *api_keys.mounts(args.plan.service),
             *weights.mounts,
         ],
     }

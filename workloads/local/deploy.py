@@ -12,7 +12,7 @@ from config.serving import ServingSettings
 from infra.contract import LocalHost
 from paths import cache_dir
 from workloads import serve_config
-from workloads.local import host_checks, smollm2
+from workloads.local import api_keys, host_checks, smollm2
 from workloads.local.ray_head import RayHead
 from workloads.local.serve_application import ServeApplication
 from workloads.local.smollm2 import SmolLM2Model
@@ -59,6 +59,7 @@ def deploy(serving: ServingSettings, host: LocalHost) -> dict[str, pulumi.Input[
         "data_dir": head.data_dir,
         "process_tag": host.process_tag,
         "random_weights": source == TINY_RANDOM,
+        "api_keys": "" if serving.api_keys is None else str(api_keys.map_file(host)),
         "status": application.status,
     }
 

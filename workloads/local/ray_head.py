@@ -27,7 +27,7 @@ from paths import CHECKOUT
 from workloads import edge_settings
 from workloads.dynamic_provider import OperationFailed, Progress, exclusive_lock, log_progress
 from workloads.edge_settings import EDGE_FOLDER
-from workloads.local import processes, ray_api
+from workloads.local import api_keys, processes, ray_api
 
 START_LIMIT_S = 180
 LOGICAL_CPUS = 16
@@ -137,6 +137,7 @@ class RayHeadProvider(ResourceProvider):
             for name in ("ray", "home", "tmp", tag):
                 (data_dir / name).mkdir()
             ray_api.write_token(data_dir)
+            api_keys.ensure(Path(props["keys"]))
             session = _start(data_dir, json.loads(props["command"]), props["environment"], props["dashboard"])
         return CreateResult(session, {**props, "session": session})
 
@@ -172,7 +173,9 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
         self, name: str, host: LocalHost, service: ModelService, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         env = ray_env_vars(host, service.data_path) | router_env.env_vars(service, MEMORY_GIB)
-        env |= edge_settings.env_vars(service, str(EDGE_FOLDER), loopback=True, binary=str(_haproxy_binary(host)))
+        env |= edge_settings.env_vars(
+            service, str(EDGE_FOLDER), str(api_keys.map_file(host)), loopback=True, binary=str(_haproxy_binary(host))
+        )
         super().__init__(
             RayHeadProvider(),
             name,
@@ -181,6 +184,7 @@ class RayHead(Resource, module="rayllm", name="RayHead"):
                 "command": json.dumps(ray_start_command(host)),
                 "environment": env,
                 "dashboard": f"http://127.0.0.1:{host.ports.dashboard}",
+                "keys": str(api_keys.map_file(host)),
                 "session": None,
             },
             opts,
