@@ -39,8 +39,7 @@ TARGET_ABOVE_MAXIMUM = Rule(
 SCALE_TO_ZERO_DIRECT = Rule(
     "serving.replicas.scale-to-zero-direct",
     problem="0 with data path {data_path}",
-    reason="HAProxy asks the request router for a replica, and answers 503 when the router has none in time; the "
-    "request that should start a replica is lost",
+    reason="HAProxy answers 503 when it has no replica in time; the request that should start a replica is lost",
     fix="Write 1 or more, or `data_path: python_proxy`, whose proxy holds the request",
     source="ray-project/ray#59076",
 )

@@ -12,6 +12,30 @@ CASES = [
         "dev",
         {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}},
     ),
+    Case(
+        "compatibility.least-connections-lora",
+        {"serving.data_path": "least_connections"},
+        ("serving.model.lora: ", "direct_streaming"),
+        "dev",
+        {"serving.model.lora": {"dynamic_lora_loading_path": "gs://bucket/adapters"}},
+    ),
+    Case(
+        "compatibility.least-connections-router",
+        {"serving.request_router": "session"},
+        ("serving.request_router: session", "`request_router: session_hash`"),
+        first={"serving.data_path": "least_connections"},
+    ),
+    Case(
+        "compatibility.hash-router",
+        {"serving.request_router": "prompt_hash"},
+        ("serving.request_router: prompt_hash", "`data_path: least_connections`"),
+    ),
+    Case(
+        "compatibility.hash-router",
+        {"serving.data_path": "haproxy"},
+        ("data path haproxy",),
+        first={"serving.data_path": "least_connections", "serving.request_router": "session_hash"},
+    ),
     Case("compatibility.direct-ingress", {"serving.ingress": {"num_replicas": 2}}, ("python_proxy",)),
     Case(
         "compatibility.kv-aware",

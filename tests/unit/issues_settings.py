@@ -17,7 +17,7 @@ CASES = [
     Case("settings.missing", {"serving.model": {}}, ("serving.model.id: missing",)),
     Case("settings.wrong-type", {"serving.model.id": 7}, ("serving.model.id: 7", "text")),
     Case("settings.wrong-format", {"serving.model.id": "a b"}, ("serving.model.id: 'a b'", "96 letters")),
-    Case("settings.unknown-value", {"serving.data_path": "nginx"}, ("`python_proxy` or `direct_streaming`",)),
+    Case("settings.unknown-value", {"serving.data_path": "nginx"}, ("`least_connections` or `direct_streaming`",)),
     Case("settings.unknown-kind", {"serving.replicas": {"kind": "some"}}, ("`kind` with one of `fixed`",)),
     Case("settings.out-of-range", {"infra.logical_gpus": 0}, ("infra.logical_gpus: 0", "1 or more")),
     Case("settings.out-of-range", {"infra.project.number": 0}, ("infra.project.number: 0", "above 0"), "dev"),

@@ -51,7 +51,7 @@ def sentence(edit: dict[str, Any]) -> str:
         (
             {"serving.data_path": "nginx"},
             "serving.data_path: 'nginx' is not valid, because the setting has a fixed list of values. Write "
-            "`python_proxy` or `direct_streaming`.",
+            "`python_proxy`, `haproxy`, `least_connections` or `direct_streaming`.",
         ),
         (
             {"serving.replicas": {"kind": "some"}},
