@@ -20,6 +20,7 @@ import openai
 import psutil
 import pytest
 
+from config.routes import PUBLIC_ROUTES, SERVED_ROUTES
 from paths import smollm2_dir
 from tests.harness.local_stack import Clone, printed_checks
 from tests.harness.waiting import wait_until
@@ -27,7 +28,7 @@ from tests.serving.conftest import PORT_OFFSET
 from tests.unit.case import blocks
 from tools.cli import VERIFY_PYTEST_ARGS
 from verify.declared import RAY_HEAD
-from workloads.local import processes, ray_api, smollm2
+from workloads.local import api_keys, processes, ray_api, smollm2
 from workloads.local.ray_runtime import cpu_platform
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
@@ -39,8 +40,8 @@ FAST_PATH = {
 }
 
 
-def client(outputs: dict[str, Any]) -> openai.OpenAI:
-    return openai.OpenAI(base_url=outputs["endpoint"], api_key="none", max_retries=0)
+def client(outputs: dict[str, Any], key: str = "none") -> openai.OpenAI:
+    return openai.OpenAI(base_url=outputs["endpoint"], api_key=key, max_retries=0)
 
 
 def replica_states(clone: Clone, deployment: str = "LLMServer:tiny") -> list[str]:
@@ -129,6 +130,14 @@ def test_concurrent_streams_all_complete(clone: Clone) -> None:
 def test_an_unknown_model_is_a_404_with_its_name(clone: Clone) -> None:
     with pytest.raises(openai.NotFoundError, match="other"):
         client(clone.outputs()).chat.completions.create(model="other", messages=MESSAGES)
+
+
+def test_only_public_routes_are_open(clone: Clone) -> None:
+    only_public_routes_are_open(clone)
+
+
+def test_a_hang_up_ends_the_generation(clone: Clone) -> None:
+    a_hang_up_ends_the_generation(clone)
 
 
 def test_nothing_listens_beyond_loopback(clone: Clone) -> None:
@@ -238,6 +247,27 @@ def test_another_data_path_replaces_the_head_of_the_interrupted_up(clone: Clone)
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 4
     clone.edit({"serving.ingress": None, "serving.request_router": "default"})
+    only_public_routes_are_open(clone)
+    a_hang_up_ends_the_generation(clone)
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [("haproxy", "tokens through OpenAiIngress"), ("least_connections", "tokens directly from the replica")],
+)
+def test_each_other_data_path_serves(clone: Clone, path: str, way: str) -> None:
+    clone.edit({"serving.data_path": path, "serving.api_keys": {"max_requests": 8}})
+    printed = clone.make("up")
+    assert printed_checks(printed) == {
+        "HAProxy receives requests": "ok",
+        way: "ok",
+        "vLLM on Ray's v2 executor": "ok",
+        "loopback only": "ok",
+    }, printed
+    assert " passed" in clone.make("verify")
+    keys_open_and_close(clone)
+    only_public_routes_are_open(clone)
+    a_hang_up_ends_the_generation(clone)
 
 
 def test_a_model_that_cannot_be_loaded_fails_with_its_own_error(clone: Clone, tmp_path: Path) -> None:
@@ -298,6 +328,73 @@ def test_down_leaves_no_process_and_no_file(clone: Clone) -> None:
     assert not folder.exists()
     assert not folder.with_suffix(".lock").exists()
     assert processes.port_owner(8000 + PORT_OFFSET) is None
+
+
+def operator(clone: Clone) -> dict[str, str]:
+    """Return the header with the operator's key, if callers need one."""
+    file = clone.outputs()["api_keys"]
+    return {"Authorization": f"Bearer {api_keys.operator_key(Path(file))}"} if file else {}
+
+
+def only_public_routes_are_open(clone: Clone) -> None:
+    """Ask every route of vLLM's and Ray's applications, with both methods."""
+    url, headers = clone.outputs()["endpoint"].removesuffix("/v1"), operator(clone)
+    served = {path for kinds in SERVED_ROUTES.values() for paths in kinds.values() for path in paths}
+    with httpx2.Client(timeout=60, trust_env=False, headers=headers) as ask:
+        for path in sorted(served | {"/-/routes", "/"}):
+            plain = path.replace("{model:path}", "tiny").replace("{response_id}", "r")
+            statuses = {method: ask.request(method, url + plain).status_code for method in ("GET", "POST")}
+            if path not in PUBLIC_ROUTES:
+                assert statuses == {"GET": 404, "POST": 404}, path
+            else:
+                open_one = PUBLIC_ROUTES[path]
+                (closed,) = {"GET", "POST"} - {open_one}
+                assert statuses[closed] in (404, 405), path
+                if path in ("/v1/chat/completions", "/v1/completions"):
+                    assert statuses[open_one] in (400, 422), path
+        assert ask.get(f"{url}/v1/models").status_code == 200
+        assert ask.get(f"{url}/-/healthz").status_code == 200
+        refused = ask.get(f"{url}/metrics")
+        assert refused.json()["error"]["code"] == "unknown_route"
+
+
+def keys_open_and_close(clone: Clone) -> None:
+    """A key is made and revoked while the stack runs; it is found nowhere."""
+    outputs = clone.outputs()
+    url = outputs["endpoint"] + "/models"
+    (key,) = re.findall(r"^sk-rayllm-\S+$", clone.make("keys", ADD="team-a"), re.MULTILINE)
+    assert re.search(r"^  team-a ", clone.make("keys"), re.MULTILINE)
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx2.get(url).status_code == 401
+    assert httpx2.get(url, headers=headers).status_code == 200
+    assert client(outputs, key).chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=2).choices
+    state = json.dumps(clone.pulumi("stack export"))
+    arguments = [word for process in clone.processes() for word in _cmdline(process)]
+    files = [file for file in Path(outputs["data_dir"]).rglob("*") if file.is_file() and file.stat().st_size < 10**8]
+    assert key not in state
+    assert not any(key in word for word in arguments)
+    assert [file for file in files if key.encode() in file.read_bytes()] == []
+    clone.make("keys", REVOKE="team-a")
+    assert httpx2.get(url, headers=headers).status_code == 401
+    assert httpx2.get(url, headers=operator(clone)).status_code == 200
+
+
+def a_hang_up_ends_the_generation(clone: Clone) -> None:
+    """The client of a request that is not streamed goes away: the engine stops soon after."""
+    outputs = clone.outputs()
+    body = {"model": "tiny", "prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
+    with pytest.raises(httpx2.TimeoutException):
+        httpx2.post(outputs["endpoint"] + "/completions", json=body, headers=operator(clone), timeout=1.5)
+    wait_until("the engine without a request", lambda: running_requests(clone) == 0, timeout_s=20)
+
+
+def running_requests(clone: Clone) -> float:
+    """Return the requests that the engines compute, by their metrics."""
+    metrics = clone.pulumi("stack export")["deployment"]["resources"]
+    (head,) = (each for each in metrics if each["type"] == RAY_HEAD)
+    port = next(word.partition("=")[2] for word in json.loads(head["inputs"]["command"]) if "metrics-export" in word)
+    lines = httpx2.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("ray_vllm_num_requests_running"))
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

@@ -24,10 +24,14 @@ AFTER_HEALTH_CHECKS = ("acl", "routes", "path", "-i", "/-/routes")
 free, and a refused request costs no call of a request router."""
 REQUEST_ID = "%[var(txn.rayllm_request_id)]"
 OWN_NODE = "rayllm_own_node"
-"""Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, all of which
-Kubernetes authorises; they need no API key. On the local host every caller is."""
+"""Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, which Kubernetes
+authorises; they need no API key. On the local host every caller is."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
+SLOW_HEALTH_CHECK_S = 10
+"""Seconds that a replica has to answer a health check. HAProxy's default is the interval between two checks, which is one
+second here so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if
+HAProxy gave it up, none would be left while another one starts on the same cores."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
 RETRY_AFTER_S = 1
@@ -177,12 +181,8 @@ def _add_errors(config: Config) -> None:
         "hdr x-request-id %[unique-id]"
         for status in (400, 408, 413, 429, 500, 502, 503, 504)
     )
-    for index, found in list(defaults.directives()):
-        if found[:2] == ["timeout", "http-request"]:
-            defaults.replace(index, f"timeout http-request {SLOW_HEADERS_S}s")
-            break
-    else:
-        defaults.append([f"timeout http-request {SLOW_HEADERS_S}s"])
+    _set_timeout(defaults, "http-request", SLOW_HEADERS_S)
+    _set_timeout(defaults, "check", SLOW_HEALTH_CHECK_S)
     frontend = config.section("frontend", HTTP_FRONTEND)
     for index, found in list(frontend.directives()):
         if "X-Serve-Reason" in found:
@@ -191,6 +191,12 @@ def _add_errors(config: Config) -> None:
             frontend.replace(index, refusal(ERRORS[503], condition, reason))
     default = config.section("backend", "default_backend")
     default.replace(default.index_of("http-request", "return", "status", "404"), refusal(UNKNOWN_ROUTE, "if TRUE"))
+
+
+def _set_timeout(section: Section, name: str, seconds: int) -> None:
+    """Write a timeout, in place of the one that Ray may have written."""
+    section.lines = [line for line in section.lines if words(line)[:2] != ["timeout", name]]
+    section.append([f"timeout {name} {seconds}s"])
 
 
 def _errors_of_replicas() -> Iterable[str]:
