@@ -47,6 +47,7 @@ def settings(service: ModelService, keys: str, *, loopback: bool, binary: str = 
     return {
         "binary": binary,
         "loopback": loopback,
+        "direct": direct,
         "post": public_paths("POST", direct=direct),
         "get": public_paths("GET", direct=direct),
         # On the local host every caller is on the node, so the probes are closed there.

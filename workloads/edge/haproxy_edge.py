@@ -26,12 +26,16 @@ REQUEST_ID = "%[var(txn.rayllm_request_id)]"
 OWN_NODE = "rayllm_own_node"
 """Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, which Kubernetes
 authorises; they need no API key. On the local host every caller is."""
+LET_VLLM_NOTICE = "x-request-disconnect-disabled ?1"
+"""Header that makes Serve leave a hang-up of the client to the application. vLLM notices it and stops the engine; Serve's
+own way leaves the request to run to its end if it is not streamed (ray/serve/_private/constants.py,
+SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER)."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
 SLOW_HEALTH_CHECK_S = 10
-"""Seconds that a replica has to answer a health check. HAProxy's default is the interval between two checks, which is one
-second here so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if
-HAProxy gave it up, none would be left while another one starts on the same cores."""
+"""Seconds that a replica has to answer a health check. HAProxy's default is the interval between two checks, here one
+second, so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if HAProxy
+gave it up, none would be left while another one starts on the same cores."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
 RETRY_AFTER_S = 1
@@ -50,6 +54,8 @@ class EdgeSettings:
     """Paths that take GET. A path that ends with `/` stands for all paths below it."""
     probes: Sequence[str] = ()
     """Paths that are open to the node itself only."""
+    direct: bool = False
+    """True if the replicas are vLLM's own application."""
     max_body_bytes: int = 0
     """Largest request body; 0 for no limit."""
     max_requests: int = 0
@@ -75,6 +81,7 @@ def edit(config: Config, settings: EdgeSettings) -> None:
             *haproxy_keys.rules(settings.keys, exempt="" if settings.loopback else f" !{OWN_NODE}"),
             *_limits(config, settings),
             *haproxy_affinity.session_rules(settings.affinity),
+            *([f"http-request set-header {LET_VLLM_NOTICE}"] if settings.direct else []),
         ],
     )
     frontend.append(_errors_of_replicas())
