@@ -27,15 +27,15 @@ OWN_NODE = "rayllm_own_node"
 """Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, which Kubernetes
 authorises; they need no API key. On the local host every caller is."""
 LET_VLLM_NOTICE = "x-request-disconnect-disabled ?1"
-"""Header that makes Serve leave a hang-up of the client to the application. vLLM notices it and stops the engine; Serve's
-own way leaves the request to run to its end if it is not streamed (ray/serve/_private/constants.py,
-SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER)."""
+"""Header that makes Serve leave a hang-up of the client to the application. vLLM notices it and stops the engine,
+and Serve itself lets a request that is not streamed run to its end (SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
+ray/serve/_private/constants.py)."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
 SLOW_HEALTH_CHECK_S = 10
 """Seconds that a replica has to answer a health check. HAProxy's default is the interval between two checks, here one
-second, so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if HAProxy
-gave it up, none would be left while another one starts on the same cores."""
+second, so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if
+HAProxy gave it up, none would be left while another one starts on the same cores."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
 RETRY_AFTER_S = 1
