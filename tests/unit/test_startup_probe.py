@@ -94,6 +94,16 @@ def test_a_started_pod_is_ready_while_any_replica_runs(states: list[str], proxy:
     assert proxy.requests == [("GET", "/-/healthz", "")]
 
 
+def test_while_serve_builds_an_application_the_proxy_of_the_head_answers(states: list[str], proxy: Proxy) -> None:
+    """HAProxy then knows no replica. An engine that has died leaves a replica that fails its health checks."""
+    states[0] = "".join(line for line in states[0].splitlines(keepends=True) if "SERVE_REPLICA" not in line)
+    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) is None
+    assert [path for _, path, _ in proxy.requests] == ["/-/healthz", "/ping"]
+    proxy.statuses["/ping"] = 503
+    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True)
+    assert reason == "/ping answers 503: router_unreachable"
+
+
 def test_the_proxy_of_the_head_makes_no_pod_ready(states: list[str], proxy: Proxy) -> None:
     """HAProxy's own health check counts it, although it only queues requests."""
     states[0] = STATES.format(local=DOWN, other=DOWN)

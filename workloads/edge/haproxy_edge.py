@@ -32,10 +32,6 @@ and Serve itself lets a request that is not streamed run to its end (SERVE_HTTP_
 ray/serve/_private/constants.py)."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
-SLOW_HEALTH_CHECK_S = 10
-"""Seconds that a replica has to answer a health check. HAProxy's default is the interval between two checks, here one
-second, so that a dead engine is noticed soon. A replica on a busy node answers later and serves all the same: if
-HAProxy gave it up, none would be left while another one starts on the same cores."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
 RETRY_AFTER_S = 1
@@ -189,7 +185,6 @@ def _add_errors(config: Config) -> None:
         for status in (400, 408, 413, 429, 500, 502, 503, 504)
     )
     _set_timeout(defaults, "http-request", SLOW_HEADERS_S)
-    _set_timeout(defaults, "check", SLOW_HEALTH_CHECK_S)
     frontend = config.section("frontend", HTTP_FRONTEND)
     for index, found in list(frontend.directives()):
         if "X-Serve-Reason" in found:

@@ -36,13 +36,18 @@ def running_replica_addresses(servers_state: str) -> set[str]:
 
     Leaves out the proxy of the head, to which HAProxy sends requests if no replica is left.
     """
+    return {row["srv_addr"] for row in _replicas(servers_state) if row["srv_op_state"] == SERVER_RUNNING}
+
+
+def has_replicas(servers_state: str) -> bool:
+    """Return True if HAProxy has a replica, whether it passes its health checks or not."""
+    return bool(_replicas(servers_state))
+
+
+def _replicas(servers_state: str) -> list[dict[str, str]]:
     _version, _, table = servers_state.partition("\n")
     rows = csv.DictReader(table.removeprefix("# ").splitlines(), delimiter=" ")
-    return {
-        row["srv_addr"]
-        for row in rows
-        if row["srv_op_state"] == SERVER_RUNNING and row["srv_name"].startswith(REPLICA_PREFIX)
-    }
+    return [row for row in rows if row["srv_name"].startswith(REPLICA_PREFIX)]
 
 
 def read_stats() -> str:

@@ -34,11 +34,16 @@ def not_ready_reason(port: int, haproxy: bool, direct: bool) -> str | None:
         status, text = _request(port, "GET", HEALTH_CHECK_PATH)
         if status != 200:
             return f"{HEALTH_CHECK_PATH} answers {status}: {text}"
-        if haproxy:
-            running = haproxy_client.running_replica_addresses(haproxy_client.admin_command("show servers state"))
-            if not running:
-                return "no replica passes HAProxy's health checks"
-        return None if direct else request_failure(port, direct)
+        if not haproxy:
+            return request_failure(port, direct)
+        states = haproxy_client.admin_command("show servers state")
+        if haproxy_client.running_replica_addresses(states):
+            return None if direct else request_failure(port, direct)
+        if haproxy_client.has_replicas(states):
+            return "no replica passes HAProxy's health checks"
+        # While Serve builds a changed application, for some ten seconds, it names no replica to HAProxy, and HAProxy
+        # sends requests to the head's proxy, which reaches the replicas that still run.
+        return request_failure(port, direct)
     except (OSError, http.client.HTTPException) as error:
         return f"the proxy does not answer ({error})"
 
