@@ -380,21 +380,25 @@ def keys_open_and_close(clone: Clone) -> None:
 
 
 def a_hang_up_ends_the_generation(clone: Clone) -> None:
-    """The client of a request that is not streamed goes away: the engine stops soon after."""
+    """The client of a request that is not streamed goes away: the engine stops, and most tokens are never computed."""
     outputs = clone.outputs()
+    before = engine_metric(clone, "generation_tokens_total")
     body = {"model": "tiny", "prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
     with pytest.raises(httpx2.TimeoutException):
         httpx2.post(outputs["endpoint"] + "/completions", json=body, headers=operator(clone), timeout=1.5)
-    wait_until("the engine without a request", lambda: running_requests(clone) == 0, timeout_s=20)
+    wait_until("tokens in the metrics", lambda: engine_metric(clone, "generation_tokens_total") > before, timeout_s=60)
+    wait_until("the engine without a request", lambda: engine_metric(clone, "num_requests_running") == 0, timeout_s=60)
+    assert engine_metric(clone, "generation_tokens_total") - before < 1900
 
 
-def running_requests(clone: Clone) -> float:
-    """Return the requests that the engines compute, by their metrics."""
-    metrics = clone.pulumi("stack export")["deployment"]["resources"]
-    (head,) = (each for each in metrics if each["type"] == RAY_HEAD)
-    port = next(word.partition("=")[2] for word in json.loads(head["inputs"]["command"]) if "metrics-export" in word)
+def engine_metric(clone: Clone, name: str) -> float:
+    """Return the sum of a metric over all engines. Ray reports it every ten seconds."""
+    resources = clone.pulumi("stack export")["deployment"]["resources"]
+    (head,) = (each for each in resources if each["type"] == RAY_HEAD)
+    words = json.loads(head["inputs"]["command"])
+    port = next(word.partition("=")[2] for word in words if word.startswith("--metrics-export-port"))
     lines = httpx2.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("ray_vllm_num_requests_running"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"ray_vllm_{name}"))
 
 
 def _cmdline(process: psutil.Process) -> list[str]:
