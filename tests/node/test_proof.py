@@ -18,6 +18,7 @@ import openai
 import psutil
 
 from config.kuberay import SERVE_PORT
+from config.routes import PUBLIC_ROUTES, SERVED_ROUTES
 from tests.node.conftest import Stack
 from tests.node.load import MESSAGES
 from tests.node.record import Section
@@ -69,6 +70,19 @@ def test_tokens_come_straight_from_a_replica(stack: Stack, proof: Section) -> No
     )
     assert any("ingress-request-router" in backend and "SERVE_REPLICA" in server for backend, server in raised), raised
     assert deployments == {"LLMServer:tiny", "LLMRouter"}
+
+
+def test_only_public_routes_are_open_in_a_pod(stack: Stack) -> None:
+    """To a caller from outside of the pod: every route of vLLM's and Ray's applications, with both methods."""
+    (worker, *_) = stack.ready_pods("worker")
+    url = f"http://{worker['status']['podIP']}:{SERVE_PORT}"
+    served = {path for kinds in SERVED_ROUTES.values() for paths in kinds.values() for path in paths}
+    with httpx2.Client(timeout=60, trust_env=False) as ask:
+        for path in sorted((served | {"/-/routes", "/"}) - set(PUBLIC_ROUTES)):
+            plain = path.replace("{response_id}", "r")
+            assert [ask.request(method, url + plain).status_code for method in ("GET", "POST")] == [404, 404], path
+        assert ask.get(f"{url}/metrics").json()["error"]["code"] == "unknown_route"
+        assert ask.get(f"{url}/v1/models").json()["data"][0]["id"] == "tiny"
 
 
 def test_each_replica_uses_rays_v2_executor(stack: Stack, proof: Section) -> None:
