@@ -22,7 +22,7 @@ RAY_NOT_INSTALLED = Rule(
 )
 DATA_DIR_NOT_OWN = Rule(
     "host.data-dir-not-own",
-    problem="{path} contains files of another program",
+    problem="{path} contains files of another program, or belongs to another user",
     reason="this stack empties the directory when it starts and deletes it when it stops",
     fix="Choose an empty directory, or delete this one yourself",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Replica(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.name = name
         self.status, self.content_type = 200, "application/json"
+        self.reads = True
+        """False: it accepts requests and reads no body."""
         self.requests: list[tuple[str, dict[str, str]]] = []
 
 
@@ -35,8 +38,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"] or 0))
         healthz = self.path == "/-/healthz"
+        while not self.server.reads and not healthz:
+            time.sleep(0.1)
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
         if not healthz:
             self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         body = self.server.name.encode()
@@ -58,6 +63,7 @@ class HAProxy:
     """A running HAProxy."""
 
     port: int
+    pid: int
     folder: Path
     replicas: list[Replica]
 
@@ -91,7 +97,7 @@ def running(folder: Path, settings: dict[str, Any], case: str = "replicas") -> I
         config = folder / "haproxy.cfg"
         config.write_text(edited_with(text, {"loopback": True, **settings}))
         process = subprocess.Popen([str(binary()), "-db", "-f", str(config)], stderr=(folder / "log").open("w"))
-        proxy = HAProxy(port, folder, [first, second])
+        proxy = HAProxy(port, process.pid, folder, [first, second])
         try:
             wait_until("both replicas in HAProxy", lambda: _up(proxy, case) >= 2, timeout_s=30)
             yield proxy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import hashlib
 import json
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from tests.harness.haproxy import HAProxy, running
@@ -180,6 +183,37 @@ def held(proxy: HAProxy, release: threading.Event) -> Any:
         return int(connection.recv(65536).split()[1])
 
     return end
+
+
+def test_a_thousand_large_bodies_cost_little_memory(tmp_path: Path) -> None:
+    """The replicas read nothing, so that HAProxy holds what it may hold: two buffers of 16 KiB for each connection."""
+    count, size, buffer = 1000, 900_000, 16384
+
+    async def run(proxy: HAProxy) -> int:
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+
+        async def send() -> asyncio.StreamWriter:
+            _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            writer.write(head + b"x" * size)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(writer.drain(), 0.5)
+            return writer
+
+        writers = [await each for each in asyncio.as_completed([send() for _ in range(count)])]
+        peak = psutil.Process(proxy.pid).memory_info().rss
+        for writer in writers:
+            writer.transport.abort()
+        return peak
+
+    with running(tmp_path, SETTINGS | {"max_body_bytes": 2**20}) as proxy:
+        for replica in proxy.replicas:
+            replica.reads = False
+        idle = psutil.Process(proxy.pid).memory_info().rss
+        peak = asyncio.run(run(proxy))
+        print(f"\nHAProxy: {idle / 2**20:.0f} MiB idle, {peak / 2**20:.0f} MiB with {count} bodies of {size} bytes")
+        assert idle < peak < idle + 3 * count * buffer
+        for replica in proxy.replicas:
+            replica.reads = True
 
 
 # Keys.

@@ -391,14 +391,14 @@ def a_hang_up_ends_the_generation(clone: Clone) -> None:
     assert engine_metric(clone, "generation_tokens_total") - before < 1900
 
 
-def engine_metric(clone: Clone, name: str) -> float:
-    """Return the sum of a metric over all engines. Ray reports it every ten seconds."""
+def engine_metric(clone: Clone, name: str, prefix: str = "ray_vllm_", label: str = "") -> float:
+    """Return the sum of a metric over all engines, or over the series with `label`. Ray reports every ten seconds."""
     resources = clone.pulumi("stack export")["deployment"]["resources"]
     (head,) = (each for each in resources if each["type"] == RAY_HEAD)
     words = json.loads(head["inputs"]["command"])
     port = next(word.partition("=")[2] for word in words if word.startswith("--metrics-export-port"))
     lines = httpx2.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"ray_vllm_{name}"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(prefix + name) and label in line)
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

@@ -20,7 +20,7 @@ from config.serving import ServingSettings
 from infra.contract import LocalHost
 from infra.local import provision
 from tests.harness.waiting import wait_until
-from workloads.local import host_checks, processes
+from workloads.local import host_checks, processes, ray_api
 
 MARK = f"rayllm-test-{os.getpid()}"
 LISTEN = (
@@ -139,6 +139,34 @@ def test_a_folder_of_somebody_else_is_not_emptied(site: LocalHost, tmp_path: Pat
         (sentence,) = obstacles(replace(site, data_dir=foreign))
         assert sentence.startswith(f"infra.data_dir: {foreign} contains files of another program")
         assert "Choose an empty directory" in sentence
+
+
+def test_the_folder_of_another_user_is_refused_even_if_it_is_empty(
+    site: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user of the computer could put files there that the stack would run."""
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    assert obstacles(replace(site, data_dir=folder)) == []
+    link.symlink_to(folder)
+    (sentence,) = obstacles(replace(site, data_dir=link))
+    assert "contains files of another program, or belongs to another user" in sentence
+    monkeypatch.setattr(host_checks.os, "getuid", lambda: folder.stat().st_uid + 1)
+    (sentence,) = obstacles(replace(site, data_dir=folder))
+    assert "belongs to another user" in sentence
+
+
+def test_the_token_of_the_head_is_its_owner_s(tmp_path: Path) -> None:
+    ray_api.write_token(tmp_path)
+    file = ray_api.token_file(tmp_path)
+    first = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    with ray_api.client("http://127.0.0.1:1", tmp_path, timeout_s=1) as client:
+        assert client.headers["authorization"] == f"Bearer {first}"
+    ray_api.write_token(tmp_path)
+    assert file.read_text() != first
+    with ray_api.client("http://127.0.0.1:1", tmp_path / "ended", timeout_s=1) as client:
+        assert "authorization" not in client.headers
 
 
 @pytest.mark.parametrize("source", ["google/gemma-4-E2B-it", "weights"])
