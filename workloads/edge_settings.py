@@ -20,7 +20,8 @@ WRAPPER = "haproxy_wrapper.py"
 MIDDLEWARES = "serve_middlewares:middlewares"
 SETTINGS = "RAYLLM_EDGE_SETTINGS"
 PROBES = {True: ["/ping"], False: ["/detokenize"]}
-"""Direct data path or not -> the routes that pod_scripts/readiness.py asks from inside the pod."""
+"""Direct data path or not -> the routes that pod_scripts/readiness.py asks from inside the pod. They are open to
+callers on the node itself: on the local host to every caller."""
 
 
 def env_vars(service: ModelService, folder: str, keys: str, *, loopback: bool, binary: str = "") -> dict[str, str]:
@@ -50,8 +51,7 @@ def settings(service: ModelService, keys: str, *, loopback: bool, binary: str = 
         "direct": direct,
         "post": public_paths("POST", direct=direct),
         "get": public_paths("GET", direct=direct),
-        # On the local host every caller is on the node, so the probes are closed there.
-        "probes": [] if loopback else PROBES[direct],
+        "probes": PROBES[direct],
         "max_body_bytes": service.limits.max_body_mib * 2**20,
         "max_requests": service.limits.max_requests or 0,
         "affinity": router.model_dump() if isinstance(router, HashedAffinity) else {},

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from config.data_path import DATA_PATHS, DataPath
 from tests.harness.local_stack import Clone, printed_checks
 from tests.harness.waiting import wait_until
 from tests.models import kinds
@@ -28,8 +29,8 @@ DIRECT = (
     kinds.RERANKER,
     kinds.TRANSCRIPTION,
 )
-PYTHON_PROXY = (kinds.COMPLETION, kinds.EMBEDDING, kinds.SCORE, kinds.TRANSCRIPTION)
-"""The other kinds have no route there (docs/reference/routes.md). tests/serving covers chat."""
+INGRESS = (kinds.COMPLETION, kinds.EMBEDDING, kinds.SCORE, kinds.TRANSCRIPTION)
+"""Kinds that OpenAiIngress has routes for (docs/reference/routes.md). tests/serving covers chat."""
 FAILED_CHECKS_S = 60
 """Generous for a busy computer: Serve and HAProxy notice a dead engine in two or three seconds."""
 
@@ -40,12 +41,14 @@ def models(clone: Clone) -> Clone:
     return clone
 
 
-def proxy_of(clone: Clone) -> tuple[int, bool]:
-    """Return the port of the proxy, and whether it is HAProxy. Let the pod scripts find HAProxy's socket."""
+def proxy_of(clone: Clone) -> tuple[int, bool, bool]:
+    """Return the port of the proxy, whether it is HAProxy, and whether replicas are their own ingress. Let the scripts
+    find HAProxy's socket."""
     outputs = clone.outputs()
     os.environ["RAY_SERVE_HAPROXY_SOCKET_PATH"] = str(Path(outputs["data_dir"]) / "admin.sock")
     port = int(re.findall(r":(\d+)/", outputs["endpoint"])[0])
-    return port, outputs["data_path"] != "python_proxy"
+    path = DATA_PATHS[DataPath(outputs["data_path"])]
+    return port, path.haproxy, path.direct
 
 
 def assert_serves(clone: Clone, kind: Kind) -> None:
@@ -55,7 +58,7 @@ def assert_serves(clone: Clone, kind: Kind) -> None:
     assert f"\n  {kind.printed}: " in printed, printed
     kind.ask(kinds.client(clone))
     assert startup_probe.not_ready_reason(*proxy_of(clone)) is None
-    assert readiness.not_ready_reason(*proxy_of(clone)) is None
+    assert readiness.Readiness(*proxy_of(clone)).not_ready_reason() is None
 
 
 @pytest.mark.parametrize("kind", DIRECT, ids=lambda kind: kind.model)
@@ -68,7 +71,23 @@ def test_a_dead_engine_makes_the_pod_unready_until_serve_has_replaced_it(models:
     assert_readiness_follows_the_engine(models)
 
 
-@pytest.mark.parametrize("kind", PYTHON_PROXY, ids=lambda kind: kind.model)
+@pytest.mark.parametrize("kind", DIRECT, ids=lambda kind: kind.model)
+def test_least_connections_serves(models: Clone, kind: Kind) -> None:
+    models.edit({"serving.data_path": "least_connections"})
+    assert_serves(models, kind)
+
+
+@pytest.mark.parametrize("kind", INGRESS, ids=lambda kind: kind.model)
+def test_haproxy_serves(models: Clone, kind: Kind) -> None:
+    models.edit({"serving.data_path": "haproxy"})
+    assert_serves(models, kind)
+
+
+def test_a_dead_engine_makes_the_pod_unready_behind_the_ingress(models: Clone) -> None:
+    assert_readiness_follows_the_engine(models)
+
+
+@pytest.mark.parametrize("kind", INGRESS, ids=lambda kind: kind.model)
 def test_python_proxy_serves(models: Clone, kind: Kind) -> None:
     models.edit({"serving.data_path": "python_proxy"})
     assert_serves(models, kind)
@@ -91,8 +110,8 @@ def assert_readiness_follows_the_engine(clone: Clone) -> None:
     (engine,) = (process for process in clone.processes() if process.name().startswith("VLLM::EngineCor"))
     engine.kill()
     killed = time.monotonic()
-    wait_until("unready", lambda: readiness.not_ready_reason(*proxy), timeout_s=FAILED_CHECKS_S, interval_s=0.2)
+    wait_until("unready", readiness.Readiness(*proxy).not_ready_reason, timeout_s=FAILED_CHECKS_S, interval_s=0.2)
     print(f"unready {time.monotonic() - killed:.1f} s after the engine's death")
-    wait_until("a new engine", lambda: readiness.not_ready_reason(*proxy) is None, timeout_s=600)
+    wait_until("a new engine", lambda: readiness.Readiness(*proxy).not_ready_reason() is None, timeout_s=600)
     print(f"ready {time.monotonic() - killed:.1f} s after the engine's death")
     kinds.TRANSCRIPTION.ask(kinds.client(clone))

@@ -202,9 +202,16 @@ def test_what_is_open_follows_from_the_data_path(path: DataPath) -> None:
     assert not {"/metrics", "/tokenize", "/ping", "/docs"} & {*found["post"], *found["get"]}
 
 
-def test_probes_are_closed_where_every_caller_is_on_the_node() -> None:
-    assert edge_settings.settings(service(), "k", loopback=True)["probes"] == []
-    assert edge_settings.settings(service(), "k", loopback=False)["probes"] == ["/ping"]
+@pytest.mark.parametrize(("path", "probe"), [("direct_streaming", "/ping"), ("haproxy", "/detokenize")])
+def test_probes_are_open_to_the_node_only(path: str, probe: str) -> None:
+    settings = edge_settings.settings(service(data_path=path), "k", loopback=False)
+    assert settings["probes"] == [probe]
+    del settings["binary"]
+    config = parse(REPLICAS)
+    edit(config, EdgeSettings(**settings))
+    text = config.text()
+    assert f"acl rayllm_probe path {probe}" in text
+    assert "http-request set-var(txn.rayllm_probe) bool(true) if rayllm_probe rayllm_own_node" in text
 
 
 def test_every_file_of_the_edge_is_in_the_config_map() -> None:

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -68,6 +67,14 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         yield replies
 
 
+def readiness_reason(port: int, haproxy: bool, direct: bool) -> str | None:
+    """Return what a readiness probe that has never passed says."""
+    return readiness.Readiness(port, haproxy, direct).not_ready_reason()
+
+
+PROBES = {"startup": startup_probe.not_ready_reason, "readiness": readiness_reason}
+
+
 @pytest.mark.parametrize(("state", "there"), [(DOWN, False), ("1", False), (UP, True), ("3", False)])
 def test_a_local_replica_that_runs_counts(state: str, there: bool) -> None:
     assert startup_probe.has_local_replica(STATES.format(local=state, other=UP)) is there
@@ -90,42 +97,67 @@ def test_a_pod_is_not_started_by_replicas_of_other_pods(states: list[str], proxy
 def test_a_started_pod_is_ready_while_any_replica_runs(states: list[str], proxy: Proxy) -> None:
     """HAProxy sends its requests to other pods, so it answers all of them."""
     states[0] = STATES.format(local=DOWN, other=UP)
-    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) is None
+    assert readiness_reason(proxy.server_port, haproxy=True, direct=True) is None
     assert proxy.requests == [("GET", "/-/healthz", "")]
 
 
-def test_while_serve_builds_an_application_the_proxy_of_the_head_answers(states: list[str], proxy: Proxy) -> None:
-    """HAProxy then knows no replica. An engine that has died leaves a replica that fails its health checks."""
-    states[0] = "".join(line for line in states[0].splitlines(keepends=True) if "SERVE_REPLICA" not in line)
-    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) is None
-    assert [path for _, path, _ in proxy.requests] == ["/-/healthz", "/ping"]
+def without_replicas(states: str) -> str:
+    return "".join(line for line in states.splitlines(keepends=True) if "SERVE_REPLICA" not in line)
+
+
+def test_a_pod_stays_ready_while_serve_builds_an_application(states: list[str], proxy: Proxy) -> None:
+    """HAProxy then knows no replica, and the proxy of the head answers."""
+    probe = readiness.Readiness(proxy.server_port, haproxy=True, direct=True)
+    assert probe.not_ready_reason() is None
+    states[0] = without_replicas(states[0])
+    assert probe.not_ready_reason() is None
+    assert {path for _, path, _ in proxy.requests} == {"/-/healthz"}
+
+
+def test_a_pod_whose_engines_have_died_is_not_ready_when_their_replicas_go(states: list[str], proxy: Proxy) -> None:
     proxy.statuses["/ping"] = 503
-    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True)
-    assert reason == "/ping answers 503: router_unreachable"
+    probe = readiness.Readiness(proxy.server_port, haproxy=True, direct=True)
+    assert probe.not_ready_reason() is None
+    states[0] = STATES.format(local=DOWN, other=DOWN)
+    assert probe.not_ready_reason() == "no replica passes HAProxy's health checks"
+    states[0] = without_replicas(states[0])
+    assert probe.not_ready_reason() == "/ping answers 503: router_unreachable"
+
+
+def test_a_pod_without_replicas_has_to_reach_one_after_a_while(
+    states: list[str], proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "WITHOUT_REPLICAS_S", 0)
+    probe = readiness.Readiness(proxy.server_port, haproxy=True, direct=True)
+    assert probe.not_ready_reason() is None
+    states[0] = without_replicas(states[0])
+    assert probe.not_ready_reason() is None
+    proxy.statuses["/ping"] = 503
+    assert probe.not_ready_reason() == "/ping answers 503: router_unreachable"
 
 
 def test_the_proxy_of_the_head_makes_no_pod_ready(states: list[str], proxy: Proxy) -> None:
     """HAProxy's own health check counts it, although it only queues requests."""
     states[0] = STATES.format(local=DOWN, other=DOWN)
-    reason = readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True)
+    reason = readiness_reason(proxy.server_port, haproxy=True, direct=True)
     assert reason == "no replica passes HAProxy's health checks"
 
 
 def test_a_pod_without_a_haproxy_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy) -> None:
     monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(tmp_path / "none.sock"))
     assert "no HAProxy yet" in (startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=True) or "")
-    assert "does not answer" in (readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=True) or "")
+    assert "does not answer" in (readiness_reason(proxy.server_port, haproxy=True, direct=True) or "")
     assert (
         startup_probe.not_ready_reason(proxy.server_port, haproxy=False, direct=False) is None
     )  # Serve's own proxy has no socket
 
 
-@pytest.mark.parametrize("probe", [startup_probe, readiness])
+@pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize(("status", "there"), [(400, True), (404, False), (500, False), (503, False)])
-def test_the_python_proxy_has_to_reach_a_replica(probe: ModuleType, proxy: Proxy, status: int, there: bool) -> None:
+def test_the_python_proxy_has_to_reach_a_replica(probe: str, proxy: Proxy, status: int, there: bool) -> None:
     """A replica may refuse the request as unfit for its model: 400. OpenAiIngress itself answers the other routes."""
     proxy.statuses["/detokenize"] = status
-    reason = probe.not_ready_reason(proxy.server_port, haproxy=False, direct=False)
+    reason = PROBES[probe](proxy.server_port, haproxy=False, direct=False)
     assert (reason is None) is there
     assert there or f"answers {status}: router_unreachable" in (reason or "")
 
@@ -134,23 +166,23 @@ def test_haproxy_before_the_ingress_has_to_reach_a_replica(states: list[str], pr
     """It knows replicas of OpenAiIngress only, of which this pod may have none."""
     states[0] = STATES.format(local=DOWN, other=UP)
     assert startup_probe.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is None
-    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is None
+    assert readiness_reason(proxy.server_port, haproxy=True, direct=False) is None
     assert [path for _, path, _ in proxy.requests] == ["/detokenize", "/-/healthz", "/detokenize"]
     proxy.statuses["/detokenize"] = 503
-    assert readiness.not_ready_reason(proxy.server_port, haproxy=True, direct=False) is not None
+    assert readiness_reason(proxy.server_port, haproxy=True, direct=False) is not None
 
 
 @pytest.mark.parametrize("haproxy", [True, False])
 def test_a_draining_proxy_is_not_ready(states: list[str], proxy: Proxy, haproxy: bool) -> None:
     proxy.statuses["/-/healthz"] = 503
-    assert "/-/healthz answers 503" in (readiness.not_ready_reason(proxy.server_port, haproxy, haproxy) or "")
+    assert "/-/healthz answers 503" in (readiness_reason(proxy.server_port, haproxy, haproxy) or "")
 
 
 def test_a_closed_port_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert "does not answer" in (startup_probe.not_ready_reason(port, haproxy=False, direct=False) or "")
-    assert "does not answer" in (readiness.not_ready_reason(port, haproxy=False, direct=False) or "")
+    assert "does not answer" in (readiness_reason(port, haproxy=False, direct=False) or "")
 
 
 def test_the_kubelet_gets_200_or_503_with_the_reason(states: list[str], proxy: Proxy) -> None:

@@ -80,14 +80,16 @@ class Edge:
 
     def _refusal(self, scope: Message, headers: dict[bytes, bytes], name: str) -> ApiError | None:
         path, method = scope["path"], scope.get("method", "GET")
+        exempt = not self._settings["loopback"] and _is_own_node(scope)
+        keyless = self._keys is not None and not name and not exempt
         if _listed(path, self._settings["probes"]) and _is_own_node(scope):
-            return None
+            return UNKNOWN_KEY if keyless else None
         posts, gets = _listed(path, self._settings["post"]), _listed(path, self._settings["get"])
         if not posts and not gets:
             return UNKNOWN_ROUTE
         if not (posts if method == "POST" else gets and method in ("GET", "HEAD")):
             return WRONG_METHOD
-        if self._keys is not None and not name and (self._settings["loopback"] or not _is_own_node(scope)):
+        if keyless:
             return UNKNOWN_KEY
         if limit := self._settings["max_body_bytes"]:
             if b"transfer-encoding" in headers:

@@ -11,12 +11,17 @@ from __future__ import annotations
 import http.client
 import json
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import haproxy_client
 
 HEALTH_CHECK_PATH = "/-/healthz"
 REQUEST_TIMEOUT_S = 3
+WITHOUT_REPLICAS_S = 30
+"""Seconds for which a pod stays ready when HAProxy has no replica any more, although the last ones passed their health
+checks. While Serve builds a changed application, for some ten seconds, it names no replica, and HAProxy sends requests
+to the head's proxy, which reaches the replicas that still run. A replica whose engine dies fails its checks first."""
 DIRECT_REQUEST = ("/ping", "")
 """vLLM's own health check as a POST request, which HAProxy sends through the request router like any other: 200, or 503
 if the engine is dead (vllm/entrypoints/serve/sagemaker/api_router.py)."""
@@ -24,28 +29,39 @@ INGRESS_REQUEST = ("/detokenize", json.dumps({"tokens": []}))
 """The request of OpenAiIngress that reaches a replica of every kind of model and costs the engine nothing."""
 
 
-def not_ready_reason(port: int, haproxy: bool, direct: bool) -> str | None:
-    """Return why the proxy on `port` cannot answer requests, or None if it can.
+class Readiness:
+    """Whether the proxy on `port` can answer requests.
 
     `haproxy`: the proxy is HAProxy. `direct`: it checks the health of each replica of the model. Otherwise it checks
     OpenAiIngress, or nothing, so one request has to reach a replica.
     """
-    try:
-        status, text = _request(port, "GET", HEALTH_CHECK_PATH)
-        if status != 200:
-            return f"{HEALTH_CHECK_PATH} answers {status}: {text}"
-        if not haproxy:
-            return request_failure(port, direct)
-        states = haproxy_client.admin_command("show servers state")
+
+    def __init__(self, port: int, haproxy: bool, direct: bool) -> None:
+        self._port, self._haproxy, self._direct = port, haproxy, direct
+        self._replicas_ran_at = -WITHOUT_REPLICAS_S
+
+    def not_ready_reason(self) -> str | None:
+        """Return why the proxy cannot answer requests, or None if it can."""
+        try:
+            status, text = _request(self._port, "GET", HEALTH_CHECK_PATH)
+            if status != 200:
+                return f"{HEALTH_CHECK_PATH} answers {status}: {text}"
+            if not self._haproxy:
+                return request_failure(self._port, self._direct)
+            return self._haproxy_reason(haproxy_client.admin_command("show servers state"))
+        except (OSError, http.client.HTTPException) as error:
+            return f"the proxy does not answer ({error})"
+
+    def _haproxy_reason(self, states: str) -> str | None:
         if haproxy_client.running_replica_addresses(states):
-            return None if direct else request_failure(port, direct)
+            self._replicas_ran_at = time.monotonic()
+            return None if self._direct else request_failure(self._port, self._direct)
         if haproxy_client.has_replicas(states):
+            self._replicas_ran_at = -WITHOUT_REPLICAS_S
             return "no replica passes HAProxy's health checks"
-        # While Serve builds a changed application, for some ten seconds, it names no replica to HAProxy, and HAProxy
-        # sends requests to the head's proxy, which reaches the replicas that still run.
-        return request_failure(port, direct)
-    except (OSError, http.client.HTTPException) as error:
-        return f"the proxy does not answer ({error})"
+        if time.monotonic() - self._replicas_ran_at < WITHOUT_REPLICAS_S:
+            return None
+        return request_failure(self._port, self._direct)
 
 
 def request_failure(port: int, direct: bool) -> str | None:
@@ -73,12 +89,10 @@ def _request(port: int, method: str, path: str, body: str = "") -> tuple[int, st
 class _Handler(BaseHTTPRequestHandler):
     """Answers every GET request with the readiness of the proxy."""
 
-    proxy_port: int
-    haproxy: bool
-    direct: bool
+    readiness: Readiness
 
     def do_GET(self) -> None:
-        reason = not_ready_reason(self.proxy_port, self.haproxy, self.direct)
+        reason = self.readiness.not_ready_reason()
         body = (reason or "ready").encode()
         self.send_response(503 if reason else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -91,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def server(listen_port: int, proxy_port: int, haproxy: bool, direct: bool) -> ThreadingHTTPServer:
     """Return a server on `listen_port`, on all addresses, that answers with the readiness of the proxy."""
-    handler = type("Handler", (_Handler,), {"proxy_port": proxy_port, "haproxy": haproxy, "direct": direct})
+    handler = type("Handler", (_Handler,), {"readiness": Readiness(proxy_port, haproxy, direct)})
     return ThreadingHTTPServer(("", listen_port), handler)
 
 
