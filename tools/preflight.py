@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
-import yaml
 
-from config import weights_checks
+from config import stack_file, weights_checks
 from config.google.capacity import CalendarMode, Reservation
 from config.google.infra import GoogleInfra
 from config.google.node_pools import GpuNodePool
@@ -60,9 +59,9 @@ def check_results(
     `google` is None without credentials. `hub` asks Hugging Face for the size of models that are not known. `ask` asks
     vLLM about engine arguments that depend on each other.
     """
-    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
-        checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
+        found = stack_file.read(CHECKOUT / f"Pulumi.{stack}.yaml")
+        checked = check(stack, found.blocks, has_hugging_face_token=found.has_hugging_face_token)
     except ConfigError as error:
         yield from (CheckResult("settings", sentence, Status.FAILED) for sentence in error.sentences)
         return
