@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from config import stack_file, weights_checks
+from config import region_plan, stack_file, weights_checks
 from config.google.capacity import CalendarMode, Reservation
 from config.google.infra import GoogleInfra
 from config.google.node_pools import GpuNodePool
@@ -73,6 +73,7 @@ def check_results(
     warnings = list(find_warnings(checked.infra))
     if checked.serving is not None:
         warnings += weights_checks.find_warnings(checked.infra, checked.serving, checked.region_plans)
+        warnings += region_plan.find_warnings(checked.region_plans)
     yield from (CheckResult("settings", warning, Status.WARNING) for warning in warnings)
     if checked.serving is not None:
         yield from model_estimate.results(checked, hub)
