@@ -65,7 +65,7 @@ def find_warnings(plans: Mapping[str, RegionPlan]) -> Iterator[str]:
                 available = sum(group.node_pool.max_nodes for group in service.worker_groups)
                 yield (
                     f"serving.replicas: {service.name} needs {needed} of the {available} reserved nodes in {region}, "
-                    f"so no second RayCluster fits beside it and KubeRay cannot replace its pods (upgradeStrategy None). "
+                    f"so no second RayCluster fits beside it and KubeRay cannot replace its pods. "
                     f"Reserve {2 * needed} nodes, write fewer replicas, or drain the region before each edit of pods."
                 )
 
