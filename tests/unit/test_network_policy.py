@@ -179,6 +179,8 @@ def proxied_ports(file: Path, names: Mapping[str, Any] | None = None) -> Iterato
     `names`: what the names in an f-string are; by default the file's module has them.
     """
     for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.JoinedStr | ast.Constant):
+            continue
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
         texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
         text = "".join(each if isinstance(each, str) else "\0" for each in texts)

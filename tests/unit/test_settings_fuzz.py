@@ -29,7 +29,7 @@ FUZZ = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 FUZZ_FILES = settings(FUZZ, max_examples=EDITS // len(STACKS) // 5)
 
