@@ -2,6 +2,8 @@
 STACK ?= local
 PYTHON ?= python3
 TIER ?=
+# Recipes read STACK from the environment: no shell splits or runs what stands in it.
+export STACK
 
 .DEFAULT_GOAL := help
 .PHONY: help up preview down verify chat keys test lint preflight compat env clean lock docs vllm-tables
@@ -10,25 +12,25 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: python ## create or update the stack: on this computer by default, else STACK=dev, staging or prod
-	@$(PYTHON) -m tools.cli up $(STACK)
+	@$(PYTHON) -m tools.cli up "$$STACK"
 
 preview: python ## show what `make up` would change; changes nothing
-	@$(PYTHON) -m tools.cli preview $(STACK)
+	@$(PYTHON) -m tools.cli preview "$$STACK"
 
 down: python ## destroy the stack; stack local leaves no process and no file
-	@$(PYTHON) -m tools.cli down $(STACK)
+	@$(PYTHON) -m tools.cli down "$$STACK"
 
 verify: python ## compare the running stack with what the last `make up` declared; changes nothing
-	@$(PYTHON) -m tools.cli verify $(STACK)
+	@$(PYTHON) -m tools.cli verify "$$STACK"
 
 chat: python ## chat with the model of the running stack; Ctrl-C stops an answer, Ctrl-D ends
-	@$(PYTHON) -m tools.cli chat $(STACK)
+	@$(PYTHON) -m tools.cli chat "$$STACK"
 
 keys: python ## list the API keys of STACK; ADD=NAME makes one and prints it, REVOKE=NAME removes one
 	@$(PYTHON) -m tools.cli keys $(STACK)
 
 preflight: python ## check what an `up` of STACK=dev, staging or prod needs: tools, permissions, quota, reservations
-	@$(PYTHON) -m tools.dev preflight $(STACK)
+	@$(PYTHON) -m tools.dev preflight "$$STACK"
 
 test: python ## run every tier that needs no node, or TIER=unit, engine, cluster, serving, models, examples, or a node tier (README.md)
 	@$(PYTHON) -m tests.run $(TIER)
@@ -41,7 +43,7 @@ compat: python ## list what does not work with the pinned Ray, or with RAY=2.57.
 	@$(PYTHON) -m tools.dev compat $(RAY)
 
 env: python ## print the variables that a shell needs to run `pulumi` itself: eval "$$(make -s env)"
-	@$(PYTHON) -m tools.cli env $(STACK)
+	@$(PYTHON) -m tools.cli env "$$STACK"
 
 clean: python ## destroy stack local, then remove .venv, .venv-ray and .state
 	@$(PYTHON) -m tools.cli clean

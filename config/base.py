@@ -56,11 +56,11 @@ def format_error(expected: str) -> PydanticCustomError:
 
 
 def _day(value: object, _: object) -> date:
-    """Accept a date, and the time at midnight that Pulumi makes of a date without quotes."""
+    """Accept a date, and the time at midnight that the CLI makes of a date without quotes (Go's time.Time.String)."""
     if isinstance(value, date):
         return value
     try:
-        return date.fromisoformat(str(value).removesuffix("T00:00:00Z"))
+        return date.fromisoformat(str(value).removesuffix("T00:00:00Z").removesuffix(" 00:00:00 +0000 UTC"))
     except ValueError:
         raise format_error('a date such as "2027-06-30"') from None
 

@@ -34,12 +34,21 @@ TEMPLATE_WITHOUT_JINJA = Rule(
 
 def _check(setting: str | None) -> str | None:
     if setting is not None and MARK not in setting and not Path(setting).is_absolute():
-        file = (CHECKOUT / setting).resolve()
-        if not (file.is_relative_to(CHECKOUT) and file.is_file()):
+        text = _read(setting)
+        if text is None:
             raise TEMPLATE_NOT_FOUND.error(path=repr(setting), checkout=CHECKOUT.name)
-        if MARK not in file.read_text(errors="replace"):
+        if MARK not in text:
             raise TEMPLATE_WITHOUT_JINJA.error(path=setting)
     return setting
+
+
+def _read(setting: str) -> str | None:
+    """Return the text of a file of this checkout, or None if this user cannot read one at that path."""
+    try:
+        file = (CHECKOUT / setting).resolve()
+        return file.read_text(errors="replace") if file.is_relative_to(CHECKOUT) and file.is_file() else None
+    except (OSError, ValueError):  # a path that is too long, a folder without rights, a null byte
+        return None
 
 
 ChatTemplate = Annotated[str | None, AfterValidator(_check)]

@@ -12,6 +12,9 @@ from typing import ClassVar
 
 from pydantic_core import PydanticCustomError
 
+MAX_FACT = 1000
+"""Characters of a value or path in a sentence. Lists of known names are shorter."""
+
 
 @dataclass(frozen=True)
 class ConfigIssue:
@@ -41,6 +44,11 @@ class ConfigIssue:
         return replace(self, path=join_path(block, self.path))
 
 
+def shorten(text: str) -> str:
+    """Return `text` with at most MAX_FACT characters: a value of a megabyte is not repeated whole."""
+    return text if len(text) <= MAX_FACT else f"{text[: MAX_FACT - 3]}..."
+
+
 def join_path(block: str, path: str) -> str:
     """Return the settings path `path` below `block`; either may be empty."""
     return f"{block}.{path}" if block and path and not path.startswith("[") else block + path
@@ -68,8 +76,9 @@ class Rule:
 
     def issue(self, path: str, /, **facts: object) -> ConfigIssue:
         """Return the issue at `path`, with `facts` filled into the templates."""
-        problem, reason, fix = (text.format(**facts) for text in (self.problem, self.reason, self.fix))
-        return ConfigIssue(self.id, path, problem, reason, fix, self.source)
+        short = {name: shorten(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        problem, reason, fix = (text.format(**short) for text in (self.problem, self.reason, self.fix))
+        return ConfigIssue(self.id, shorten(path), problem, reason, fix, self.source)
 
     def error(self, **facts: object) -> PydanticCustomError:
         """Return the error to raise in a pydantic validator; config/parsing.py adds the path that pydantic knows."""

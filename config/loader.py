@@ -12,6 +12,7 @@ from pulumi.runtime import config as runtime_config
 
 from config.secret_scan import HUGGING_FACE_TOKEN_KEY
 from config.stack import StackConfig, check
+from config.stack_file import is_foreign_block
 
 
 def read() -> tuple[StackConfig, pulumi.Output[str] | None]:
@@ -23,7 +24,8 @@ def read() -> tuple[StackConfig, pulumi.Output[str] | None]:
     names = {key.removeprefix(f"{config.name}:") for key in _keys() if key.startswith(f"{config.name}:")}
     if _is_secret(f"{config.name}:{HUGGING_FACE_TOKEN_KEY}"):
         names.discard(HUGGING_FACE_TOKEN_KEY)
-    blocks = {name: _plain(config.get(name)) for name in names | {"infra", "serving"}}
+    blocks = {name: _plain(config.get(name)) for name in names}
+    blocks |= {key: None for key in _keys() if is_foreign_block(key)}
     token = config.get_secret(HUGGING_FACE_TOKEN_KEY)
     return check(pulumi.get_stack(), blocks, has_hugging_face_token=token is not None), token
 

@@ -27,9 +27,9 @@ class LoraSettings(Settings):
     ]
     """Folder with one folder for each adapter, in PEFT's format: `gs://BUCKET/FOLDER`, `gs://anonymous@BUCKET/FOLDER`
     for a public bucket, or `bucket:FOLDER` of infra.model_bucket. Ray reads buckets only."""
-    max_num_adapters_per_replica: int = Field(default=16, ge=1)
+    max_num_adapters_per_replica: int = Field(default=16, ge=1, le=10_000)
     """Adapters that one replica keeps in memory."""
-    max_loras: int = Field(default=1, ge=1)
+    max_loras: int = Field(default=1, ge=1, le=1000)
     """Adapters that the requests of one batch may use. Requests for further ones wait; each one needs GPU memory."""
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
     """Greatest rank of an adapter (`r` of adapter_config.json). vLLM takes these ranks; a greater one needs more

@@ -23,6 +23,9 @@ TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
 SMOLLM2 = "smollm2-135m"
 """Model source: SmolLM2-135M-Instruct, which `make up` downloads to the local host."""
+MAX_REPLICAS = 10_000
+MAX_CONTEXT = 100_000_000
+"""Tokens; no model has a hundredth of it."""
 AUTO = "auto"
 """Context length that vLLM chooses by the GPUs' memory."""
 PRIMARY_SERVICE_NAME = "llm"
@@ -108,7 +111,7 @@ class Model(Settings):
     node. `stream`: from the bucket to the GPUs; the image must have `vllm[runai]`, which rayproject/ray-llm has not.
     `mount`: GKE mounts the folder with Cloud Storage FUSE and caches it on the node's disk; it needs
     infra.cluster_defaults.gcs_fuse_csi_driver."""
-    weights_gib: float | None = Field(default=None, gt=0)
+    weights_gib: float | None = Field(default=None, gt=0, le=100_000)
     """Size of the weights in GiB, to check it against the node's disk; null if you do not know it."""
     gated: bool = False
     """True if Hugging Face requires a token for the weights: `pulumi config set --secret rayllm:huggingFaceToken`."""
@@ -128,7 +131,7 @@ class Model(Settings):
 
 
 def _context_length(value: object) -> object:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_CONTEXT):
         return value
     if value in (AUTO, -1):  # vLLM's command line writes it both ways
         return AUTO
@@ -149,7 +152,7 @@ class Engine(Settings):
     max_model_len: ContextLength = None
     """Longest context, prompt and answer together, in tokens. null: the model's own, from its config.json. `auto`: the
     longest one up to the model's own that fits in the GPUs' memory (vLLM's -1)."""
-    tensor_parallel_size: int = Field(default=1, ge=1)
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64)
     """GPUs of one replica."""
     replicas_per_gpu: int = Field(default=1, ge=1, le=16)
     """Replicas that share one GPU, for small models. Each one gets an equal share of its memory, so write no
@@ -185,7 +188,7 @@ class FixedReplicas(Settings):
 
     kind: Literal["fixed"] = "fixed"
     """A fixed number."""
-    num_replicas: int = Field(default=1, ge=1)
+    num_replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
     """Replicas of the model."""
 
     @property
@@ -200,16 +203,16 @@ class Autoscaling(Settings):
 
     kind: Literal["autoscaling"]
     """Autoscaling."""
-    min_replicas: int = Field(ge=0)
+    min_replicas: int = Field(ge=0, le=MAX_REPLICAS)
     """Fewest replicas; 1 or more. 0 on stack local with `python_proxy` only: the first request then waits until a
     replica has started."""
-    max_replicas: int = Field(ge=1)
+    max_replicas: int = Field(ge=1, le=MAX_REPLICAS)
     """Most replicas."""
-    target_ongoing_requests: int = Field(default=32, ge=1)
+    target_ongoing_requests: int = Field(default=32, ge=1, le=100_000)
     """Requests in progress that Ray Serve aims at for each replica."""
-    downscale_delay_s: int = Field(default=600, ge=1)
+    downscale_delay_s: int = Field(default=600, ge=1, le=604_800)
     """Seconds of lower load before Ray Serve removes a replica. A new replica has to load the model again."""
-    idle_timeout_s: int = Field(default=300, ge=1)
+    idle_timeout_s: int = Field(default=300, ge=1, le=604_800)
     """Seconds without a replica before the autoscaler removes a worker pod and its node; on Kubernetes only."""
 
     @model_validator(mode="after")
@@ -225,7 +228,7 @@ class Autoscaling(Settings):
 class Ingress(Settings):
     """The OpenAI ingress deployment, which `python_proxy` and `haproxy` have."""
 
-    num_replicas: int = Field(default=1, ge=1)
+    num_replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
     """Ingress replicas; they do Serve's HTTP work."""
 
 
@@ -241,7 +244,7 @@ class ModelService(Settings):
     """Replicas in each region: `{kind: fixed, num_replicas}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
     engine: Engine = Engine()
     """vLLM engine settings."""
-    max_ongoing_requests: int | None = Field(default=None, ge=1)
+    max_ongoing_requests: int | None = Field(default=None, ge=1, le=100_000)
     """Most requests in progress in one replica; further ones wait. null: Ray Serve LLM's default, which is no limit:
     vLLM's scheduler queues the requests (`max_num_seqs`)."""
     request_router: RequestRouter = DefaultRouter()

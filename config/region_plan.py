@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.google.infra import GoogleInfra
@@ -54,6 +54,20 @@ def plan_region(serving: ServingSettings, release: str, node_pools: Sequence[Gpu
         groups = worker_groups(service, node_pools)
         services.append(ServicePlan(name, service, groups, second_ray_cluster_fits(groups)))
     return RegionPlan(serving.kubernetes.release_name(release), chosen, tuple(services), tuple(node_pools))
+
+
+def find_warnings(plans: Mapping[str, RegionPlan]) -> Iterator[str]:
+    """Yield a sentence for each RayService whose region has no room for a second RayCluster."""
+    for region, plan in plans.items():
+        for service in plan.services:
+            if not service.second_ray_cluster_fits:
+                needed = sum(group.max_replicas for group in service.worker_groups)
+                available = sum(group.node_pool.max_nodes for group in service.worker_groups)
+                yield (
+                    f"serving.replicas: {service.name} needs {needed} of the {available} reserved nodes in {region}, "
+                    f"so no second RayCluster fits beside it and KubeRay cannot replace its pods. "
+                    f"Reserve {2 * needed} nodes, write fewer replicas, or drain the region before each edit of pods."
+                )
 
 
 def plan_regions(serving: ServingSettings, infra: GoogleInfra) -> dict[str, RegionPlan]:

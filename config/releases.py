@@ -23,6 +23,8 @@ MIN_REQUEST_TIMEOUT_S, MAX_REQUEST_TIMEOUT_S = 30, 3400
 IMAGE_PATTERN = (
     r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w.-]+)?@sha256:[0-9a-f]{64}"
 )
+RAY_IN_TAG = re.compile(r"(?:^|/)(?P<name>[a-z0-9._-]+):v?(?P<ray>\d+\.\d+(?:\.\d+)?)(?![\d.]|\.\d)")
+"""Repository's last part, and the Ray version of a tag: 2.60.0-py312, 2.60.0rc1, v2.60.0 or 2.60."""
 IMAGE_FORMAT = "REPOSITORY@sha256:DIGEST in lowercase letters, without a scheme"
 
 
@@ -131,9 +133,13 @@ class Release(Settings):
         return raise_issues(self, self._tag_issues())
 
     def _tag_issues(self) -> Iterator[ConfigIssue]:
-        tagged = re.search(r":(\d+\.\d+\.\d+)\b", self.image)
-        if tagged and tagged[1] != self.ray_version:
-            yield OTHER_RAY.issue("ray_version", tag=tagged[1], version=self.ray_version)
+        tagged = RAY_IN_TAG.search(self.image)
+        # Two numbers are Ray's only on an image that is called after Ray: others count their own versions.
+        if tagged is None or (tagged["ray"].count(".") == 1 and not tagged["name"].startswith("ray")):
+            return
+        if not f"{self.ray_version}.".startswith(f"{tagged['ray']}."):
+            complete = tagged["ray"] if tagged["ray"].count(".") == 2 else f"{tagged['ray']}.0"
+            yield OTHER_RAY.issue("ray_version", tag=complete, version=self.ray_version)
 
     @property
     def is_placeholder(self) -> bool:

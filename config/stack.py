@@ -9,11 +9,22 @@ from config import cross_validation
 from config.base import Settings
 from config.google.infra import GoogleInfra
 from config.infra import InfraSettings
-from config.issues import ConfigError, ConfigIssue
+from config.issues import ConfigError, ConfigIssue, Rule
 from config.parsing import parse
 from config.region_plan import RegionPlan, plan_regions
 from config.secret_scan import find_secrets, redact
 from config.serving import ServingSettings, find_model_lists
+
+BLOCK_MISSING = Rule(
+    "settings.block-missing",
+    problem="missing",
+    reason="the file has no `rayllm:{block}` under `config:`{foreign}",
+    fix="{fix}",
+)
+_BLOCK_FIXES = {
+    "infra": "Copy the block from Pulumi.local.yaml, Pulumi.dev.yaml or Pulumi.prod.yaml",
+    "serving": "Write the block, or `rayllm:serving: null` for infrastructure only",
+}
 
 
 class Blocks(Settings):
@@ -48,12 +59,13 @@ class StackConfig:
 def check(name: str, raw: Mapping[str, object], *, has_hugging_face_token: bool = False) -> StackConfig:
     """Validate the settings of stack `name` and return them.
 
-    `raw` is `{infra: ..., serving: ...}` as plain data, with any other key of the file. Raises `ConfigError` with every
+    `raw` is `{infra: ..., serving: ...}` as plain data, with any other key of the file; a block that the file does not
+    have is not in it. Raises `ConfigError` with every
     issue that can be found at once.
     """
-    found = [*find_secrets(raw), *find_model_lists(raw.get("serving"))]
+    found = [*find_secrets(raw), *find_model_lists(raw.get("serving")), *_missing_blocks(raw)]
     reported = {issue.path for issue in found}
-    redacted = redact(raw)
+    redacted = redact({key: value for key, value in raw.items() if ":" not in key})
     try:
         blocks = parse(Blocks, "", redacted)
     except ConfigError as error:
@@ -68,6 +80,16 @@ def check(name: str, raw: Mapping[str, object], *, has_hugging_face_token: bool 
     return StackConfig(name, infra, serving, has_hugging_face_token, plans)
 
 
+def _missing_blocks(raw: Mapping[str, object]) -> Iterator[ConfigIssue]:
+    """Yield an issue for each block that the file does not have. `null` counts only where it is written."""
+    for block, fix in _BLOCK_FIXES.items():
+        foreign = next((key for key in raw if key.endswith(f":{block}")), None)
+        if block not in raw:
+            hint = f", and `{foreign}` is of another project" if foreign else ""
+            rename = f"Write `rayllm:{block}` in place of `{foreign}`"
+            yield BLOCK_MISSING.issue(block, block=block, foreign=hint, fix=rename if foreign else fix)
+
+
 def _repeats(issue: ConfigIssue, reported: set[str]) -> bool:
     """Return True if `issue` only follows from one in `reported`: the same path, or a missing `serving.model`."""
     return issue.path in reported or (issue.path == "serving.model" and "serving.models" in reported)
@@ -75,7 +97,7 @@ def _repeats(issue: ConfigIssue, reported: set[str]) -> bool:
 
 def _serving_issues(raw: object) -> Iterator[ConfigIssue]:
     """Yield what is wrong in a `serving` block that parses, beside an `infra` block that does not."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, Mapping) or "serving" not in raw:
         return
     try:
         serving = parse(ServingBlock, "", {"serving": raw.get("serving")}).serving

@@ -41,12 +41,13 @@ BASE_ENV_VARS = {
 
 def up(stack: str) -> int:
     """Create or update the stack. For stack local, check the running system and print how to call it."""
+    confirmed = _confirmed_up(stack)
     context = _prepare(stack, changes=True)
     _init_own_stack(stack, context)
     wait = ", 1 to 2 minutes on two cores if Ray and vLLM have to start" if stack == LOCAL else ""
     say(f"[2/3] pulumi up --stack {stack}{wait}")
     # Stack local has nothing to lose, so it needs no confirmation. For a cloud stack Pulumi shows the preview and asks.
-    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if os.environ.get("YES") else []
+    answer = ["--yes", "--skip-preview"] if stack == LOCAL else ["--yes"] if confirmed else []
     if _pulumi("up", stack, context, *policy_pack_options(stack), *answer):
         raise CliError(
             f"`pulumi up` did not finish. Resources that it created stay. `make up STACK={stack}` continues, "
@@ -166,6 +167,17 @@ def policy_pack_options(stack: str) -> list[str]:
     return ["--policy-pack", "policies", *(["--policy-pack-config", config] if (CHECKOUT / config).exists() else [])]
 
 
+def _confirmed_up(stack: str) -> bool:
+    """Return whether YES answers Pulumi's question. Raises `CliError` for a word that may mean no."""
+    answer = os.environ.get("YES", "")
+    if answer not in ("", "1", "yes", "true", stack):
+        raise CliError(
+            f"YES={answer[:60]} is unknown. Nothing was changed. Write YES=1 or YES={stack} to update without a "
+            "question, or leave YES out to be asked."
+        )
+    return bool(answer)
+
+
 def _confirm_down(stack: str) -> None:
     """Ask for the name of a cloud stack before anything else happens.
 
@@ -208,9 +220,7 @@ def _check_project(stack: str, context: StackContext) -> None:
 
 def _prepare(stack: str, *, program_only: bool = False, changes: bool = False) -> StackContext:
     """Install tools and packages. Return the stack's context with all variables that `pulumi` runs with."""
-    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
-        known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise CliError(f"Stack {stack} is unknown: Pulumi.{stack}.yaml does not exist. Use STACK=one of {known}.")
+    stack_context.require_stack_file(stack)
     say("[1/{}] tools and packages".format("3" if stack == LOCAL and not program_only else "2"))
     found: list[pulumi_cli.PulumiCli] = []
 

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Callable
 
 from paths import CHECKOUT
+from tools import stack_context
 from tools.bootstrap import console, venvs
-from tools.bootstrap.console import CliError, say
+from tools.bootstrap.console import say
 
 TEST_GROUPS = ("verify", "rehearsal", "dev")
 """Dependency groups beside `program` that hold what tests and linters import."""
@@ -43,9 +44,8 @@ def compat(ray: str) -> int:
 
 def preflight(stack: str) -> int:
     """Check tools, permissions, quota and reservations that `up` of a cloud stack needs."""
+    stack_context.require_stack_file(stack)
     venvs.ensure_program()
-    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
-        raise CliError(f"Stack {stack} is unknown: Pulumi.{stack}.yaml does not exist.")
     return _run_module("tools.preflight", stack)
 
 

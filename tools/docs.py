@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 
 import versions
 from config import compatibility
+from config import stack_file as _stack_file  # noqa: F401  # registers the rules of a stack's file
 from config.issues import Rule
 from config.local import host_rules as _host_rules  # noqa: F401  # registers the rules of the local host
 from config.parsing import models_in

@@ -16,18 +16,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
-import yaml
 
-from config import weights_checks
+from config import region_plan, stack_file, weights_checks
 from config.google.capacity import CalendarMode, Reservation
 from config.google.infra import GoogleInfra
+from config.google.model_bucket import ExistingBucket
 from config.google.node_pools import GpuNodePool
-from config.google.regions import Region
 from config.google.warnings import find_warnings
 from config.issues import ConfigError
 from config.stack import check
 from paths import CHECKOUT
-from tools import engine_preflight, model_estimate
+from tools import engine_preflight, model_estimate, quota_preflight
 from verify.check_result import CheckResult, Status, format_results, result
 
 PERMISSIONS = (
@@ -38,6 +37,7 @@ PERMISSIONS = (
     "container.clusters.connect",
     "dns.managedZones.create",
     "gkehub.features.create",
+    "iam.serviceAccounts.actAs",
     "iam.serviceAccounts.create",
     "redis.instances.create",
     "resourcemanager.projects.setIamPolicy",
@@ -46,6 +46,7 @@ PERMISSIONS = (
 )
 """One permission for each type of resource that `up` creates. Each stands for the role that contains it."""
 COMPUTE_API = "https://compute.googleapis.com/compute/v1"
+STORAGE_API = "https://storage.googleapis.com/storage/v1"
 RESOURCE_MANAGER_API = "https://cloudresourcemanager.googleapis.com/v3"
 
 
@@ -60,9 +61,9 @@ def check_results(
     `google` is None without credentials. `hub` asks Hugging Face for the size of models that are not known. `ask` asks
     vLLM about engine arguments that depend on each other.
     """
-    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     try:
-        checked = check(stack, {name: config.get(f"rayllm:{name}") for name in ("infra", "serving")})
+        found = stack_file.read(CHECKOUT / f"Pulumi.{stack}.yaml")
+        checked = check(stack, found.blocks, has_hugging_face_token=found.has_hugging_face_token)
     except ConfigError as error:
         yield from (CheckResult("settings", sentence, Status.FAILED) for sentence in error.sentences)
         return
@@ -74,6 +75,7 @@ def check_results(
     warnings = list(find_warnings(checked.infra))
     if checked.serving is not None:
         warnings += weights_checks.find_warnings(checked.infra, checked.serving, checked.region_plans)
+        warnings += region_plan.find_warnings(checked.region_plans)
     yield from (CheckResult("settings", warning, Status.WARNING) for warning in warnings)
     if checked.serving is not None:
         yield from model_estimate.results(checked, hub)
@@ -98,8 +100,10 @@ def _google(infra: GoogleInfra, google: httpx2.Client) -> Iterator[CheckResult]:
     difference = "" if same else f", but the file has {infra.project.number}"
     yield result("project", f"{project} has number {number}{difference}", same)
     yield _permissions(project, google)
+    if isinstance(infra.model_bucket, ExistingBucket):
+        yield _bucket(infra.model_bucket.name, google)
     for region in infra.regions:
-        yield _quota(project, region, google)
+        yield from quota_preflight.check_results(project, region, google)
         for pool in region.node_pools:
             if isinstance(pool.capacity, Reservation | CalendarMode):
                 yield from (_reservation(project, pool, pool.capacity, zone, google) for zone in pool.zones)
@@ -111,6 +115,17 @@ def _permissions(project: str, google: httpx2.Client) -> CheckResult:
     if missing := sorted(set(PERMISSIONS) - set(granted)):
         return result("permissions", f"missing: {', '.join(missing)}. Request roles that contain them", False)
     return result("permissions", f"all {len(PERMISSIONS)} granted", True)
+
+
+def _bucket(bucket: str, google: httpx2.Client) -> CheckResult:
+    """Check that nobody can make the weights public: `up` takes an existing bucket as it is."""
+    name = f"bucket {bucket}"
+    reply = google.get(f"{STORAGE_API}/b/{bucket}", params={"fields": "iamConfiguration"})
+    if reply.status_code != 200:
+        return CheckResult(name, _message(reply), Status.FAILED)
+    found = reply.json().get("iamConfiguration", {}).get("publicAccessPrevention")
+    fix = f"its publicAccessPrevention is {found}. Run `gcloud storage buckets update gs://{bucket} --pap`"
+    return result(name, "publicAccessPrevention is enforced" if found == "enforced" else fix, found == "enforced")
 
 
 def _reservation(
@@ -136,21 +151,6 @@ def _reservation(
         if is_present
     ]
     return result(name, "; ".join(problems) or f"{count} x {machine_type}, ready", not problems)
-
-
-def _quota(project: str, region: Region, google: httpx2.Client) -> CheckResult:
-    """Check Compute Engine's regional quotas. Those of newer GPU families are in Cloud Quotas and are not checked."""
-    name = f"quota in {region.name}"
-    reply = google.get(f"{COMPUTE_API}/projects/{project}/regions/{region.name}")
-    if reply.status_code != 200:
-        return CheckResult(name, _message(reply), Status.FAILED)
-    gpus = {pool.machine.accelerator.name.upper().replace("-", "_") for pool in region.node_pools}
-    rows = [q for q in reply.json().get("quotas", []) if any(gpu in q["metric"] for gpu in gpus)]
-    if not rows:
-        models = ", ".join(sorted(gpus))
-        return CheckResult(name, f"Compute Engine lists no {models}. See IAM & Admin > Quotas", Status.NOT_RUN)
-    used = ", ".join(f"{q['metric']} {q['usage']:.0f} of {q['limit']:.0f} used" for q in rows)
-    return result(name, used, any(q["limit"] > q["usage"] for q in rows))
 
 
 def _message(reply: httpx2.Response) -> str:

@@ -39,12 +39,40 @@ class StackContext:
     """Words before `pulumi`. They enter the network namespace of the control planes, if the stack has any."""
 
 
+STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""Names that Pulumi accepts for a stack."""
+
+
+def require_stack_file(stack: str) -> None:
+    """Raise `CliError` unless `stack` is a stack's name and its file exists."""
+    known = ", ".join(sorted(f.name.split(".")[1] for f in CHECKOUT.glob("Pulumi.*.yaml")))
+    if not STACK_NAME.fullmatch(stack):
+        shown = stack if len(stack) <= 60 else f"{stack[:57]}..."
+        raise CliError(
+            f"STACK={shown!r} is no name of a stack, because a name has at most 100 letters, digits, hyphens, "
+            f"underscores and dots. Use STACK=one of {known}."
+        )
+    if not (CHECKOUT / f"Pulumi.{stack}.yaml").exists():
+        raise CliError(f"Stack {stack} is unknown: Pulumi.{stack}.yaml does not exist. Use STACK=one of {known}.")
+
+
+def _rehearsal_requested() -> bool:
+    """Return whether CLOUD asks for the rehearsal. Raises `CliError` for any other word: it would be the real cloud."""
+    cloud = os.environ.get("CLOUD", "")
+    if cloud not in ("", REHEARSAL):
+        raise CliError(
+            f"CLOUD={cloud[:60]} is unknown. Nothing was changed. Write CLOUD={REHEARSAL} for a rehearsal without "
+            "Google, or leave CLOUD out for the real cloud."
+        )
+    return bool(cloud)
+
+
 def resolve(stack: str, cli: pulumi_cli.PulumiCli, *, changes: bool) -> StackContext:
     """Return the context for a command on the cloud stack `stack`. `changes` is False for a preview.
 
     Raises `CliError` if the command changes resources and there is no real `gcp` plugin, or no credentials.
     """
-    requested = os.environ.get("CLOUD") == REHEARSAL
+    requested = _rehearsal_requested()
     if requested or not cli.official:
         if changes and not requested:
             raise CliError(

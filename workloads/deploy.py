@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from config import weights_checks
+from config import region_plan, weights_checks
 from config.google.infra import GoogleInfra
 from config.stack import StackConfig
 from infra.contract import GooglePlatform, LocalPlatform, Platform
@@ -30,6 +30,9 @@ def deploy(
             from workloads.kubernetes.deploy import deploy as deploy_kubernetes
 
             assert isinstance(config.infra, GoogleInfra)
-            for warning in weights_checks.find_warnings(config.infra, config.serving, config.region_plans):
+            for warning in (
+                *weights_checks.find_warnings(config.infra, config.serving, config.region_plans),
+                *region_plan.find_warnings(config.region_plans),
+            ):
                 pulumi.log.warn(warning)
             return deploy_kubernetes(config.serving, platform, config.region_plans, hugging_face_token)

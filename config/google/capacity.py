@@ -191,7 +191,7 @@ class AutoscaledNodes(Settings):
 
     kind: Literal["autoscaling"]
     """Autoscaling."""
-    total_min_nodes: int = Field(default=0, ge=0)
+    total_min_nodes: int = Field(default=0, ge=0, le=MAX_NODES_PER_POOL)
     """Fewest nodes, over all zones."""
     total_max_nodes: int = Field(ge=1, le=MAX_NODES_PER_POOL)
     """Most nodes, over all zones."""

@@ -87,7 +87,7 @@ class CloudArmor(Settings):
 
     allowed_ip_ranges: tuple[Cidr, ...] = Field(min_length=1, max_length=10)
     """Source IP ranges that may send requests; 0.0.0.0/0 for everyone, at the rate below."""
-    rate_limit_per_minute: int = Field(default=600, ge=1)
+    rate_limit_per_minute: int = Field(default=600, ge=1, le=1_000_000)
     """Requests a minute from one address; the policy answers more with 429."""
 
 

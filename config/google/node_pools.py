@@ -11,7 +11,14 @@ from pydantic import Field, field_validator, model_validator
 from config import sizing
 from config.base import Settings, raise_issues
 from config.google import machine_types
-from config.google.capacity import AutoscaledNodes, Capacity, ReservedCapacity, Sizing, node_count_issues
+from config.google.capacity import (
+    MAX_NODES_PER_POOL,
+    AutoscaledNodes,
+    Capacity,
+    ReservedCapacity,
+    Sizing,
+    node_count_issues,
+)
 from config.google.machine_types import CapacityKind, GpuMachineType, MachineType
 from config.google.node_pool_spec import NodePoolSpec, derive_node_pool_spec, node_bounds
 from config.google.node_storage import boot_disk_for, pod_storage_gib
@@ -61,6 +68,14 @@ NODES_EXCEED_RESERVATION = Rule(
     problem="{nodes} nodes with capacity.count {count}",
     reason="a node beyond the reservation never arrives",
     fix="Write at most {count} nodes, or the count that the reservation really has",
+)
+MAX_GPUS_PER_POOL = 1024
+"""More than any public Ray Serve deployment has. A typing error of one digit costs millions a month."""
+TOO_MANY_GPUS = Rule(
+    "infra.node_pools.too-many-gpus",
+    problem="{nodes} nodes of {machine} have {gpus} GPUs",
+    reason="a node pool has at most {most} GPUs here, to catch a number with a digit too many",
+    fix="Write at most {nodes_most}, or make another node pool",
 )
 COMPACT_PLACEMENT_UNAVAILABLE = Rule(
     "infra.node_pools.compact-placement-unavailable",
@@ -140,9 +155,27 @@ class GpuNodePool(Settings):
             yield CAPACITY_UNAVAILABLE.issue("capacity.kind", kind=kind, machine=machine.name, offered=offered)
         yield from self._zone_issues()
         yield from self._size_issues()
+        yield from self._gpu_issues()
         yield from self._disk_issues()
         if self.compact_placement:
             yield from self._compact_placement_issues(kind)
+
+    def _gpu_issues(self) -> Iterator[ConfigIssue]:
+        gpus, capacity, nodes = self.machine.gpus, self.capacity, self.nodes
+        counts: dict[str, int] = {}
+        if isinstance(capacity, ReservedCapacity):
+            counts["capacity.count"] = capacity.count
+        if nodes is not None:
+            autoscaled = isinstance(nodes, AutoscaledNodes)
+            counts["nodes.total_max_nodes" if autoscaled else "nodes.count"] = (
+                nodes.total_max_nodes if isinstance(nodes, AutoscaledNodes) else nodes.count
+            )
+        for path, count in counts.items():
+            if count * gpus > MAX_GPUS_PER_POOL:
+                most = MAX_GPUS_PER_POOL // gpus
+                facts = {"machine": self.machine.name, "most": MAX_GPUS_PER_POOL, "nodes_most": most}
+                yield TOO_MANY_GPUS.issue(path, nodes=count, gpus=count * gpus, **facts)
+                return
 
     def _zone_issues(self) -> Iterator[ConfigIssue]:
         if not self.zones:
@@ -195,9 +228,9 @@ class SystemPool(Settings):
 
     machine_type: str = "e2-standard-8"
     """Machine type of config/google/machine_types.py; a Ray head requests 4 vCPUs and 16 GiB."""
-    total_min_nodes: int = Field(default=1, ge=1)
+    total_min_nodes: int = Field(default=1, ge=1, le=MAX_NODES_PER_POOL)
     """Fewest nodes, over all zones."""
-    total_max_nodes: int = Field(default=6, ge=1)
+    total_max_nodes: int = Field(default=6, ge=1, le=MAX_NODES_PER_POOL)
     """Most nodes, over all zones."""
 
     @field_validator("machine_type")

@@ -13,5 +13,5 @@ class Project(Settings):
 
     id: ProjectId
     """Project id."""
-    number: int = Field(gt=0)
+    number: int = Field(gt=0, le=999_999_999_999_999)
     """Project number, which is part of the names of service agents and principals."""

@@ -78,7 +78,10 @@ class SharedResources:
         self.node_service_account = NodeServiceAccount(
             environment,
             NodeServiceAccountArgs(
-                self.names, infra.project, self.services.dependencies_of("cloudresourcemanager", "iam")
+                names=self.names,
+                project=infra.project,
+                image_streaming=infra.image_streaming,
+                api_dependencies=self.services.dependencies_of("cloudresourcemanager", "iam"),
             ),
             self.opts,
         )
@@ -203,6 +206,7 @@ class RegionResources:
             kms_key=infra.kms_key(self.region.name),
             depends_on=[
                 shared.node_service_account.grant,
+                *shared.node_service_account.image_streaming_grants,
                 *reader_grants,
                 *image_streaming_apis,
                 *shared.networks[self.region.name].nat_gateways,

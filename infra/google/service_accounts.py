@@ -16,6 +16,8 @@ from infra.contract import ServiceAccounts
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
 """Lets nodes write logs and metrics (GKE, Harden your cluster's security). image_registry.py grants the right to read
 images on each repository."""
+IMAGE_STREAMING_ROLE = "roles/serviceusage.serviceUsageConsumer"
+"""Lets nodes call the Container File System API in the images' project (GKE, Use Image streaming, requirements)."""
 
 SERVICE_ACCOUNTS = ServiceAccounts(namespace="ray", head="ray-head", worker="ray-worker")
 """KubeRay grants the head's account the right to change pods (ray-project/kuberay#2585), so model code runs as
@@ -28,11 +30,12 @@ class NodeServiceAccountArgs:
 
     names: ResourceNames
     project: Project
+    image_streaming: bool
     api_dependencies: Sequence[pulumi.Resource]
 
 
 class NodeServiceAccount(pulumi.ComponentResource):
-    """The service account of every node, with the one role that GKE requires.
+    """The service account of every node, with the role that GKE requires, and with image streaming one more.
 
     Grants nothing to pods: a pod is a principal of its own (`workload_identity_principal`). Another stack name replaces
     the account and every node pool.
@@ -47,14 +50,22 @@ class NodeServiceAccount(pulumi.ComponentResource):
             display_name="GKE nodes",
             opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
         )
-        self.grant = projects.IAMMember(
-            f"{account}-role",
-            project=args.project.id,
-            role=NODE_ROLE,
-            member=self.account.member,
-            opts=ResourceOptions(parent=self, depends_on=list(args.api_dependencies)),
-        )
+        self._args = args
+        self.grant = self._grant(f"{account}-role", NODE_ROLE)
+        self.image_streaming_grants: tuple[pulumi.Resource, ...] = ()
+        """What nodes with image streaming need beside `grant`, before they pull an image."""
+        if args.image_streaming:
+            self.image_streaming_grants = (self._grant(f"{account}-image-streaming", IMAGE_STREAMING_ROLE),)
         self.register_outputs({})
+
+    def _grant(self, name: str, role: str) -> projects.IAMMember:
+        return projects.IAMMember(
+            name,
+            project=self._args.project.id,
+            role=role,
+            member=self.account.member,
+            opts=ResourceOptions(parent=self, depends_on=list(self._args.api_dependencies)),
+        )
 
 
 def workload_identity_principal(project: Project, namespace: str, service_account: str) -> str:

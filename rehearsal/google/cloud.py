@@ -264,6 +264,7 @@ class StandInCloud:
             enabled_by_others = [*data["enabled"].get("*", []), *data["enabled"].get(project, [])]
             _raise(reference_checks.api_not_enabled(resource, project, rows, enabled_by_others))
             _raise(reference_checks.missing_reference(resource, unwrapped, (project, values["number"]), rows))
+            _raise(reference_checks.image_streaming_denied(resource, unwrapped, rows))
         member, own_project = str(unwrapped.get("member", "")), str(config.get("project", project))
         _raise(reference_checks.missing_member(member, own_project, rows))
 

@@ -15,6 +15,8 @@ from rehearsal.plugin_values import UNKNOWN, unwrap, values_at
 
 Row = dict[str, Any]
 PROJECT_SERVICE = "gcp:projects/service:Service"
+PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
+USE_PROJECT = "roles/serviceusage.serviceUsageConsumer"
 DEFAULT_APIS = {"storage", "monitoring", "logging", "serviceusage"}
 """APIs that are enabled in a new project (cloud.google.com/service-usage/docs/enabled-service)."""
 
@@ -76,6 +78,23 @@ def missing_member(member: str, project: str, rows: Collection[Row]) -> str | No
             "resource name as returned in the `name` attribute in the configuration API., badRequest"
         )
     return None
+
+
+def image_streaming_denied(resource: ResourceType, inputs: Mapping[str, Any], rows: Collection[Row]) -> str | None:
+    """Check that the service account of a node pool with image streaming may use the project (GKE, Use Image streaming,
+    requirements). GKE creates the pool without this right, and its nodes then pull whole images with this error."""
+    node_config = inputs.get("nodeConfig") or {}
+    if resource.name != "NodePool" or not (node_config.get("gcfsConfig") or {}).get("enabled"):
+        return None
+    member = f"serviceAccount:{node_config.get('serviceAccount')}"
+    grants = [unwrap(row["inputs"]) for row in rows if row["token"] == PROJECT_GRANT]
+    granted = [grant for grant in grants if grant.get("role") == USE_PROJECT and grant.get("member") == member]
+    if granted:
+        return None
+    return (
+        f"googleapi: Error 403: {node_config.get('serviceAccount')} does not have required permission to use project. "
+        f"Grant the caller the {USE_PROJECT} role, forbidden"
+    )
 
 
 def in_use(row: Row, inputs: Mapping[str, Any], rows: Collection[Row]) -> str | None:

@@ -151,7 +151,11 @@ ROWS = [
             "infra.image_registry.upstream": ("https://quay.io", {"artifactregistry.*": REPLACE}),
             "infra.image_registry.image_streaming": (
                 False,
-                {"container.NodePool *": UPDATE, "projects.Service containerfilesystem": DELETE},
+                {
+                    "container.NodePool *": UPDATE,
+                    "projects.IAMMember *-nodes-image-streaming": DELETE,
+                    "projects.Service containerfilesystem": DELETE,
+                },
             ),
             "infra.gateway.hostname": ("llm.another.example", {"dns.RecordSet *-gateway": REPLACE}),
             "infra.gateway.dns_zone.domain": ("another.example", {"dns.ManagedZone *": REPLACE}),

@@ -18,6 +18,22 @@ CALENDAR: dict[str, Any] = {
 """prod with the longest and largest calendar reservation that Google takes."""
 
 CASES = [
+    Case(
+        "infra.node_pools.too-many-gpus",
+        {"infra.regions.0.node_pools.0.capacity.count": 200},
+        ("capacity.count: 200 nodes of a4-highgpu-8g have 1600 GPUs", "Write at most 128"),
+        "prod",
+    ),
+    Case(
+        "infra.node_pools.too-many-gpus",
+        {
+            "infra.regions.0.node_pools.0.nodes.total_max_nodes": 500,
+            "infra.regions.0.node_pools.0.machine_type": "a4-highgpu-8g",
+            "infra.regions.0.node_pools.0.zones": ["us-central1-b"],
+        },
+        ("nodes.total_max_nodes: 500 nodes", "Write at most 128"),
+        "dev",
+    ),
     # Machine types
     Case(
         "infra.machine-type-unknown",

@@ -58,6 +58,20 @@ CASES = [
         ("image: rayproject/ray-llm:latest", "@sha256:DIGEST"),
         "dev",
     ),
+    *(
+        Case(
+            "serving.releases.ray-version-of-another-image",
+            {"serving.kubernetes.releases.r1.image": f"{image}{DIGEST}"},
+            (f"is Ray {ray}", f"ray_version: {ray}"),
+            "dev",
+        )
+        for image, ray in {
+            "rayproject/ray-llm:2.58.0rc1": "2.58.0",
+            "rayproject/ray-llm:v2.58.1-py312": "2.58.1",
+            "rayproject/ray-llm:2.58-cu130": "2.58.0",
+            "acme/ray:2.58": "2.58.0",
+        }.items()
+    ),
     Case(
         "serving.releases.ray-version-of-another-image",
         {"serving.kubernetes.releases.r1.image": f"rayproject/ray-llm:2.58.0-py312-cu130{DIGEST}"},

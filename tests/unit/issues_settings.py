@@ -1,6 +1,6 @@
 """Keys and values that no setting has, whatever they mean."""
 
-from tests.unit.case import Case
+from tests.unit.case import ABSENT, Case
 
 CASES = [
     Case("settings.unknown-key", {"serving.data_pth": "haproxy"}, ("serving.data_pth: ", "`data_path`")),
@@ -14,6 +14,19 @@ CASES = [
     Case("settings.renamed-key", {"infra.folder": "/tmp/rayllm"}, ("infra.folder: ", "Write `data_dir` instead")),
     Case("settings.removed-key", {"infra.gateway.callers": "anyone"}, ("infra.gateway.callers: ", "Remove it"), "dev"),
     Case("settings.renamed-value", {"infra.kind": "machine"}, ("infra.kind: ", "Write `local`")),
+    Case(
+        "settings.block-missing",
+        {"serving": ABSENT},
+        ("serving: missing", "has no `rayllm:serving` under `config:`", "`rayllm:serving: null`"),
+        "prod",
+    ),
+    Case("settings.block-missing", {"infra": ABSENT}, ("infra: missing", "Copy the block from Pulumi.local.yaml")),
+    Case(
+        "settings.block-missing",
+        {"serving": ABSENT, "raylm:serving": {}},
+        ("`raylm:serving` is of another project", "Write `rayllm:serving` in place of `raylm:serving`"),
+        "prod",
+    ),
     Case("settings.missing", {"serving.model": {}}, ("serving.model.id: missing",)),
     Case("settings.wrong-type", {"serving.model.id": 7}, ("serving.model.id: 7", "text")),
     Case("settings.wrong-format", {"serving.model.id": "a b"}, ("serving.model.id: 'a b'", "96 letters")),

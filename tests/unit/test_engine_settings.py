@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from config import chat_template, engine_env, gpu_sharing
+from config.issues import ConfigError
 from config.model_service import Model
 from config.serving import ServingSettings
 from config.stack import check
@@ -128,3 +129,10 @@ def test_the_generated_names_are_those_of_the_installed_vllm() -> None:
         pytest.skip(VLLM)
     names, vllm = env_var_names(found[0].read_text()), vllm_version("2.60.0")
     assert {name for name in names if vllm not in versions_with(name)} == set()
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, f"tests/unit/{'b' * 300}.jinja", "x\0y", "tests"])
+def test_a_template_that_cannot_be_opened_is_a_sentence(path: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check("local", edited(blocks("local"), {"serving.model.chat_template": path}))
+    assert refused.value.rules == ("serving.model.chat-template-not-found",)

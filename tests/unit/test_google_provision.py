@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pulumi
+import pytest
 import yaml
+from pulumi_gcp import projects
 
 from config.google.infra import GoogleInfra
 from config.node_pool_info import Toleration
 from config.stack import check
 from infra.contract import GooglePlatform, ServingCluster
+from infra.google.node_pools import NodePools, NodePoolsArgs
 from infra.google.provision import provision
+from rehearsal.google import reference_checks, resource_types
 from tests.unit.case import blocks, edited
 
 ENDPOINT = "gke-0.example.gke.goog"
@@ -155,3 +159,35 @@ def test_workloads_wait_for_pools_fleet_and_the_right_to_read_weights() -> None:
         }
 
     on("prod", look)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_nodes_with_image_streaming_may_use_the_project_before_a_pool_starts(
+    streaming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image streaming calls an API in the images' project as the node service account."""
+    pools: list[NodePoolsArgs] = []
+
+    def node_pools(name: str, args: NodePoolsArgs, opts: Any = None) -> NodePools:
+        pools.append(args)
+        return NodePools(name, args, opts)
+
+    def look(platform: GooglePlatform) -> pulumi.Output[Any]:
+        waits = [each for each in pools[0].depends_on if isinstance(each, projects.IAMMember)]
+        return pulumi.Output.all(*(each.role for each in waits))
+
+    monkeypatch.setattr("infra.google.provision.NodePools", node_pools)
+    edit = {"infra__image_registry": {"kind": "remote_repository", "image_streaming": streaming}}
+    usage = ["roles/serviceusage.serviceUsageConsumer"] if streaming else []
+    assert on("dev", look, **edit) == ["roles/container.defaultNodeServiceAccount", *usage]
+
+
+def test_the_stand_in_refuses_image_streaming_without_the_right_to_use_the_project() -> None:
+    pool = resource_types.resource_type("gcp:container/nodePool:NodePool")
+    inputs = {"nodeConfig": {"gcfsConfig": {"enabled": True}, "serviceAccount": "nodes@p"}}
+    grant = {"role": "roles/serviceusage.serviceUsageConsumer", "member": "serviceAccount:nodes@p"}
+    row = {"token": "gcp:projects/iAMMember:IAMMember", "inputs": grant}
+    refused = reference_checks.image_streaming_denied
+    assert "roles/serviceusage.serviceUsageConsumer" in str(refused(pool, inputs, [{**row, "inputs": {}}]))
+    assert refused(pool, inputs, [row]) is None
+    assert refused(pool, {"nodeConfig": {"gcfsConfig": {"enabled": False}}}, []) is None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
+import versions
 from config.google.infra import GoogleInfra
 from config.google.warnings import find_warnings
-from config.stack import check
+from config.parsing import models_in
+from config.stack import Blocks, check
 from paths import CHECKOUT
 from tests.unit.case import blocks, edited
 
@@ -118,3 +121,34 @@ def test_keys_of_ones_own_are_used_for_all_that_holds_data() -> None:
         ("us-central1", "compute"),
         ("us-central1", "container"),
     ]
+
+
+@pytest.mark.parametrize("tag", [":v{}", ":{}rc2", ":{}-py312-cu130", ":{}", ":nightly", "", "@1.4"])
+def test_tags_of_the_same_ray_are_accepted(tag: str) -> None:
+    image = f"rayproject/ray-llm{tag.format(versions.RAY) if tag != '@1.4' else ''}@sha256:{64 * '1'}"
+    image = image.replace("rayproject/ray-llm", "acme/server:1.4") if tag == "@1.4" else image
+    settings("dev", {"serving.kubernetes.releases.r1.image": image})
+
+
+def models_below(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """Return the settings models of a model's fields, and of theirs."""
+    seen.add(model)
+    for field in model.model_fields.values():
+        for inner in models_in(field.annotation):
+            if inner not in seen:
+                models_below(inner, seen)
+    return seen
+
+
+def test_every_number_has_an_upper_bound() -> None:
+    """Those in `own` have a rule or a validator of their own; the request routers' are Ray's arguments."""
+    own = {"max_run_duration_hours", "request_timeout_s", "ip_plan_index", "max_model_len"}
+    unbounded = {
+        f"{model.__name__}.{name}"
+        for model in models_below(Blocks, set())
+        if model.__module__ != "config.request_routers"
+        for name, field in model.model_fields.items()
+        if {int, float} & {field.annotation, *get_args(field.annotation)} and name not in own
+        if not any(getattr(each, "le", None) is not None for each in field.metadata)
+    }
+    assert unbounded == set()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from paths import CHECKOUT
 from tests.unit.ray_services import args, manifest
 from tests.unit.test_gateway import declared
 from workloads.kubernetes.network_policy import (
@@ -58,7 +63,7 @@ EVERYTHING = (1, 53, 80, 443, 6379, 8000, 8080, 8265, 8404, 9101, 10001, 65535)
         (PROXY, (8000,)),
         (HEALTH_CHECK, (8000,)),
         (CLIENT, (8000,)),
-        (AGENT, (8000, 8265)),
+        (AGENT, (8000, 8265, 8404)),
         (COLLECTOR, (8080,)),
         (STRANGER, ()),
         (OTHER_MODEL, ()),
@@ -91,6 +96,35 @@ def test_egress_of_a_model_s_pods(whom: End, worker: tuple[int, ...], head: tupl
     found = network_policies("llm", "ray", PROXIES, redis=True)
     for pod, ports in ((WORKER, worker), (HEAD, head), (CLEANUP, head)):
         assert tuple(port for port in EVERYTHING if allowed(found, pod, "Egress", whom, port)) == ports
+
+
+def test_agents_reach_each_port_that_is_asked_through_the_api_server() -> None:
+    """GKE's API server connects to pods from konnectivity agents, so `pods/NAME:PORT/proxy` needs a rule."""
+    found = network_policies("llm", "ray", PROXIES, redis=True)
+    asked = {
+        (file, port)
+        for room in ("config", "infra", "tools", "verify", "workloads")
+        for file in (CHECKOUT / room).rglob("*.py")
+        for port in proxied_ports(file)
+    }
+    assert {file.name for file, _ in asked} >= {"region_drain.py"}, "no request through the API server was found"
+    blocked = [
+        f"{file.name} asks port {port}, which no policy opens to konnectivity agents"
+        for file, port in sorted(asked)
+        for pod in (HEAD, WORKER)
+        if not allowed(found, pod, "Ingress", AGENT, port)
+    ]
+    assert blocked == []
+
+
+def test_the_port_of_a_path_through_the_api_server_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "asks.py"
+    lines = ["PORT = 1", 'a = f"/api/v1/namespaces/{n}/pods/{p}:{PORT}/proxy/stats"', 'b = "services/x:http:9/proxy"']
+    source.write_text("\n".join(lines))
+    assert sorted(proxied_ports(source, {"PORT": 1})) == [1, 9]
+    source.write_text('PATH = "pods/{pod}:{port}/proxy"')
+    with pytest.raises(AssertionError, match=r"asks\.py:1"):
+        list(proxied_ports(source, {}))
 
 
 def test_without_redis_the_head_may_not_connect_to_its_port() -> None:
@@ -137,6 +171,32 @@ def test_each_policy_is_declared() -> None:
     assert [request.type for request in made] == ["kubernetes:networking.k8s.io/v1:NetworkPolicy"] * len(written)
     inputs = [MessageToDict(request.object) for request in made]
     assert [(each["metadata"], each["spec"]) for each in inputs] == [(p["metadata"], p["spec"]) for p in written]
+
+
+def proxied_ports(file: Path, names: Mapping[str, Any] | None = None) -> Iterator[int]:
+    """Yield the port of each `pods/NAME:PORT/proxy` and `services/NAME:PORT/proxy` in a file's strings.
+
+    `names`: what the names in an f-string are; by default the file's module has them.
+    """
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.JoinedStr | ast.Constant):
+            continue
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
+        text = "".join(each if isinstance(each, str) else "\0" for each in texts)
+        if not re.search(r"(?:pods|services)/\S*:\S*/proxy", text):
+            continue
+        port = re.search(r":(\d+|\0)/proxy", text)
+        assert port, f"{file.name}:{node.lineno}: write the port of `{text}` as a number or a name"
+        if port[1] != "\0":
+            yield int(port[1])
+            continue
+        place = text[: port.start(1)].count("\0")
+        expression = [part for part in parts if isinstance(part, ast.FormattedValue)][place].value
+        if names is None:
+            module = ".".join(file.relative_to(CHECKOUT).with_suffix("").parts)
+            names = vars(importlib.import_module(module))
+        yield int(eval(ast.unparse(expression), dict(names)))
 
 
 # How Kubernetes evaluates policies (networking.k8s.io/v1): a pod that no policy selects is open; other pods accept only

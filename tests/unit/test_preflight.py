@@ -11,6 +11,8 @@ import httpx2
 import pytest
 from googleapiclient import discovery_cache
 
+from config import stack_file
+from tests.unit.case import blocks, edited
 from tools import preflight
 from verify.check_result import Status
 
@@ -31,6 +33,8 @@ def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> ht
         "permissions": {"permissions": list(preflight.PERMISSIONS)},
         "reservation": RESERVATION,
         "region": QUOTAS,
+        "cloudquotas": {},
+        "bucket": {},
         **changed,
     }
 
@@ -43,6 +47,10 @@ def google(**changed: Callable[[httpx2.Request], httpx2.Response] | Reply) -> ht
             if "/reservations/" in path
             else "region"
             if "/regions/" in path
+            else "cloudquotas"
+            if "/quotaInfos/" in path
+            else "bucket"
+            if "/b/" in path
             else "project"
         )
         chosen: Any = answers[kind]
@@ -95,7 +103,6 @@ def test_without_credentials_google_is_not_run_rather_than_ok() -> None:
             },
             "reservation change-me-us-east4 in us-east4-b",
         ),
-        ({"region": {"quotas": [{**QUOTAS["quotas"][0], "usage": 16.0}]}}, "quota in us-east4"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
@@ -103,8 +110,49 @@ def test_a_problem_is_named(changed: Reply, name: str) -> None:
     assert statuses(google(**changed))[name] is Status.FAILED
 
 
-def test_a_quota_that_compute_engine_does_not_list_is_not_run() -> None:
-    assert statuses(google(region={"quotas": []}))["quota in us-east4"] is Status.NOT_RUN
+L4: Reply = {"metric": "PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 8.0, "usage": 0.0}
+FAMILY: Reply = {"dimensions": {"region": "us-central1", "gpu_family": "NVIDIA_L4"}, "details": {"value": "4"}}
+
+
+@pytest.mark.parametrize(
+    ("region", "quotas", "status"),
+    [
+        ({"quotas": [L4]}, {}, Status.OK),
+        ({"quotas": [{**L4, "usage": 8.0}]}, {}, Status.FAILED),
+        ({"quotas": [{**L4, "metric": "NVIDIA_L4_GPUS"}]}, {}, Status.NOT_RUN),
+        ({"quotas": []}, {"dimensionsInfos": [FAMILY]}, Status.OK),
+        ({"quotas": []}, {"dimensionsInfos": [{**FAMILY, "details": {"value": "0"}}]}, Status.FAILED),
+        (
+            {"quotas": []},
+            {"dimensionsInfos": [{**FAMILY, "dimensions": {"gpu_family": "NVIDIA_H100"}}]},
+            Status.NOT_RUN,
+        ),
+    ],
+)
+def test_quota_is_that_of_the_pools_capacity(region: Reply, quotas: Reply, status: Status) -> None:
+    """Spot VMs use preemptible quota; families that Compute Engine does not list are in Cloud Quotas."""
+    client = google(region=region, cloudquotas=quotas, project={"name": "projects/100000000001"})
+    assert statuses(client, "dev")["quota in us-central1"] is status
+
+
+def test_a_delivered_reservation_has_used_its_quota() -> None:
+    used = {"quotas": [{"metric": "NVIDIA_B200_GPUS", "limit": 16.0, "usage": 16.0}]}
+    assert statuses(google(region=used))["quota in us-east4"] is Status.OK
+
+
+@pytest.mark.parametrize(("prevention", "status"), [("enforced", Status.OK), ("inherited", Status.FAILED)])
+def test_an_existing_bucket_must_not_become_public(
+    monkeypatch: pytest.MonkeyPatch, prevention: str, status: Status
+) -> None:
+    edit = {"infra.model_bucket": {"kind": "existing", "name": "weights"}}
+    file = stack_file.StackFile(edited(blocks("prod"), edit), has_hugging_face_token=False)
+    monkeypatch.setattr(preflight.stack_file, "read", lambda _: file)
+    client = google(bucket={"iamConfiguration": {"publicAccessPrevention": prevention}})
+    assert statuses(client)["bucket weights"] is status
+
+
+def test_the_right_to_use_the_nodes_service_account_is_checked() -> None:
+    assert "iam.serviceAccounts.actAs" in preflight.PERMISSIONS
 
 
 def test_the_replies_have_googles_published_form() -> None:

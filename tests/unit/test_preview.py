@@ -13,7 +13,7 @@ from config.google import pricing
 from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind
 from paths import CHECKOUT
 from policies.resource_types import BUCKET, CLUSTER, GATEWAY, HTTP_ROUTE, NODE_POOL, RAY_SERVICE, REDIS
-from tools.preview import events, impact, secrets
+from tools.preview import events, impact, pull_request, secrets
 from tools.preview.impact import PodChange
 from tools.preview.render import summary
 
@@ -287,3 +287,21 @@ def test_changed_pods_need_gpus_for_a_second_ray_cluster() -> None:
 )
 def test_the_effect_of_a_change_of_a_ray_service(old: dict[str, Any], new: dict[str, Any], words: str) -> None:
     assert words in ray_service(old, new)
+
+
+WARNING = "infra.regions[0].node_pools[0].capacity: reservation mine ended on 2026-11-29, and Google removed its VMs."
+
+
+def test_every_warning_is_in_the_summary_and_in_the_comment() -> None:
+    """Both reservations had ended, and neither said a word."""
+    warned = {"severity": "warning", "message": f"<{{%fg 3%}}>warning: {WARNING}<{{%reset%}}>\n"}
+    told = {"severity": "info", "message": "hello"}
+    lines = [{"preludeEvent": {"config": {}}}, *({"diagnosticEvent": each} for each in (warned, warned, told))]
+    by_events = events.read("\n".join(map(json.dumps, lines)))
+    by_digest = events.read(json.dumps({"steps": [], "diagnostics": [{"severity": "warning", "message": WARNING}]}))
+    for preview in (by_events, by_digest):
+        assert preview.warnings == (WARNING,)
+        assert f"WARNINGS:\n\n- {WARNING}" in summary(preview)
+        comment = pull_request.render({"prod": preview})
+        assert "1 warning" in comment
+        assert "reservation mine ended on 2026-11-29" in comment

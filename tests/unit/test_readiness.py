@@ -20,7 +20,15 @@ from pulumi.dynamic.dynamic import serialize_provider
 
 from tests.unit.test_haproxy_client import BUSY, IDLE
 from workloads.dynamic_provider import OperationFailed
-from workloads.kubernetes.readiness import crds, objects, ray_service, ray_service_deletion, region_drain, wait
+from workloads.kubernetes.readiness import (
+    crds,
+    gateway_status,
+    objects,
+    ray_service,
+    ray_service_deletion,
+    region_drain,
+    wait,
+)
 from workloads.kubernetes.readiness.crds import CrdsEstablishedProvider
 from workloads.kubernetes.readiness.gateway import GatewayProgrammedProvider
 from workloads.kubernetes.readiness.objects import RAY_API, SERVICE_EXPORT_API
@@ -185,6 +193,73 @@ def test_images_being_pulled_are_progress() -> None:
     found = state_of("ready", first_time)
     assert isinstance(found, InProgress)
     assert found.text.startswith("pulling images and mounting volumes: 1 of 2 pods ready (pod svc-8pdq7-gpu-worker-")
+
+
+def worker_of(state: dict[str, Any]) -> dict[str, Any]:
+    return next(p for p in state["pods"] if p["metadata"]["labels"]["ray.io/node-type"] == "worker")
+
+
+def evicted(state: dict[str, Any]) -> None:
+    no_endpoints(state)
+    status = {"phase": "Failed", "reason": "Evicted", "message": "Container ray-worker exceeded its local storage"}
+    worker_of(state)["status"] = {"conditions": [{"type": "PodScheduled", "status": "True"}], **status}
+
+
+def warned(state: dict[str, Any], reason: str, message: str) -> None:
+    """Add a Warning event about the worker."""
+    involved = {"kind": "Pod", "name": worker_of(state)["metadata"]["name"]}
+    event = {"type": "Warning", "reason": reason, "message": message, "lastTimestamp": "2099-01-01T00:00:00Z"}
+    state["events"].append({**event, "involvedObject": involved})
+
+
+def not_mounted(state: dict[str, Any]) -> None:
+    waiting("ContainerCreating")(state)
+    worker_of(state)["status"]["conditions"].append({"type": "PodReadyToStartContainers", "status": "False"})
+    warned(state, "FailedMount", 'MountVolume.SetUp failed for volume "t": secret "huggingface-token" not found')
+
+
+def over_quota(state: dict[str, Any]) -> None:
+    warned(state, "FailedScaleUp", "Node scale up in zones us-central1-b failed: GCE quota exceeded.")
+    worker_of(state)["status"] = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}
+    no_endpoints(state)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (evicted, "does not start: Evicted: Container ray-worker exceeded its local storage. KubeRay creates it again"),
+        (not_mounted, 'FailedMount: MountVolume.SetUp failed for volume "t": secret "huggingface-token" not found'),
+        (over_quota, "GCE quota exceeded. Raise the project's quota"),
+        (
+            waiting("ErrImageNeverPull"),
+            "does not start: ErrImageNeverPull: Back-off: no. Check that the release's image",
+        ),
+    ],
+)
+def test_a_pod_that_cannot_start_fails_in_minutes(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    found = state_of("ready", change)
+    assert isinstance(found, Failed), found
+    assert words in found.message
+    assert found.grace_s <= 600
+
+
+def test_a_pod_whose_volumes_are_mounted_pulls_images() -> None:
+    """The event of an attempt to mount that failed stays for an hour, and image pulls take minutes."""
+
+    def mounted(state: dict[str, Any]) -> None:
+        not_mounted(state)
+        worker_of(state)["status"]["conditions"][-1]["status"] = "True"
+        state["service"]["status"]["activeServiceStatus"].pop("applicationStatuses")
+
+    assert isinstance(state_of("ready", mounted), InProgress)
+
+
+def test_gpus_that_are_out_of_stock_are_waited_for() -> None:
+    def out_of_stock(state: dict[str, Any]) -> None:
+        over_quota(state)
+        state["events"][-1]["message"] = "Node scale up in zones us-central1-b failed: GCE out of resources."
+
+    assert isinstance(state_of("ready", out_of_stock), InProgress)
 
 
 def test_undeclared_fields_are_no_difference() -> None:
@@ -652,3 +727,100 @@ def test_a_gateway_that_does_not_exist_is_named(api: FakeApi) -> None:
         provider(GATEWAY_PROGRAMMED).create(gateway_props(api, limit_s=0.05))
     assert provider(GATEWAY_PROGRAMMED).read("i", gateway_props(api)).id == ""
     assert provider(GATEWAY_PROGRAMMED).create(gateway_props(api, wait=False)).outs["status"] == "declared"
+
+
+BACKEND = "/api/v1/namespaces/serving/services/llm-serve-svc"
+POLICIES = f"{objects.GKE_API}/namespaces/serving"
+
+
+def refused(kind: str, reason: str, status: str = "False", generation: int = 1) -> dict[str, Any]:
+    """Return a status with one condition, as a controller writes it."""
+    condition = {"type": kind, "status": status, "reason": reason, "message": "GWCER106: no"}
+    return {"conditions": [{**condition, "observedGeneration": generation}]}
+
+
+def put_gateway(api: FakeApi, **changed: Any) -> None:
+    """Put a programmed Gateway, its route, backend, policies and export; `changed` replaces a part's status."""
+    metadata = {"name": "front", "generation": 1, "creationTimestamp": "2026-11-24T00:00:00Z"}
+    accepted = {"conditions": conditions(1, Accepted="True", Programmed="True")}
+    parent = {"conditions": conditions(1, Accepted="True", ResolvedRefs="True")} | changed.get("route", {})
+    api.put(GATEWAY, {"metadata": metadata, "status": changed.get("gateway", accepted)})
+    api.put(
+        ROUTE,
+        {
+            "metadata": {"generation": 1},
+            "spec": {"rules": [{"backendRefs": [{"name": "llm-serve-svc", "port": 8000}]}]},
+            "status": {"parents": [{"parentRef": {"name": "front"}, **parent}]},
+        },
+    )
+    named = {"metadata": {"name": "llm-serve-svc", "generation": 1}}
+    if changed.get("backend", True):
+        api.put(BACKEND, named)
+    for path, part in (("healthcheckpolicies", "health"), ("gcpbackendpolicies", "backend_policy")):
+        api.put(f"{POLICIES}/{path}/llm-serve-svc", {**named, "status": changed.get(part, {})})
+    exports = f"{SERVICE_EXPORT_API}/namespaces/serving/serviceexports"
+    api.put(exports, {"items": [{**named, "status": changed.get("export", {})}]})
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"gateway": refused("Accepted", "Invalid")}, "Gateway front is not Accepted (Invalid: GWCER106: no)"),
+        ({"gateway": refused("Programmed", "AddressNotUsable")}, "Gateway front is not Programmed (AddressNotUsable"),
+        (
+            {"gateway": {"listeners": [{"name": "https", **refused("ResolvedRefs", "InvalidCertificateRef")}]}},
+            "listener https of Gateway front is not ResolvedRefs (InvalidCertificateRef",
+        ),
+        ({"route": refused("Accepted", "NotAllowedByListeners")}, "HTTPRoute llm is not Accepted (NotAllowedByLis"),
+        ({"route": refused("ResolvedRefs", "BackendNotFound")}, "HTTPRoute llm is not ResolvedRefs (BackendNotFound"),
+        ({"health": refused("Attached", "Conflicted")}, "HealthCheckPolicy llm-serve-svc is not Attached (Conflicted"),
+        (
+            {"backend_policy": {"ancestors": [refused("Attached", "Invalid")]}},
+            "GCPBackendPolicy llm-serve-svc is not Attached (Invalid",
+        ),
+        ({"export": refused("Conflict", "PortConflict", "True")}, "ServiceExport llm-serve-svc of us-east4 is in Conf"),
+        ({"export": refused("Valid", "InvalidServiceType")}, "ServiceExport llm-serve-svc of us-east4 is not Valid"),
+    ],
+)
+def test_what_gke_refuses_fails_in_minutes_with_gkes_words(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], says: str
+) -> None:
+    assert gateway_status.REFUSED_GRACE_S <= 300
+    monkeypatch.setattr(gateway_status, "REFUSED_GRACE_S", 0.03)
+    put_gateway(api, **changed)
+    with pytest.raises(OperationFailed) as failed:
+        provider(GATEWAY_PROGRAMMED).create(gateway_props(api, limit_s=5.0, exports={"us-east4": api.kubeconfig()}))
+    assert str(failed.value).startswith(f"GKE refuses what belongs to Gateway front: {says}")
+    assert "then run `pulumi up` again" in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"gateway": refused("Accepted", "Invalid", generation=0)},
+        {"gateway": refused("Programmed", "Pending")},
+        {"route": refused("ResolvedRefs", "BackendNotFound"), "backend": False},
+        {"health": refused("Attached", "TargetNotFound"), "backend": False},
+        {"export": refused("Exported", "ServiceNotFound")},
+    ],
+)
+def test_what_may_still_come_is_no_refusal(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    """A status of an older generation, and backends that KubeRay creates when the model answers."""
+    monkeypatch.setattr(gateway_status, "REFUSED_GRACE_S", 0)
+    put_gateway(api, **changed)
+    status = provider(GATEWAY_PROGRAMMED).read("i", gateway_props(api, exports={"r": api.kubeconfig()})).outs["status"]
+    limited = gateway_props(api, limit_s=0.05, exports={"r": api.kubeconfig()})
+    if status == "Ready":
+        assert provider(GATEWAY_PROGRAMMED).create(limited).outs["status"] == "Ready"
+    else:
+        with pytest.raises(OperationFailed, match="Gateway front is not programmed after 0 s"):
+            provider(GATEWAY_PROGRAMMED).create(limited)
+
+
+def test_a_region_that_does_not_answer_does_not_keep_the_gateway_from_being_ready(api: FakeApi) -> None:
+    put_gateway(api)
+    away = api.kubeconfig().replace(f":{api.server.server_address[1]}", ":1")
+    found = provider(GATEWAY_PROGRAMMED).create(gateway_props(api, exports={"us-east4": away}))
+    assert found.outs["status"] == "Ready"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from config.region_plan import find_warnings
 from config.stack import check
 from tests.unit.case import ABSENT, blocks, edited
 from tests.unit.issues_kubernetes import DIGEST, QWEN
@@ -47,3 +48,12 @@ def test_a_second_ray_cluster_fits_in_half_of_a_reservation(num_replicas: int, f
 def test_without_serving_there_is_no_plan(edit: dict[str, Any]) -> None:
     raw = edited(blocks("dev"), edit)
     assert check("dev", {"serving": None, **raw}).region_plans == {}
+
+
+@pytest.mark.parametrize(("replicas", "told"), [(8, 0), (9, 2), (16, 2)])
+def test_replicas_that_leave_no_room_for_an_upgrade_are_told(replicas: int, told: int) -> None:
+    """Nine replicas need both nodes of a region, and KubeRay then changes no pod without a drain."""
+    config = check("prod", edited(blocks("prod"), {"serving.replicas.num_replicas": replicas}))
+    warnings = list(find_warnings(config.region_plans))
+    assert len(warnings) == told
+    assert all("llm needs 2 of the 2 reserved nodes in us-" in each and "Reserve 4 nodes" in each for each in warnings)

@@ -1,11 +1,13 @@
 """State backend, plugin and credentials of a command on a cloud stack."""
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tools import stack_context
+import paths
+from tools import cli, stack_context
 from tools.bootstrap.console import CliError
 from tools.bootstrap.pulumi_cli import PulumiCli
 
@@ -25,7 +27,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_context, "OFFLINE", tmp_path / ".state" / "offline")
     monkeypatch.setattr(stack_context.venvs, "ensure_program", lambda *_: None)
     # The plugins and the control planes, which tests/engine and tests/cluster start.
-    monkeypatch.setattr(stack_context.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    monkeypatch.setattr(
+        stack_context, "subprocess", SimpleNamespace(run=lambda *_, **__: SimpleNamespace(returncode=0))
+    )
 
 
 def test_credentials_select_your_own_state_and_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,3 +93,40 @@ def test_a_rehearsed_command_enters_its_network_namespace(tmp_path: Path, monkey
     (tmp_path / ".state" / "offline" / "planes" / "prod").mkdir(parents=True)
     inside = stack_context.resolve("prod", BUILT, changes=True).command_prefix
     assert inside[-3:] == ("run", str(tmp_path / ".state" / "offline" / "planes" / "prod"), "--")
+
+
+@pytest.mark.parametrize("word", ["standin", "stand-in", "google", "no", "Rehearsal"])
+def test_an_unknown_cloud_is_not_the_real_one(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("CLOUD", word)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/key.json")
+    with pytest.raises(CliError, match=f"CLOUD={word} is unknown. Nothing was changed. Write CLOUD=rehearsal"):
+        stack_context.resolve("prod", OFFICIAL, changes=True)
+
+
+@pytest.mark.parametrize("name", ["dev x", "", "x" * 400, "../prod", "prod;ls", "$(ls)"])
+def test_a_word_that_is_no_name_of_a_stack_is_refused(name: str) -> None:
+    with pytest.raises(CliError, match="is no name of a stack"):
+        stack_context.require_stack_file(name)
+
+
+def test_the_shell_splits_no_stack_name() -> None:
+    """`make preview STACK='dev x'` was a preview of dev."""
+    command = ["make", "--no-print-directory", "--dry-run", "--file", str(paths.CHECKOUT / "Makefile"), "preview"]
+    done = subprocess.run([*command, "STACK=dev x; ls"], capture_output=True, text=True)
+    assert 'tools.cli preview "$STACK"' in done.stdout
+    assert "dev x" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "confirmed"), [("", False), ("1", True), ("yes", True), ("true", True), ("dev", True)]
+)
+def test_yes_answers_the_question_of_up(monkeypatch: pytest.MonkeyPatch, word: str, confirmed: bool) -> None:
+    monkeypatch.setenv("YES", word)
+    assert cli._confirmed_up("dev") is confirmed
+
+
+@pytest.mark.parametrize("word", ["no", "0", "false", "prod"])
+def test_a_word_that_may_mean_no_is_no_yes(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("YES", word)
+    with pytest.raises(CliError, match=f"YES={word} is unknown. Nothing was changed. Write YES=1 or YES=dev"):
+        cli.up("dev")

@@ -124,6 +124,8 @@ class Preview:
 
     changes: Sequence[ResourceChange]
     errors: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    """What the program and Pulumi warn of."""
     violations: Sequence[PolicyViolation] = ()
     evaluated_policies: frozenset[str] = frozenset()
     """Names of the policies that ran; empty without the policy pack."""
@@ -173,23 +175,30 @@ def property_diffs(change: ResourceChange) -> Iterator[tuple[str, str, str, str]
 def _from_events(events: Iterable[Mapping[str, Any]]) -> Preview:
     steps: list[StepEventMetadata] = []
     errors: list[str] = []
+    warnings: list[str] = []
     violations: list[PolicyViolation] = []
     policies: set[str] = set()
     for event in events:
         if "preludeEvent" in event:
-            steps, errors, violations = [], [], []  # `pulumi up` records its preview first, then the update
+            steps, errors, warnings, violations = (
+                [],
+                [],
+                [],
+                [],
+            )  # `pulumi up` records its preview first, then the update
         elif "resourcePreEvent" in event:
             steps += _steps([event["resourcePreEvent"]["metadata"]])
         elif "diagnosticEvent" in event:
             diagnostic = DiagnosticEvent.from_json(event["diagnosticEvent"])
             errors += [diagnostic.message] if diagnostic.severity == "error" else []
+            warnings += [diagnostic.message] if diagnostic.severity == "warning" else []
         elif "policyEvent" in event:
             violations.append(_violation(PolicyEvent.from_json(event["policyEvent"])))
         elif "policyAnalyzeSummaryEvent" in event:
             # pulumi.automation.events has no class for this event (pulumi 3.272), so it is read as JSON.
             summary = event["policyAnalyzeSummaryEvent"]
             policies |= {*(summary.get("passed") or ()), *(summary.get("failed") or ())}
-    return _preview(steps, errors, violations, policies, complete=True)
+    return _preview(steps, errors, warnings, violations, policies, complete=True)
 
 
 def _from_digest(digest: Mapping[str, Any]) -> Preview:
@@ -205,10 +214,12 @@ def _from_digest(digest: Mapping[str, Any]) -> Preview:
         }
         for step in digest.get("steps") or []
     ]
-    errors = [each.get("message", "") for each in digest.get("diagnostics") or [] if each.get("severity") == "error"]
+    diagnostics = digest.get("diagnostics") or []
+    errors = [each.get("message", "") for each in diagnostics if each.get("severity") == "error"]
+    warnings = [each.get("message", "") for each in diagnostics if each.get("severity") == "warning"]
     same = (digest.get("changeSummary") or {}).get("same", 0)
     unchanged = sum(OPERATIONS.get(step["op"]) is Operation.UNCHANGED for step in steps)
-    return _preview(list(_steps(steps)), errors, [], (), complete=not same or unchanged >= same)
+    return _preview(list(_steps(steps)), errors, warnings, [], (), complete=not same or unchanged >= same)
 
 
 def _steps(steps: Iterable[Mapping[str, Any]]) -> Iterator[StepEventMetadata]:
@@ -221,6 +232,7 @@ def _steps(steps: Iterable[Mapping[str, Any]]) -> Iterator[StepEventMetadata]:
 def _preview(
     steps: Sequence[StepEventMetadata],
     errors: Iterable[str],
+    warnings: Iterable[str],
     violations: Sequence[PolicyViolation],
     policies: Iterable[str],
     *,
@@ -240,6 +252,7 @@ def _preview(
     return Preview(
         tuple(found.values()),
         tuple(dict.fromkeys(each for each in messages if each and each != "preview failed")),
+        tuple(dict.fromkeys(each for each in map(_sentence, warnings) if each)),
         tuple(violations),
         frozenset(policies),
         complete,
@@ -295,7 +308,7 @@ def _sentence(text: str) -> str:
     """Return Pulumi's message on one line. Replace its advice on protected resources by this project's."""
     text = re.sub(r"<\{%[^%]*%\}>", "", text)  # Pulumi's colour marks
     line = " ".join(text.split())
-    line = re.sub(r"^error: ", "", re.sub(r"Preview failed: ", "", line))
+    line = re.sub(r"^(error|warning): ", "", re.sub(r"Preview failed: ", "", line))
     setting = "`traffic: drained` for its region" if ":RayService::" in line else "`protect: false`"
     line = re.sub(r'resource "urn:[^"]*::([^":]+)"', r"\1", line)
     return re.sub(r" ?To unprotect the resource,.*", f" Set {setting} first, in a separate change.", line)

@@ -118,6 +118,7 @@ def _cells(preview: Preview) -> list[str]:
         *(["the preview failed"] if preview.errors else []),
         *([f"{n} destructive"] if (n := len(list(destructive_changes(preview)))) else []),
         *([f"{mandatory} mandatory policy violations"] if mandatory else []),
+        *([f"{n} warning{'s' if n > 1 else ''}"] if (n := len(preview.warnings)) else []),
     ]
     return [resources, gpus, month, ", ".join(look)]
 

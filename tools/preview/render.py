@@ -23,6 +23,7 @@ def summary(preview: Preview, stack: str = "") -> str:
     sections: Sequence[tuple[str, Iterable[str]]] = (
         ("THIS PREVIEW FAILED. The rest may be incomplete:", preview.errors),
         ("DESTRUCTIVE CHANGES:", destructive_changes(preview)),
+        ("WARNINGS:", preview.warnings),
         ("Policies:", _policies(preview)),
         ("Changes:", _changes(preview)),
         ("Effect on requests:", request_impact(preview)),

@@ -249,6 +249,11 @@ def _gateway(stack: StackContext, regions: Mapping[str, ClusterWorkloads]) -> In
         gateway=gateway.gateway,
         routes=gateway.routes,
         spec_digest=gateway.spec_digest,
+        exports={
+            name: region.cluster.kubeconfig
+            for name, region in regions.items()
+            if frontend.multi_cluster and region.cluster.traffic is Traffic.ACTIVE
+        },
         wait=stack.kubernetes.wait_for is WaitFor.READY,
         limit_s=stack.kubernetes.ready_timeout_s,
         opts=ResourceOptions(depends_on=[gateway], deleted_with=config_region.cluster.cluster),

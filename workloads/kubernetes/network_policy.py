@@ -15,7 +15,7 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
-from config.kuberay import NODE_TYPE_LABEL, SERVE_PORT
+from config.kuberay import HAPROXY_STATS_PORT, NODE_TYPE_LABEL, SERVE_PORT
 from workloads.kubernetes.ray_service import NAME_LABEL, PORTS
 
 Manifest = dict[str, Any]
@@ -30,6 +30,10 @@ NODE_LOCAL_DNS = "169.254.20.10/32"
 PRIVATE_RANGES = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/4")
 """Ranges of the Kubernetes API and everything else in the VPC and on the node."""
 HTTPS, DNS, REDIS = 443, 53, 6379
+API_SERVER_PORTS = (PORTS["dashboard"], SERVE_PORT, HAPROXY_STATS_PORT)
+"""Ports that receive requests through the API server. On GKE such a request reaches the pod from a konnectivity agent,
+with the agent's address (tigera/operator#5212). KubeRay's operator, which GKE hosts, calls the first two; the drain of
+a region reads HAProxy's statistics (readiness/region_drain.py)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class RayServiceNetworkPolicies(pulumi.ComponentResource):
 def network_policies(name: str, namespace: str, proxy_ranges: Sequence[str], redis: bool) -> list[Manifest]:
     """Return the policies of RayService `name`. They allow what a rule names and nothing else.
 
-    So other pods cannot reach the dashboard, GCS, the Ray client port and HAProxy's statistics and metrics; workers
+    So other pods cannot reach the dashboard, GCS, the Ray client port and HAProxy's statistics and metrics, except the
+    agents of the API server (API_SERVER_PORTS); workers
     cannot reach the Kubernetes API, Redis and the rest of the VPC.
     """
     return [
@@ -86,8 +91,7 @@ def _ingress(name: str, proxy_ranges: Sequence[str]) -> list[Manifest]:
         {"from": [{"podSelector": _own_pods(name)}]},
         # A peer without namespaceSelector is a pod of the namespace. No list of peers may be empty: it would mean all.
         {"from": [*load_balancer, clients], "ports": _tcp(SERVE_PORT)},
-        # GKE hosts KubeRay's operator: its requests to Ray come from the API server, through these agents.
-        {"from": [konnectivity_agents], "ports": _tcp(PORTS["dashboard"], SERVE_PORT)},
+        {"from": [konnectivity_agents], "ports": _tcp(*API_SERVER_PORTS)},
         {"from": [_pods_of("gmp-system", {})], "ports": _tcp(PORTS["metrics"])},  # managed Prometheus
     ]
 

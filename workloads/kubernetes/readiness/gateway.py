@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,18 @@ from pulumi import Input, ResourceOptions
 from pulumi.dynamic import Resource
 
 from workloads.dynamic_provider import OperationFailed
-from workloads.kubernetes.kube_api import KubeApi, Object, condition, connect, last_seen
-from workloads.kubernetes.readiness.objects import GATEWAY_API, last_spec_update, warning_events
+from workloads.kubernetes.kube_api import KubeApi, Object, Unreachable, connect, last_seen
+from workloads.kubernetes.readiness.gateway_status import GatewaySnapshot, evaluate
+from workloads.kubernetes.readiness.objects import (
+    GATEWAY_API,
+    GKE_API,
+    SERVICE_EXPORT_API,
+    last_spec_update,
+    warning_events,
+)
 from workloads.kubernetes.readiness.wait import (
     DECLARED,
     READY,
-    RESUME_HINT,
     InProgress,
     Props,
     State,
@@ -24,6 +31,17 @@ from workloads.kubernetes.readiness.wait import (
     WarningEvents,
     wait_for,
 )
+
+BACKEND_PATHS = {
+    "Service": "/api/v1/namespaces/{}/services",
+    "ServiceImport": f"{SERVICE_EXPORT_API}/namespaces/{{}}/serviceimports",
+}
+"""Kind of an HTTPRoute's backend -> path of a namespace's objects of this kind."""
+POLICY_PATHS = {
+    "HealthCheckPolicy": f"{GKE_API}/namespaces/{{}}/healthcheckpolicies",
+    "GCPBackendPolicy": f"{GKE_API}/namespaces/{{}}/gcpbackendpolicies",
+}
+"""Kind of a backend's policy -> the same. A policy has the name of its backend (workloads/kubernetes/gateway.py)."""
 
 
 class GatewayProgrammedProvider(WaitProvider):
@@ -42,10 +60,10 @@ class GatewayProgrammedProvider(WaitProvider):
 
     def observe(self, api: KubeApi, props: Props) -> Props | None:
         """Return the outputs with the current status, or None if the Gateway does not exist."""
-        gateway, routes = _read_objects(api, props)
-        if gateway is None:
+        snapshot = _observe(api, props)
+        if snapshot.gateway is None:
             return None
-        state = gateway_status(props["gateway"], gateway, routes)
+        state = evaluate(snapshot)
         status = READY if isinstance(state, Succeeded) else state.text
         return {**props, "status": status} if props["wait"] else props
 
@@ -58,15 +76,15 @@ class GatewayProgrammedProvider(WaitProvider):
         warnings = WarningEvents(subject)
 
         def observe() -> State:
-            gateway, routes = _read_objects(api, props)
-            if gateway is not None:
+            snapshot = _observe(api, props)
+            if (gateway := snapshot.gateway) is not None:
                 names = {props["gateway"], *props["routes"]}
                 warnings.show(
                     event
                     for event in warning_events(api, props["namespace"])
                     if event["involvedObject"].get("name") in names and last_seen(event) >= last_spec_update(gateway)
                 )
-            return gateway_status(props["gateway"], gateway, routes)
+            return evaluate(snapshot)
 
         with connect(props["kubeconfig"]) as api:
             state = wait_for(subject, limit_s, observe)
@@ -77,10 +95,12 @@ class GatewayProgrammedProvider(WaitProvider):
 
 class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
     """Wait until the load balancer is programmed: the Gateway has the conditions Accepted and Programmed, and each
-    HTTPRoute has Accepted and ResolvedRefs.
+    HTTPRoute has Accepted and ResolvedRefs. Fail after three minutes if GKE refuses one of them, a policy of a backend,
+    or a ServiceExport.
 
-    `routes`: names of the HTTPRoutes. `spec_digest`: a digest of Gateway and HTTPRoutes, so that a change of them waits
-    again. With `wait` false the status is `declared` and nothing is awaited. `limit_s`: whole seconds.
+    `routes`: names of the HTTPRoutes. `exports`: region -> kubeconfig, for each region with ServiceExports.
+    `spec_digest`: a digest of Gateway and HTTPRoutes, so that a change of them waits again. With `wait` false the
+    status is `declared` and nothing is awaited. `limit_s`: whole seconds.
     """
 
     status: pulumi.Output[str]
@@ -97,6 +117,7 @@ class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
         wait: bool,
         limit_s: int,
         spec_digest: Input[str] = "",
+        exports: Mapping[str, Input[str]] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -108,6 +129,7 @@ class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
                 "gateway": gateway,
                 "routes": list(routes),
                 "spec_digest": spec_digest,
+                "exports": dict(exports or {}),
                 "wait": wait,
                 "limit_s": limit_s,
                 "status": None,
@@ -116,49 +138,38 @@ class GatewayProgrammed(Resource, module="rayllm", name="GatewayProgrammed"):
         )
 
 
-def gateway_status(name: str, gateway: Object | None, routes: Mapping[str, Object | None]) -> Succeeded | InProgress:
-    """Return whether Gateway `name` and its HTTPRoutes (by name) are programmed. None stands for a missing object."""
-    unmet: list[str] = []
-    if gateway is None:
-        unmet.append(f"Gateway {name} does not exist")
-    else:
-        unmet += _unmet_conditions(f"Gateway {name}", gateway, gateway.get("status", {}), "Accepted", "Programmed")
-    for route, found in routes.items():
-        parents = [
-            parent
-            for parent in (found or {}).get("status", {}).get("parents", [])
-            if parent.get("parentRef", {}).get("name") == name
-        ]
-        if found is None:
-            unmet.append(f"HTTPRoute {route} does not exist")
-        elif not parents:
-            unmet.append(f"HTTPRoute {route} has no status yet from the load balancer's controller")
-        for parent in parents:
-            unmet += _unmet_conditions(f"HTTPRoute {route}", found or {}, parent, "Accepted", "ResolvedRefs")
-    if not unmet:
-        return Succeeded(f"Gateway {name} is programmed")
-    return InProgress(
-        "; ".join(unmet),
-        "GKE needs about ten minutes to program a load balancer. Check that one region has `traffic: active`, that its "
-        "serve Service exists and is imported (`kubectl get serviceimports -A`), and that the addresses and the "
-        f"certificate exist. {RESUME_HINT}",
+def _observe(api: KubeApi, props: Mapping[str, Any]) -> GatewaySnapshot:
+    namespace, name = props["namespace"], props["gateway"]
+    base = f"{GATEWAY_API}/namespaces/{namespace}"
+    routes = {route: api.get(f"{base}/httproutes/{route}") for route in props["routes"]}
+    references = {
+        (reference.get("kind", "Service"), reference["name"])
+        for route in routes.values()
+        for rule in (route or {}).get("spec", {}).get("rules", [])
+        for reference in rule.get("backendRefs", [])
+    }
+    found = [(kind, each, api.get(f"{BACKEND_PATHS[kind].format(namespace)}/{each}")) for kind, each in references]
+    policies = [
+        {"kind": kind, **policy}
+        for _, backend, _ in sorted(found, key=lambda each: each[1])
+        for kind, path in POLICY_PATHS.items()
+        if (policy := api.get(f"{path.format(namespace)}/{backend}")) is not None
+    ]
+    return GatewaySnapshot(
+        name=name,
+        gateway=api.get(f"{base}/gateways/{name}"),
+        routes=routes,
+        existing_backends=frozenset(backend for _, backend, body in found if body is not None),
+        policies=tuple(policies),
+        exports=_exports(namespace, props.get("exports") or {}),
     )
 
 
-def _read_objects(api: KubeApi, props: Mapping[str, Any]) -> tuple[Object | None, dict[str, Object | None]]:
-    base = f"{GATEWAY_API}/namespaces/{props['namespace']}"
-    routes = {route: api.get(f"{base}/httproutes/{route}") for route in props["routes"]}
-    return api.get(f"{base}/gateways/{props['gateway']}"), routes
-
-
-def _unmet_conditions(subject: str, resource: Object, status: Object, *types: str) -> list[str]:
-    """Return a text for each condition of these types that is not True for the resource's current generation."""
-    generation = resource["metadata"].get("generation", 0)
-    unmet: list[str] = []
-    for kind in types:
-        found = condition(status.get("conditions", []), kind)
-        if found.get("status") == "True" and found.get("observedGeneration", generation) >= generation:
-            continue
-        detail = f" ({found.get('reason')}: {' '.join(found.get('message', '').split())[:240]})" if found else ""
-        unmet.append(f"{subject} is not {kind}{detail}")
-    return unmet
+def _exports(namespace: str, kubeconfigs: Mapping[str, str]) -> dict[str, tuple[Object, ...]]:
+    """Return the ServiceExports of each region. A region whose API server does not answer has none: it cannot keep the
+    gateway from serving with the others."""
+    found: dict[str, tuple[Object, ...]] = {}
+    for region, kubeconfig in kubeconfigs.items():
+        with connect(kubeconfig) as api, contextlib.suppress(Unreachable):
+            found[region] = tuple(api.items(f"{SERVICE_EXPORT_API}/namespaces/{namespace}/serviceexports"))
+    return found

@@ -8,6 +8,7 @@ from workloads.kubernetes.kube_api import KubeApi, Object
 
 RAY_API = "/apis/ray.io/v1"
 GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
+GKE_API = "/apis/networking.gke.io/v1"
 SERVICE_EXPORT_API = "/apis/net.gke.io/v1"
 
 RAY_SERVICE_LABEL = "ray.io/originated-from-cr-name"

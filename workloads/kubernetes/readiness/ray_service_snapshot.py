@@ -140,6 +140,18 @@ class RayServiceSnapshot:
         """Worker pods of the target RayCluster."""
         return [pod for pod in self._pods if not is_head(pod)]
 
+    def last_event(self, pod: Object, *reasons: str) -> Object | None:
+        """Return the last Warning event about the pod with one of these reasons, or None."""
+        name = pod["metadata"]["name"]
+        found = (
+            event
+            for event in reversed(self.events)
+            if event.get("reason") in reasons
+            and event["involvedObject"].get("kind") == "Pod"
+            and event["involvedObject"].get("name") == name
+        )
+        return next(found, None)
+
     @property
     def serves(self) -> bool:
         """True if KubeRay reports Ready and at least one endpoint, and every declared application runs."""
@@ -202,6 +214,19 @@ def requests_gpu(pod: Object) -> bool:
     """Return True if a container of the pod has a limit of GPUs."""
     containers = pod["spec"].get("containers", [])
     return any(GPU in each.get("resources", {}).get("limits", {}) for each in containers)
+
+
+def failure(pod: Object) -> str:
+    """Return why the kubelet ended the pod for good, or "": its phase is Failed, and its containers do not restart."""
+    status = pod.get("status", {})
+    if status.get("phase") != "Failed":
+        return ""
+    return ": ".join(part for part in (status.get("reason", "Failed"), status.get("message", "")) if part)
+
+
+def volumes_mounted(pod: Object) -> bool:
+    """Return False while the kubelet says that it could not mount the pod's volumes or connect its network yet."""
+    return condition(pod.get("status", {}).get("conditions", []), "PodReadyToStartContainers").get("status") != "False"
 
 
 def waiting_containers(pod: Object) -> Iterator[Object]:

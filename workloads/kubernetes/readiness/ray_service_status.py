@@ -15,12 +15,14 @@ from workloads.kubernetes.readiness.objects import RAY_CLUSTER_LABEL
 from workloads.kubernetes.readiness.ray_service_snapshot import (
     RayServiceSnapshot,
     events_since_update,
+    failure,
     has_scheduler_message,
     has_started,
     is_ready,
     is_scheduled,
     requests_gpu,
     scheduling_problem,
+    volumes_mounted,
     waiting_containers,
 )
 from workloads.kubernetes.readiness.spec_difference import first_difference
@@ -50,15 +52,32 @@ WAITING_REASON_GRACE_S = {
     "CreateContainerConfigError": 120,
     "CreateContainerError": 120,
     "RunContainerError": 120,
+    "ErrImageNeverPull": 5,
+    "ImageInspectError": 120,
+    "RegistryUnavailable": 240,
+    "SignatureValidationFailed": 120,
+    "PostStartHookError": 120,
     "CrashLoopBackOff": 240,
 }
 """Waiting reason of a container -> seconds tolerated before the rollout counts as failed."""
+POD_FAILED_GRACE_S = 120
+"""KubeRay replaces a pod of phase Failed in seconds, and the next one may start."""
+NOT_MOUNTED_GRACE_S = 300
+"""A new node registers its CSI drivers some minutes after its first pod."""
+NO_SCALE_UP_GRACE_S = 600
+"""GKE's cluster autoscaler tries again after up to 30 minutes; quota that is missing after two attempts stays so."""
+QUOTA_WORDS = ("quota exceeded", "QUOTA_EXCEEDED")
+"""In events FailedScaleUp (GKE, "View cluster autoscaler events"). Without them GPUs are out of stock, and may come."""
 
 IMAGE_REMEDY = "Check that the release's image exists and that the node service account may read it"
 WAITING_REASON_REMEDY = {
     "InvalidImageName": IMAGE_REMEDY,
     "ErrImagePull": IMAGE_REMEDY,
     "ImagePullBackOff": IMAGE_REMEDY,
+    "ErrImageNeverPull": IMAGE_REMEDY,
+    "ImageInspectError": IMAGE_REMEDY,
+    "RegistryUnavailable": IMAGE_REMEDY,
+    "SignatureValidationFailed": IMAGE_REMEDY,
     "CreateContainerConfigError": "Check that the Secret or ConfigMap that it names exists",
     "CrashLoopBackOff": "Read the container's log",
 }
@@ -82,8 +101,9 @@ def evaluate(
     4. No upgrade is in progress, and the RayService serves: Succeeded, with the outputs `cluster` (name of the
        RayCluster) and `endpoints` (number of pods that serve).
     5. The RayCluster, its head or a worker does not exist: Failed if KubeRay reports why, else InProgress.
-    6. A pod has no node: InProgress.
-    7. A pod does not start: Failed if a container waits for a reason that does not pass by itself, else InProgress.
+    6. A pod has no node: Failed if the cluster autoscaler reports that quota is exceeded, else InProgress.
+    7. A pod does not start: Failed if the kubelet ended it, cannot mount its volumes, or a container waits for a reason
+       that does not pass by itself, else InProgress.
     8. Serve rejected the configuration: Failed.
     9. An application does not run: Failed if Serve reports a failure, else InProgress.
     10. All applications run and KubeRay switches traffic to them: InProgress.
@@ -199,16 +219,30 @@ def _pods_not_created(snapshot: RayServiceSnapshot) -> State | None:
     return InProgress(f"KubeRay is creating {missing}{suffix}")
 
 
-def _pods_not_scheduled(snapshot: RayServiceSnapshot) -> InProgress | None:
+def _pods_not_scheduled(snapshot: RayServiceSnapshot) -> State | None:
     for kind, pods, desired in (
         ("head", snapshot.heads, len(snapshot.heads)),
         ("workers", snapshot.workers, max(len(snapshot.workers), snapshot.desired_workers)),
     ):
         unscheduled = [pod for pod in pods if not is_scheduled(pod)]
         if unscheduled:
+            for pod in unscheduled:
+                event = snapshot.last_event(pod, "FailedScaleUp")
+                if event and any(words in event.get("message", "") for words in QUOTA_WORDS):
+                    return _no_quota(snapshot, kind, pod, event)
             count = f"{len(pods) - len(unscheduled)} of {desired} {kind} scheduled"
             return _waiting_for_nodes(snapshot, count, unscheduled)
     return None
+
+
+def _no_quota(snapshot: RayServiceSnapshot, kind: str, pod: Object, event: Object) -> Failed:
+    name, message, suffix = pod["metadata"]["name"], _one_line(event["message"]), snapshot.upgrade_suffix
+    return Failed(
+        f"GKE adds no node for the {kind}{suffix}: {message}",
+        f"GKE adds no node for pod {name} of RayService {snapshot.name}{suffix}: {message}. Raise the project's quota, "
+        f"which `make preflight` names, or lower the number of nodes. {RESUME_HINT}",
+        NO_SCALE_UP_GRACE_S,
+    )
 
 
 def _waiting_for_nodes(snapshot: RayServiceSnapshot, count: str, unscheduled: Sequence[Object]) -> InProgress:
@@ -232,6 +266,8 @@ def _pods_not_started(snapshot: RayServiceSnapshot) -> State | None:
     heads, workers = snapshot.heads, snapshot.workers
     for kind, pods in (("head", heads), ("worker", workers)):
         for pod in pods:
+            if ended := _pod_ended(snapshot, kind, pod):
+                return ended
             for waiting in waiting_containers(pod):
                 if waiting.get("reason") in WAITING_REASON_GRACE_S:
                     return _container_stuck(snapshot, kind, pod, waiting)
@@ -249,6 +285,26 @@ def _pods_not_started(snapshot: RayServiceSnapshot) -> State | None:
     name = (not_started or not_ready)[0]["metadata"]["name"]
     ready = f"{len(pods) - len(not_ready)} of {len(pods)} pods ready"
     return InProgress(f"{step}: {ready} (pod {name}){snapshot.upgrade_suffix}", RESUME_HINT)
+
+
+def _pod_ended(snapshot: RayServiceSnapshot, kind: str, pod: Object) -> Failed | None:
+    """The kubelet ended the pod, or cannot mount its volumes."""
+    event = None if volumes_mounted(pod) else snapshot.last_event(pod, "FailedMount", "FailedAttachVolume")
+    if reason := failure(pod):
+        problem, grace_s = reason, POD_FAILED_GRACE_S
+        remedy = "KubeRay creates it again, which does not help until this is corrected"
+    elif event is not None:
+        problem, grace_s = f"{event['reason']}: {event.get('message', '')}", NOT_MOUNTED_GRACE_S
+        remedy = "Check that the Secret, ConfigMap, claim or bucket that it names exists and that the pod may read it"
+    else:
+        return None
+    name, namespace, suffix = pod["metadata"]["name"], snapshot.namespace, snapshot.upgrade_suffix
+    return Failed(
+        f"{kind} pod {name} does not start ({_one_line(problem)}){suffix}",
+        f"The {kind} pod {name} of RayService {snapshot.name} does not start{suffix}: {_one_line(problem)}. {remedy} "
+        f"(`kubectl -n {namespace} describe pod {name}`). {RESUME_HINT}",
+        grace_s,
+    )
 
 
 def _container_stuck(snapshot: RayServiceSnapshot, kind: str, pod: Object, waiting: Object) -> Failed:
