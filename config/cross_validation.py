@@ -266,6 +266,8 @@ def _model_issues(
     for field, folder in (("model.source", source), ("model.lora.dynamic_lora_loading_path", adapters)):
         if folder.startswith(MODEL_BUCKET_SCHEME) and infra.model_bucket is None:
             yield rules.MODEL_BUCKET_MISSING.issue(locate(field), source=folder)
+    if service.model.revision == 40 * "0" and not infra.project.id.startswith(EXAMPLE_PREFIX):
+        yield rules.REVISION_PLACEHOLDER.issue(locate("model.revision"))
     if service.model.gated and not has_token:
         yield rules.TOKEN_MISSING.issue(locate("model.gated"))
 

@@ -114,6 +114,12 @@ IMAGE_PLACEHOLDER = Rule(
     reason="it is this repository's placeholder, and no registry has such an image",
     fix="Write the digest of the image that you tested (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
 )
+REVISION_PLACEHOLDER = Rule(
+    "serving.model.revision-placeholder",
+    problem="all zeros",
+    reason="it is this repository's placeholder, and no repository has such a commit",
+    fix='Write the commit that you tested, from the page "Files and versions" of the model',
+)
 IMAGE_REGISTRY_TWICE = Rule(
     "serving.releases.image-registry-twice",
     problem="the image has the registry {registry}",

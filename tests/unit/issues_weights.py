@@ -16,6 +16,14 @@ CASES = [
         ("serving.model.source: gs://weights/gemma", "gs://anonymous@BUCKET/FOLDER"),
     ),
     Case(
+        "serving.model.revision-without-hub",
+        {"serving.model.revision": 40 * "a"},
+        ("serving.model.revision: set with `source: gs://weights/gemma`", "a folder of its own"),
+        "dev",
+        first={"serving.model.source": "gs://weights/gemma"},
+    ),
+    Case("settings.wrong-format", {"serving.model.revision": "main"}, ("40 lowercase hex digits",), "dev"),
+    Case(
         "serving.model.load-without-bucket",
         {"serving.model.load": "stream"},
         ("serving.model.load: stream with `source: google/gemma-4-E2B-it`", "Remove `load`"),

@@ -35,6 +35,7 @@ Field = tuple[str, str]
 """Settings class and field."""
 ONLY_CHECKED = {
     ("CalendarMode", "start_date"): "config/google/warnings.py compares it with `active`",
+    ("Engine", "unsafe_arguments"): "it only permits what engine_kwargs says",
     ("Model", "weights_gib"): "config/weights_checks.py compares it with the disk",
 }
 """Field -> why no other code reads it."""
@@ -71,13 +72,7 @@ GOOGLE: tuple[tuple[str, Mapping[str, Any]], ...] = (
             "serving.kubernetes.additional_models": ADDITIONAL,
         },
     ),
-    (
-        "dev",
-        {
-            "infra.regions.0.node_pools.0.capacity": {"kind": "on_demand"},
-            "infra.regions.0.node_pools.0.nodes": {"kind": "fixed", "count": 3},
-        },
-    ),
+    ("prod", {"infra.regions.0.node_pools.0.nodes": {"kind": "fixed", "count": 2}}),
     ("dev", {"serving.request_router": {"kind": "prefix_cache_affinity"}}),
     (
         "prod",
