@@ -10,9 +10,9 @@ import pytest
 import versions
 from config import engine_arguments
 from config.model_service import Engine, Model, ModelService
+from config.unsafe_arguments import used
 from config.vllm import tables
 from config.vllm.env_vars import vllm_of_ray
-from config.unsafe_arguments import used
 from config.vllm.replaced import REPLACEMENTS
 from config.vllm.schema import find_differences
 from paths import CHECKOUT

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from config import chat_template, engine_env, gpu_sharing
+from config.media import NO_REDIRECTS
 from config.model_service import Model
 from config.serving import ServingSettings
 from config.stack import check
-from config.media import NO_REDIRECTS
 from config.vllm.env_vars import versions_with, vllm_version
 from paths import CHECKOUT
 from tests.unit import ray_services
