@@ -81,15 +81,27 @@ def _trusted_code(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Ite
             )
 
 
+PINNED = (
+    ("model_loading_config.model_source", "engine_kwargs.revision", "serving.model.revision"),
+    ("engine_kwargs.tokenizer", "engine_kwargs.tokenizer_revision", "engine_kwargs.tokenizer_revision"),
+    (
+        "engine_kwargs.speculative_config.model",
+        "engine_kwargs.speculative_config.revision",
+        "engine_kwargs.speculative_config.revision",
+    ),
+)
+"""(source, its revision, the setting of the revision) of an LLMConfig."""
+
+
 def _pinned_model(config: Mapping[str, Any], _: Mapping[str, Any]) -> Iterator[str]:
-    """Check `engine_kwargs.revision` of a model whose source is a Hugging Face id."""
-    source = str(at(config, "model_loading_config.model_source"))
-    revision = _arguments(config).get("revision")
-    if is_hub_id(source) and not re.fullmatch(REVISION, str(revision)):
-        yield (
-            f"The owner of {source} can change the weights of model {_name(config)}: revision is {display(revision)}. "
-            "Set serving.model.revision to a commit of 40 hex digits, or serve the weights from a bucket."
-        )
+    """Check the revision of each source that is a Hugging Face id."""
+    for source_path, revision_path, setting in PINNED:
+        source, revision = at(config, source_path), at(config, revision_path)
+        if is_hub_id(str(source)) and not re.fullmatch(REVISION, str(revision)):
+            yield (
+                f"The owner of {source} can change what model {_name(config)} loads: its revision is "
+                f"{display(revision)}. Set {setting} to a commit of 40 hex digits, or use a bucket."
+            )
 
 
 POLICIES = (
