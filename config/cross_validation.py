@@ -21,13 +21,14 @@ from config.infra import InfraSettings
 from config.issues import ConfigIssue
 from config.local.infra import LocalInfra
 from config.lora import ANONYMOUS, MODEL_BUCKET_SCHEME
-from config.model_service import PRIMARY_SERVICE_NAME, SMOLLM2, TINY_RANDOM, Autoscaling, ModelService
+from config.model_service import PRIMARY_SERVICE_NAME, SMOLLM2, TINY_RANDOM, Autoscaling, Model, ModelService
 from config.node_pool_info import GpuNodePoolInfo
 from config.region_plan import RegionPlan
 from config.releases import RELEASE_OVERRIDES, KubernetesServing, Release
 from config.routes import SERVED_SEGMENTS, HostRoute, PathRoute, shadowed_segment
 from config.serving import ServingSettings
-from config.weights import CLAIM_SOURCE
+from config.weights import CLAIM_SOURCE, WeightsLoad
+from config.weights_checks import is_bucket
 
 EXAMPLE_PREFIX = "example-"
 """Prefix of the project ids in this repository's own stack files."""
@@ -115,12 +116,23 @@ def _local_issues(infra: LocalInfra, serving: ServingSettings | None) -> Iterato
         yield rules.SCALE_TO_ZERO_DIRECT.issue("serving.replicas.min_replicas", data_path=serving.data_path.value)
     if serving.node_pool is not None:
         yield rules.NODE_POOL_ON_LOCAL.issue("serving.node_pool")
-    if serving.model.lora is not None:
-        yield from _local_adapter_issues(infra, serving.model.lora.dynamic_lora_loading_path)
+    yield from _local_model_issues(infra, serving.model)
 
 
-def _local_adapter_issues(infra: LocalInfra, path: str) -> Iterator[ConfigIssue]:
-    field = "serving.model.lora.dynamic_lora_loading_path"
+def _local_model_issues(infra: LocalInfra, model: Model) -> Iterator[ConfigIssue]:
+    if is_bucket(model.source):
+        yield from _local_bucket_issues(infra, "serving.model.source", model.source)
+    if model.lora is not None:
+        path = model.lora.dynamic_lora_loading_path
+        yield from _local_bucket_issues(infra, "serving.model.lora.dynamic_lora_loading_path", path)
+    if model.load is not WeightsLoad.DOWNLOAD:
+        yield rules.LOAD_ON_LOCAL.issue("serving.model.load", load=model.load)
+    if model.gated:
+        yield rules.GATED_ON_LOCAL.issue("serving.model.gated")
+
+
+def _local_bucket_issues(infra: LocalInfra, field: str, path: str) -> Iterator[ConfigIssue]:
+    """Yield what keeps Ray on the local host from the folder of a bucket that `field` names."""
     if path.startswith(MODEL_BUCKET_SCHEME):
         yield rules.MODEL_BUCKET_ON_LOCAL.issue(field, path=path)
     elif not path.startswith(ANONYMOUS) and (infra.bucket_access is None or not infra.bucket_access.credentials_file):
@@ -254,6 +266,8 @@ def _model_issues(
     for field, folder in (("model.source", source), ("model.lora.dynamic_lora_loading_path", adapters)):
         if folder.startswith(MODEL_BUCKET_SCHEME) and infra.model_bucket is None:
             yield rules.MODEL_BUCKET_MISSING.issue(locate(field), source=folder)
+    if service.model.revision == 40 * "0" and not infra.project.id.startswith(EXAMPLE_PREFIX):
+        yield rules.REVISION_PLACEHOLDER.issue(locate("model.revision"))
     if service.model.gated and not has_token:
         yield rules.TOKEN_MISSING.issue(locate("model.gated"))
 

@@ -66,10 +66,22 @@ MODEL_BUCKET_ON_LOCAL = Rule(
 BUCKET_CREDENTIALS_MISSING = Rule(
     "serving.model.bucket-credentials-missing",
     problem="{path} without infra.bucket_access.credentials_file",
-    reason="Ray's processes do not inherit your login, and the first request for an adapter would wait for a metadata "
-    "server that only Google Cloud has",
+    reason="Ray's processes do not inherit your login, and the download would wait for a metadata server that only "
+    "Google Cloud has",
     fix="Write `infra.bucket_access: {{credentials_file: PATH}}` (`gcloud auth application-default login` prints the "
     "path), or `gs://anonymous@BUCKET/FOLDER` for a public bucket",
+)
+LOAD_ON_LOCAL = Rule(
+    "serving.model.load-on-local",
+    problem="{load} with `infra.kind: local`",
+    reason="the local host has no GPU to stream to and no GKE that mounts a bucket",
+    fix="Remove `load`: Ray downloads the weights of a bucket",
+)
+GATED_ON_LOCAL = Rule(
+    "serving.model.gated-on-local",
+    problem="true with `infra.kind: local`",
+    reason="the local host reads no model from Hugging Face, so no token is used",
+    fix="Remove `gated`",
 )
 KUBERNETES_ON_LOCAL = Rule(
     "serving.kubernetes-on-local",
@@ -100,6 +112,12 @@ IMAGE_PLACEHOLDER = Rule(
     problem="the digest is all zeros",
     reason="it is this repository's placeholder, and no registry has such an image",
     fix="Write the digest of the image that you tested (`docker buildx imagetools inspect IMAGE:TAG` prints it)",
+)
+REVISION_PLACEHOLDER = Rule(
+    "serving.model.revision-placeholder",
+    problem="all zeros",
+    reason="it is this repository's placeholder, and no repository has such a commit",
+    fix='Write the commit that you tested, from the page "Files and versions" of the model',
 )
 IMAGE_REGISTRY_TWICE = Rule(
     "serving.releases.image-registry-twice",

@@ -88,6 +88,16 @@ RESERVED: tuple[tuple[str, str, str], ...] = (
         "it follows from serving.kubernetes.ready_timeout_s, with every other timeout of the start",
         "Remove it, or write a longer ready_timeout_s",
     ),
+    (
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS",
+        "a redirect would lead workers to hosts that media.allowed_hosts does not have",
+        "Remove it, and write every host that media comes from in media.allowed_hosts",
+    ),
+    (
+        "VLLM_ALLOW_INSECURE_SERIALIZATION",
+        "vLLM would unpickle what another process sends",
+        _REMOVE,
+    ),
     ("HF_HOME", "it is a directory on the node's disk, which survives a restart of the container", _REMOVE),
     ("VLLM_NO_USAGE_STATS", "the stack switches these statistics off", _REMOVE),
     (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from config import engine_env, gpu_sharing
+from config import engine_env, gpu_sharing, unsafe_arguments
 from config.api_keys import ApiKeys
 from config.base import Settings, format_error, matches, raise_issues
 from config.chat_template import ChatTemplate
@@ -16,8 +16,9 @@ from config.data_path import DataPath
 from config.issues import ConfigIssue, Rule
 from config.limits import Limits
 from config.lora import MODEL_BUCKET_SCHEME, LoraSettings
+from config.media import Media
 from config.request_routers import DefaultRouter, RequestRouter
-from config.weights import WeightsLoad
+from config.weights import REVISION, WeightsLoad, is_hub_id
 
 TINY_RANDOM = "tiny-random"
 """Model source: a tiny model with random weights, generated on the local host."""
@@ -56,6 +57,9 @@ MANAGED_ENGINE_ARGS = {
     **dict.fromkeys(DATA_PARALLEL_ARGS, _ONE_RANK),
     **dict.fromkeys(SERVER_ARGS, _RAY_LISTENS),
     **dict.fromkeys(("enable_lora", "max_loras", "max_lora_rank", "max_cpu_loras", "lora_modules"), _LORA),
+    "allowed_media_domains": "it has its own setting, media.allowed_hosts",
+    "language_model_only": "it has its own setting, media.text_only",
+    "revision": "it has its own setting, model.revision",
     "api_key": "Ray Serve accepts the requests, and it does not check the key",
     "chat_template": "it has its own setting, model.chat_template",
     "device_ids": "Ray selects the GPUs of a replica, and vLLM ignores this argument on Ray",
@@ -80,6 +84,12 @@ REPLICA_BOUNDS = Rule(
     problem="min_replicas {min_replicas} is greater than max_replicas {max_replicas}",
     reason="Ray Serve cannot satisfy both",
     fix="Write a min_replicas of at most {max_replicas}",
+)
+REVISION_WITHOUT_HUB = Rule(
+    "serving.model.revision-without-hub",
+    problem="set with `source: {source}`",
+    reason="only a repository of Hugging Face has revisions",
+    fix="Remove it; for a bucket, write each version of a model to a folder of its own",
 )
 OLD_BUCKET_SCHEME = Rule(
     "serving.model.old-bucket-scheme",
@@ -106,6 +116,11 @@ class Model(Settings):
     `gs://BUCKET/FOLDER`. Google Cloud: `bucket:FOLDER` of infra.model_bucket, `gs://BUCKET/FOLDER`, a Hugging Face id,
     `pvc:CLAIM/FOLDER` of a PersistentVolumeClaim that exists in the namespace and that all nodes can read, or an
     absolute path in the image."""
+    revision: (
+        Annotated[str, matches(REVISION, "a commit of the model's repository: 40 lowercase hex digits")] | None
+    ) = None
+    """Commit of the Hugging Face repository, 40 hex digits, which vLLM downloads weights, configuration, tokenizer and
+    code at; null for its newest one. The policies of staging and prod require it for a Hugging Face id."""
     load: WeightsLoad = WeightsLoad.DOWNLOAD
     """How the weights of a bucket reach the GPUs. `download`: to the node's disk first, once for all replicas of the
     node. `stream`: from the bucket to the GPUs; the image must have `vllm[runai]`, which rayproject/ray-llm has not.
@@ -128,6 +143,14 @@ class Model(Settings):
         if source.startswith("store:"):
             raise OLD_BUCKET_SCHEME.error(source=source, new=MODEL_BUCKET_SCHEME + source.removeprefix("store:"))
         return source
+
+    @model_validator(mode="after")
+    def _check(self) -> Model:
+        return raise_issues(self, self._issues())
+
+    def _issues(self) -> Iterator[ConfigIssue]:
+        if self.revision is not None and not is_hub_id(self.source):
+            yield REVISION_WITHOUT_HUB.issue("revision", source=self.source)
 
 
 def _context_length(value: object) -> object:
@@ -162,6 +185,10 @@ class Engine(Settings):
     libraries of the engine. A change replaces every replica, one at a time, and no pod."""
     engine_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further vLLM engine arguments, by vLLM's own names and in its own types: mappings and lists as YAML has them."""
+    unsafe_arguments: tuple[str, ...] = ()
+    """Arguments of engine_kwargs that run code by name, read files for callers or trust callers, and that you allow:
+    `trust_remote_code`, `allowed_local_media_path`, `worker_extension_cls` and their like. The policies of staging and
+    prod have a list of their own."""
 
     @property
     def gpus_text(self) -> str:
@@ -175,6 +202,7 @@ class Engine(Settings):
     def _issues(self) -> Iterator[ConfigIssue]:
         yield from self._managed_arguments()
         yield from engine_env.find_issues(self.env)
+        yield from unsafe_arguments.find_issues(self.engine_kwargs, self.unsafe_arguments)
         yield from gpu_sharing.find_issues(self.replicas_per_gpu, self.tensor_parallel_size, self.engine_kwargs)
 
     def _managed_arguments(self) -> Iterator[ConfigIssue]:
@@ -244,6 +272,8 @@ class ModelService(Settings):
     """Replicas in each region: `{kind: fixed, num_replicas}` or `{kind: autoscaling, min_replicas, max_replicas}`."""
     engine: Engine = Engine()
     """vLLM engine settings."""
+    media: Media = Media()
+    """Images, sounds and videos in requests."""
     max_ongoing_requests: int | None = Field(default=None, ge=1, le=100_000)
     """Most requests in progress in one replica; further ones wait. null: Ray Serve LLM's default, which is no limit:
     vLLM's scheduler queues the requests (`max_num_seqs`)."""

@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 GS_SCHEME = "gs://"
+REVISION = r"[0-9a-f]{40}"
+"""A commit of a Hugging Face repository. Branches and tags can move."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 CLAIM_SCHEME = "pvc:"
 """Prefix of a model source that is a folder of a PersistentVolumeClaim: `pvc:CLAIM/FOLDER`."""
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -40,6 +43,11 @@ def claim(source: str) -> Claim | None:
     """Return the claim of a model source such as `pvc:models/gemma`, or None for another kind of source."""
     found = CLAIM_SOURCE.fullmatch(source)
     return Claim(found["claim"], found["folder"].strip("/")) if found else None
+
+
+def is_hub_id(source: str) -> bool:
+    """Return True if a model source is a Hugging Face id, `OWNER/NAME`."""
+    return _HUB_ID.fullmatch(source) is not None
 
 
 def split_gs_url(url: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from policies import (
     gpu_node_pools,
     identity,
     labels,
+    models,
     network,
     ray,
     reliability,
@@ -21,9 +22,15 @@ POLICIES = (
     *gpu_node_pools.POLICIES,
     *reliability.POLICIES,
     *ray.POLICIES,
+    *models.POLICIES,
     *container_images.POLICIES,
     *labels.POLICIES,
 )
 """Policies that check one resource at a time."""
-STACK_POLICIES = (*network.STACK_POLICIES, *reliability.STACK_POLICIES, *cost.STACK_POLICIES)
+STACK_POLICIES = (
+    *network.STACK_POLICIES,
+    *reliability.STACK_POLICIES,
+    *models.STACK_POLICIES,
+    *cost.STACK_POLICIES,
+)
 """Policies that check the resources of a stack together."""

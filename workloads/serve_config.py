@@ -9,6 +9,7 @@ from typing import Any
 
 from config import chat_template, gpu_sharing
 from config.data_path import DATA_PATHS, DataPath
+from config.media import NO_REDIRECTS
 from config.model_service import AUTO, Autoscaling, Engine, ModelService
 from config.request_routers import router_config
 
@@ -87,6 +88,8 @@ def _llm_config(
             **(engine_defaults or {}),
             **_shared_gpu_memory(service.engine),
             **service.engine.engine_kwargs,
+            **service.media.engine_kwargs,
+            **({"revision": service.model.revision} if service.model.revision else {}),
             **(lora.engine_kwargs if lora else {}),
             **_context_length(service.engine.max_model_len),
             "tensor_parallel_size": service.engine.tensor_parallel_size,
@@ -99,14 +102,13 @@ def _llm_config(
         config["accelerator_type"] = accelerator_type
     if service.model.chat_template is not None:
         config["engine_kwargs"]["chat_template"] = chat_template.engine_argument(service.model.chat_template)
-    env = dict(service.engine.env)
+    env = {**NO_REDIRECTS, **service.engine.env}
     if (shared := service.engine.replicas_per_gpu) > 1:
         fraction = gpu_sharing.gpu_fraction(shared)
         config["placement_group_config"] = {"bundle_per_worker": {"GPU": fraction}}
         # Ray derives it from the bundle, for its own tasks only; vLLM's executor reads it in the replica.
         env["VLLM_RAY_PER_WORKER_GPUS"] = str(fraction)
-    if env:
-        config["runtime_env"] = {"env_vars": env}
+    config["runtime_env"] = {"env_vars": env}
     if lora is not None:
         config["lora_config"] = {
             "dynamic_lora_loading_path": adapters or lora.dynamic_lora_loading_path,

@@ -44,6 +44,12 @@ DISK_TOO_SMALL = Rule(
     reason="{free} GiB are free",
     fix="Write a directory on a larger disk",
 )
+WEIGHTS_EXCEED_DISK = Rule(
+    "host.weights-exceed-disk",
+    problem="{weights:g} GiB, and {path} needs {needed} GiB of disk",
+    reason="Ray downloads the weights there, and {free} GiB are free",
+    fix="Write an `infra.data_dir` on a larger disk",
+)
 PORT_TAKEN = Rule(
     "host.port-taken",
     problem="port {port} is taken by {owner}{others}",

@@ -32,6 +32,8 @@ CASES = [
             ("VLLM_ENGINE_READY_TIMEOUT_S", "ready_timeout_s"),
             ("VLLM_NO_USAGE_STATS", "switches"),
             ("VLLM_SERVER_DEV_MODE", "every client"),
+            ("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "media.allowed_hosts"),
+            ("VLLM_ALLOW_INSECURE_SERIALIZATION", "unpickle"),
             ("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "model.lora"),
         )
     ),

@@ -36,7 +36,7 @@ CASES = [
     case("argument-type", {"max_num_seqs": True}, "max_num_seqs: true"),
     case("argument-type", {"max_num_seqs": 8.5}, "max_num_seqs: 8.5"),
     case("argument-type", {"enforce_eager": "false"}, "Write true or false, without quotes"),
-    case("argument-type", {"logits_processors": "mine:Processor"}, "Write a list"),
+    case("argument-type", {"cudagraph_capture_sizes": "1,2"}, "Write a list"),
     case("argument-type", {"cudagraph_capture_sizes": [1, "2"]}, "cudagraph_capture_sizes[1]: '2'"),
     case("argument-type", {"dtype": {"kind": "float16"}}, "dtype: "),
     case("text-for-mapping", {"speculative_config": "ngram"}, "Write a mapping"),

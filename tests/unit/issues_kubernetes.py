@@ -41,6 +41,16 @@ CASES = [
         "dev",
     ),
     Case(
+        "serving.model.revision-placeholder",
+        {"infra.project": {"id": "acme-serving", "number": 123456789012}, "infra.owner": "serving"},
+        ("serving.model.revision: all zeros", "Files and versions"),
+        "dev",
+        first={
+            "serving.model.revision": 40 * "0",
+            "serving.kubernetes.releases.r1.image": f"acme/ray-llm{DIGEST}",
+        },
+    ),
+    Case(
         "serving.releases.image-registry-twice",
         {"serving.kubernetes.releases.r1.image": f"quay.io/acme/ray-llm{DIGEST}"},
         ("Remove quay.io/", "kind: direct"),

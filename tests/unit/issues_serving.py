@@ -6,8 +6,8 @@ from tests.unit.case import Case
 CASES = [
     Case(
         "settings.secret-in-clear-text",
-        {"serving.engine.engine_kwargs": {"revision": "hf_" + 30 * "a"}},
-        ("serving.engine.engine_kwargs.revision: holds", "rayllm:huggingFaceToken"),
+        {"serving.engine.engine_kwargs": {"tokenizer_revision": "hf_" + 30 * "a"}},
+        ("serving.engine.engine_kwargs.tokenizer_revision: holds", "rayllm:huggingFaceToken"),
     ),
     Case(
         "settings.secret-in-clear-text", {"infra.regions.0.name": "ghp_" + 36 * "a"}, ("infra.regions[0].name",), "dev"
@@ -33,6 +33,9 @@ CASES = [
             ("enable_lora", True, "model.lora"),
             ("max_lora_rank", 64, "model.lora"),
             ("max_cpu_loras", 4, "model.lora"),
+            ("revision", 40 * "a", "model.revision"),
+            ("allowed_media_domains", ["a.example.com"], "media.allowed_hosts"),
+            ("language_model_only", True, "media.text_only"),
         )
     ),
     Case("settings.secret-in-clear-text", {"huggingFaceToken": "anything"}, ("huggingFaceToken: holds", "--secret")),

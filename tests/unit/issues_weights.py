@@ -3,6 +3,26 @@
 from tests.unit.case import Case
 
 CASES = [
+    Case("serving.model.load-on-local", {"serving.model.load": "mount"}, ("serving.model.load: mount", "Remove")),
+    Case("serving.model.gated-on-local", {"serving.model.gated": True}, ("serving.model.gated: true", "Hugging Face")),
+    Case(
+        "serving.model.model-bucket-on-local",
+        {"serving.model.source": "bucket:gemma"},
+        ("serving.model.source: bucket:gemma", "gs://BUCKET/FOLDER"),
+    ),
+    Case(
+        "serving.model.bucket-credentials-missing",
+        {"serving.model.source": "gs://weights/gemma"},
+        ("serving.model.source: gs://weights/gemma", "gs://anonymous@BUCKET/FOLDER"),
+    ),
+    Case(
+        "serving.model.revision-without-hub",
+        {"serving.model.revision": 40 * "a"},
+        ("serving.model.revision: set with `source: gs://weights/gemma`", "a folder of its own"),
+        "dev",
+        first={"serving.model.source": "gs://weights/gemma"},
+    ),
+    Case("settings.wrong-format", {"serving.model.revision": "main"}, ("40 lowercase hex digits",), "dev"),
     Case(
         "serving.model.load-without-bucket",
         {"serving.model.load": "stream"},

@@ -41,6 +41,18 @@ ABSENT = object()
 """As a value: the input is removed."""
 
 
+def serve_config(**arguments: Any) -> str:
+    """Return a serveConfigV2 of one model that keeps the policies, with other engine arguments. None removes one."""
+    kept = {"revision": 40 * "a", "allowed_media_domains": ["images.example.com"], **arguments}
+    config = {
+        "model_loading_config": {"model_id": "m", "model_source": "google/gemma"},
+        "engine_kwargs": {name: value for name, value in kept.items() if value is not None},
+        "runtime_env": {"env_vars": {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0"}},
+    }
+    return json.dumps({"applications": [{"args": {"llm_configs": [config]}}]})
+
+
+SERVE_CONFIG = "spec/serveConfigV2"
 DIGEST = "@sha256:" + 64 * "1"
 CONTAINER = {"name": "tool", "image": f"us-docker.pkg.dev/example/tools/tool{DIGEST}", "env": []}
 HAND_MADE: Mapping[str, dict[str, Any]] = {
@@ -241,6 +253,28 @@ VIOLATIONS: tuple[tuple[str, str, str, str, Any], ...] = (
     ("gpu-min-regions", "prod", NODE_POOL, "location", "us-central1"),
     ("raycluster-consistent-flags", "prod", RAY_SERVICE, f"{WORKER}/env/3/value", "0"),
     ("raycluster-consistent-flags", "prod", RAY_SERVICE, f"{HEAD}/env/2/value", "0"),
+    ("rayservice-media-hosts", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(allowed_media_domains=None)),
+    ("rayservice-media-hosts", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(allowed_media_domains=[])),
+    (
+        "rayservice-media-hosts",
+        "prod",
+        RAY_SERVICE,
+        SERVE_CONFIG,
+        serve_config().replace("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "VLLM_OTHER"),
+    ),
+    ("rayservice-trusted-code", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(trust_remote_code=True)),
+    ("rayservice-trusted-code", "staging", RAY_SERVICE, SERVE_CONFIG, serve_config(allowed_local_media_path="/")),
+    ("rayservice-trusted-code", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(worker_extension_cls="a.B")),
+    ("rayservice-pinned-model", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(revision=None)),
+    ("rayservice-pinned-model", "prod", RAY_SERVICE, SERVE_CONFIG, serve_config(tokenizer="google/other")),
+    (
+        "rayservice-pinned-model",
+        "prod",
+        RAY_SERVICE,
+        SERVE_CONFIG,
+        serve_config(speculative_config={"model": "google/draft"}),
+    ),
+    ("rayservice-pinned-model", "staging", RAY_SERVICE, SERVE_CONFIG, serve_config(revision="main")),
     ("raycluster-min-ray-version", "prod", RAY_SERVICE, "spec/rayClusterConfig/rayVersion", "2.55.1"),
     ("raycluster-min-ray-version", "prod", RAY_CLUSTER, "spec/rayVersion", ABSENT),
     ("rayservice-gcs-fault-tolerance", "prod", RAY_SERVICE, FAULT_TOLERANCE, ABSENT),

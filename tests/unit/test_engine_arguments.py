@@ -10,6 +10,7 @@ import pytest
 import versions
 from config import engine_arguments
 from config.model_service import Engine, Model, ModelService
+from config.unsafe_arguments import used
 from config.vllm import tables
 from config.vllm.env_vars import vllm_of_ray
 from config.vllm.replaced import REPLACEMENTS
@@ -21,7 +22,9 @@ VLLMS = sorted(set(vllm_of_ray().values()))
 
 
 def service(**arguments: Any) -> ModelService:
-    return ModelService(model=Model(id="m"), engine=Engine(engine_kwargs=arguments))
+    return ModelService(
+        model=Model(id="m"), engine=Engine(engine_kwargs=arguments, unsafe_arguments=tuple(used(arguments)))
+    )
 
 
 def rules(ray: str = versions.RAY, **arguments: Any) -> list[str]:

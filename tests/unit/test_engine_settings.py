@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from config import chat_template, engine_env, gpu_sharing
 from config.issues import ConfigError
+from config.media import NO_REDIRECTS
 from config.model_service import Model
 from config.serving import ServingSettings
 from config.stack import check
@@ -31,11 +32,12 @@ def llm_config(**settings: Any) -> dict[str, Any]:
 def test_the_environment_goes_to_the_replicas_as_text() -> None:
     config = llm_config(engine={"env": {"VLLM_LOGGING_LEVEL": "DEBUG", "PYTHONHASHSEED": 0, "OMP_NUM_THREADS": 1.5}})
     env = {"VLLM_LOGGING_LEVEL": "DEBUG", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1.5"}
-    assert config["runtime_env"] == {"env_vars": env}
+    assert config["runtime_env"] == {"env_vars": {**NO_REDIRECTS, **env}}
 
 
 def test_without_settings_of_the_engine_ray_s_defaults_hold() -> None:
-    assert not llm_config().keys() & {"runtime_env", "placement_group_config"}
+    assert llm_config()["runtime_env"] == {"env_vars": NO_REDIRECTS}
+    assert "placement_group_config" not in llm_config()
     assert "max_ongoing_requests" not in llm_config()["deployment_config"]
     assert not llm_config()["engine_kwargs"].keys() & {"chat_template", "gpu_memory_utilization"}
 
@@ -43,7 +45,7 @@ def test_without_settings_of_the_engine_ray_s_defaults_hold() -> None:
 def test_replicas_that_share_a_gpu_reserve_their_share_of_it_and_of_its_memory() -> None:
     config = llm_config(engine={"replicas_per_gpu": 3})
     assert config["placement_group_config"] == {"bundle_per_worker": {"GPU": 0.3333}}
-    assert config["runtime_env"] == {"env_vars": {"VLLM_RAY_PER_WORKER_GPUS": "0.3333"}}
+    assert config["runtime_env"] == {"env_vars": {**NO_REDIRECTS, "VLLM_RAY_PER_WORKER_GPUS": "0.3333"}}
     assert config["engine_kwargs"]["gpu_memory_utilization"] == 0.3
 
 

@@ -20,6 +20,7 @@ from config.google.machine_types import GPU_MACHINE_TYPES, CapacityKind
 from config.stack import check
 from infra.google.provision import provision
 from paths import CHECKOUT
+from policies import models
 from policies.base import PROTECT, Resource
 from policies.inputs import HEAD_POD, UNKNOWN, containers, display, each, plain, pods
 from policies.pack import POLICIES, STACK_POLICIES
@@ -42,8 +43,10 @@ from tests.unit.policy_cases import (
     NOT_ALLOWED,
     POD,
     PROJECT_GRANTS,
+    SERVE_CONFIG,
     VIOLATIONS,
     WORKER,
+    serve_config,
 )
 from tests.unit.test_google_provision import Cloud
 from tests.unit.test_google_settings import PUBLIC
@@ -329,6 +332,34 @@ def hide_below(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         return {key: hide_below(inside, depth - 1) for key, inside in value.items()}
     return [hide_below(inside, depth - 1) for inside in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        serve_config(),
+        serve_config(trust_remote_code=False, allowed_local_media_path=""),
+        serve_config(revision=None).replace("google/gemma", "gs://weights/gemma"),
+        serve_config(revision=None).replace("google/gemma", "/weights/gemma"),
+        serve_config(tokenizer="google/other", tokenizer_revision=40 * "b"),
+        serve_config(speculative_config={"model": "google/draft", "revision": 40 * "c"}),
+        serve_config(tokenizer="/weights/tokenizer", speculative_config={"method": "ngram"}),
+        serve_config(allowed_media_domains=None, language_model_only=True),
+        "no mapping",
+    ],
+)
+def test_a_model_that_keeps_the_policies(text: str) -> None:
+    assert violated(with_edits(resources_of("prod"), RAY_SERVICE, (SERVE_CONFIG, text))) == set()
+
+
+def test_without_settings_of_the_stack_code_and_revision_are_its_user_s_choice() -> None:
+    text = serve_config(trust_remote_code=True, revision=None)
+    resources = [each for each in resources_of("prod") if each.type == RAY_SERVICE]
+    edited = with_edits(resources, RAY_SERVICE, (SERVE_CONFIG, text))
+    for policy in models.STACK_POLICIES:
+        assert list(policy.violations(edited, {})) == []
+    trusted = {"allowed_arguments": ["trust_remote_code"]}
+    assert list(models.STACK_POLICIES[0].violations(edited, trusted)) == []
 
 
 @pytest.mark.parametrize("depth", range(1, 12))

@@ -21,15 +21,20 @@ FUSE = {"infra.cluster_defaults.gcs_fuse_csi_driver": True, "serving.model.load"
 URI = "gs://weights/gemma"
 
 
+def unpinned(edit: dict[str, Any]) -> dict[str, Any]:
+    """Return `edit` of prod without prod's revision, which only a Hugging Face id has."""
+    return {**edit, **({"serving.model.revision": None} if "serving.model.source" in edit else {})}
+
+
 def llm_config(edit: dict[str, Any]) -> dict[str, Any]:
     """Return the LLMConfig of prod with `edit`."""
-    (config,) = manifest("prod", edit)["serveConfigV2"]["applications"][0]["args"]["llm_configs"]
+    (config,) = manifest("prod", unpinned(edit))["serveConfigV2"]["applications"][0]["args"]["llm_configs"]
     return config
 
 
 def worker(edit: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the pod spec and the annotations of prod's workers with `edit`."""
-    (group,) = manifest("prod", edit)["rayClusterConfig"]["workerGroupSpecs"]
+    (group,) = manifest("prod", unpinned(edit))["rayClusterConfig"]["workerGroupSpecs"]
     return group["template"]["spec"], group["template"]["metadata"]["annotations"]
 
 
@@ -48,7 +53,7 @@ def test_weights_of_a_bucket_are_downloaded_by_default() -> None:
 
 
 def test_ray_finds_the_callback_and_the_node_has_the_disk() -> None:
-    for pod in pods(manifest("prod", {"serving.model.source": URI})).values():
+    for pod in pods(manifest("prod", unpinned({"serving.model.source": URI}))).values():
         mounts = {each["name"]: each["mountPath"] for each in container(pod)["volumeMounts"]}
         assert variables(pod)["PYTHONPATH"] == mounts["pod-scripts"]
         assert variables(pod)["HF_HOME"].startswith(mounts["weights"])
@@ -65,6 +70,8 @@ def test_weights_are_streamed_if_the_settings_say_so() -> None:
 def test_a_hugging_face_id_stays_as_it_is() -> None:
     found = llm_config({})
     assert found["model_loading_config"]["model_source"] == "google/gemma-4-E2B-it"
+    assert found["engine_kwargs"]["revision"] == 40 * "0", "prod's placeholder"
+    assert "revision" not in llm_config({"serving.model.revision": None})["engine_kwargs"]
     assert "callback_config" not in found
 
 
@@ -83,11 +90,11 @@ def test_a_bucket_is_mounted_read_only(source: str, bucket: str, only_dir: str) 
     (mount,) = (each for each in container(pod)["volumeMounts"] if each["name"] == "models")
     assert mount == {"name": "models", "mountPath": "/models", "readOnly": True}
     assert llm_config(edit)["model_loading_config"]["model_source"] == "/models"
-    disk = args("prod", edit).plan.worker_groups[0].pod_resources.disk_gib
+    disk = args("prod", unpinned(edit)).plan.worker_groups[0].pod_resources.disk_gib
     own = int(container(pod)["resources"]["requests"]["ephemeral-storage"].removesuffix("Gi"))
     assert own + FUSE_DISK_GIB == disk, "the sidecar's request fits beside the worker's"
     assert int(attributes["fileCacheCapacity"].removesuffix("Gi")) + LOGS_GIB <= own
-    head = pods(manifest("prod", edit))["head"]
+    head = pods(manifest("prod", unpinned(edit)))["head"]
     assert not any("csi" in each for each in head["volumes"])
 
 

@@ -6,6 +6,7 @@ Ray and vLLM use the configured addresses, except here:
   - the v2 executor's first worker opens torch's TCPStore on every interface (vllm/v1/executor/ray_executor_v2.py).
 Each replica downloads LoRA adapters to /tmp/ray/llm/lora/cache (ray/llm/_internal/serve/utils/lora_serve_utils.py),
 which all stacks of a host would share; here it is a directory of the process below the stack's own.
+It also puts the folder of Ray's weights callback (pod_scripts/rayllm_weights.py) on the module path, as pods have it.
 Python runs a module of this name at its start if its directory is on PYTHONPATH; workloads/local/ray_head.py sets that
 for all processes of the Ray head. The module changes the address when Python imports one of these modules, and
 changes nothing else. tests/serving checks from outside that no port of the stack is reachable from another host.
@@ -18,6 +19,9 @@ import os
 import socket
 import sys
 import tempfile
+from pathlib import Path
+
+POD_SCRIPTS = Path(__file__).resolve().parents[3] / "kubernetes" / "pod_scripts"
 
 
 def _grpc_on_loopback(module):
@@ -82,3 +86,4 @@ class _PatchAfterImport(importlib.abc.MetaPathFinder):
 
 if os.environ.get("RAYLLM_PROCESS_TAG"):
     sys.meta_path.insert(0, _PatchAfterImport())
+    sys.path.append(str(POD_SCRIPTS))  # last: no file of it hides another module
