@@ -45,11 +45,12 @@ def pool(most, taints):
 RAY = (
     GOOGLE
     + """
+import json
 from pulumi_kubernetes import Provider
 from pulumi_kubernetes.apiextensions import CustomResource
 
 
-def service(name, grace_s=630, image="us-docker.pkg.dev/example/ray@sha256:" + 64 * "0", exclude=True):
+def service(name, grace_s=630, image="us-docker.pkg.dev/example/ray@sha256:" + 64 * "0", exclude=True, models=()):
     hard_stop = {"name": "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", "value": "620"}
     env = [hard_stop, {"name": "NOT_KNOWN", "value": nodes.unique_id}]
     head, worker = (
@@ -63,6 +64,7 @@ def service(name, grace_s=630, image="us-docker.pkg.dev/example/ray@sha256:" + 6
     )
     spec = {
         "excludeHeadPodFromServeSvc": exclude,
+        "serveConfigV2": json.dumps({"applications": [{"args": {"llm_configs": list(models)}}]}),
         "rayClusterConfig": {
             "rayVersion": "2.60.0",
             "gcsFaultToleranceOptions": {"redisAddress": nodes.unique_id},
@@ -101,6 +103,7 @@ gcp.compute.Firewall("open", network=network.id, allows=[{"protocol": "tcp"}], s
     "labels": ("google", 'gcp.Provider("bare", project="example")', {"provider-default-labels"}),
     "reliability": ("ray", 'service("ends", grace_s=30)', {"rayservice-termination-grace-period", *ALONE}),
     "ray": ("ray", 'service("heads", exclude=False)', {"rayservice-exclude-head"}),
+    "models": ("ray", 'service("media", models=[{"engine_kwargs": {}}])', {"rayservice-media-hosts", *ALONE}),
     "container_images": ("ray", 'service("tags", image="rayproject/ray:2")', {"pod-image-digest"}),
     "cost": ("cost", 'pool(100, ["NO_SCHEDULE"])', {"gpu-monthly-budget", "gpu-min-regions"}),
 }

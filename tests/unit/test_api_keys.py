@@ -19,7 +19,7 @@ from config.model_service import ModelService
 from paths import CHECKOUT
 from tests.unit.listening import admin_socket
 from tests.unit.ray_services import container, manifest, pods
-from tests.unit.test_serve_middlewares import CALLER, OWN_NODE, SETTINGS, Replica, ask
+from tests.unit.test_serve_middlewares import CALLER, OWN_NODE, SETTINGS, Replica, ask, finished
 from tools import keys
 from tools.bootstrap.console import CliError
 from workloads.edge import key_map
@@ -123,12 +123,10 @@ def test_without_the_setting_nothing_is_mounted() -> None:
     ],
 )
 def test_the_python_proxy_checks_keys(tmp_path: Path, headers: dict[str, str], client: Any, status: int) -> None:
-    import asyncio
-
     (tmp_path / "keys.map").write_text(f"{DIGEST} team\n")
     replica = Replica()
     edge = Edge(replica, SETTINGS | {"keys": {"map": str(tmp_path / "keys.map"), "max_requests": 1}})
-    found, reply, _ = asyncio.run(ask(edge, "/v1/completions", client=client, **headers))
+    found, reply, _ = finished(ask(edge, "/v1/completions", client=client, **headers))
     assert found == status
     if found == 401:
         assert replica.scopes == []
@@ -140,13 +138,11 @@ def test_the_python_proxy_checks_keys(tmp_path: Path, headers: dict[str, str], c
 
 
 def test_the_python_proxy_reads_a_changed_file_again(tmp_path: Path) -> None:
-    import asyncio
-
     file = tmp_path / "keys.map"
     edge = Edge(Replica(), SETTINGS | {"keys": {"map": str(file), "max_requests": 0}})
 
     def status() -> int:
-        return asyncio.run(ask(edge, "/v1/completions", x_api_key=KEY))[0]
+        return finished(ask(edge, "/v1/completions", x_api_key=KEY))[0]
 
     assert status() == 401
     key_map.write(file, {DIGEST: "a"})

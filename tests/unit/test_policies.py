@@ -212,7 +212,10 @@ def test_resources_that_are_not_allowed(name: str) -> None:
 
 def test_direct_streaming_without_haproxy() -> None:
     """HAProxy is off on the head and on the workers, so that their flags are equal."""
-    flags = tuple((f"{group}/env/0/value", "0") for group in (HEAD, WORKER))
+    (index,) = [
+        i for i, variable in enumerate(head_env_vars("prod")) if variable["name"] == "RAY_SERVE_ENABLE_HA_PROXY"
+    ]
+    flags = tuple((f"{group}/env/{index}/value", "0") for group in (HEAD, WORKER))
     assert violated(with_edits(resources_of("prod"), RAY_SERVICE, *flags)) == {"raycluster-haproxy-streaming"}
 
 

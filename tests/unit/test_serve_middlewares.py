@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Coroutine
+from contextlib import closing
+from typing import Any, TypeVar
 
 import pytest
 from serve_middlewares import Edge
@@ -18,6 +20,7 @@ SETTINGS: dict[str, Any] = {
     "max_body_bytes": 1000,
     "max_requests": 2,
 }
+T = TypeVar("T")
 CALLER, OWN_NODE = ("10.0.0.7", 5), ("127.0.0.1", 5)
 
 
@@ -56,8 +59,14 @@ async def ask(edge: Edge, path: str, method: str = "POST", client: Any = CALLER,
     return start["status"], found, b"".join(each["body"] for each in bodies).decode()
 
 
+def finished(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine. asyncio.run would leave the thread without an event loop, which Pulumi's tests need."""
+    with closing(asyncio.new_event_loop()) as loop:
+        return loop.run_until_complete(coroutine)
+
+
 def answer(path: str, method: str = "POST", client: Any = CALLER, **headers: str) -> Answer:
-    return asyncio.run(ask(Edge(Replica(), SETTINGS), path, method, client, **headers))
+    return finished(ask(Edge(Replica(), SETTINGS), path, method, client, **headers))
 
 
 @pytest.mark.parametrize(
@@ -107,9 +116,9 @@ def test_the_body_has_a_limit(headers: dict[str, str], status: int) -> None:
 
 def test_the_request_id_of_the_caller_stays() -> None:
     replica = Replica()
-    _, headers, _ = asyncio.run(ask(Edge(replica, SETTINGS), "/x", x_request_id="mine"))
+    _, headers, _ = finished(ask(Edge(replica, SETTINGS), "/x", x_request_id="mine"))
     assert headers["x-request-id"] == "mine"
-    asyncio.run(ask(Edge(replica, SETTINGS), "/v1/completions"))
+    finished(ask(Edge(replica, SETTINGS), "/v1/completions"))
     assert dict(replica.scopes[0]["headers"])[b"x-request-id"]
 
 
@@ -118,7 +127,7 @@ def test_the_request_id_of_the_caller_stays() -> None:
 )
 def test_plain_text_of_serve_gets_openais_form(status: int, code: str) -> None:
     replica = Replica(status, b"text/plain; charset=utf-8")
-    found, headers, body = asyncio.run(ask(Edge(replica, SETTINGS), "/v1/completions"))
+    found, headers, body = finished(ask(Edge(replica, SETTINGS), "/v1/completions"))
     assert (found, json.loads(body)["error"]["code"]) == (status, code)
     assert headers["retry-after"] == "7"
 
@@ -126,7 +135,7 @@ def test_plain_text_of_serve_gets_openais_form(status: int, code: str) -> None:
 @pytest.mark.parametrize(("status", "content_type"), [(200, b"text/plain"), (500, b"application/json")])
 def test_any_other_answer_passes_unchanged(status: int, content_type: bytes) -> None:
     replica = Replica(status, content_type)
-    found, _, body = asyncio.run(ask(Edge(replica, SETTINGS), "/v1/completions"))
+    found, _, body = finished(ask(Edge(replica, SETTINGS), "/v1/completions"))
     assert (found, body) == (status, "Internal Server Error")
 
 
@@ -146,7 +155,7 @@ def test_requests_beyond_the_limit_are_refused_and_the_count_goes_down_again() -
         replica.release.set()
         return await ask(edge, "/v1/models", "GET")
 
-    assert asyncio.run(run()) == [429, 200, 200, 200, 200]
+    assert finished(run()) == [429, 200, 200, 200, 200]
 
 
 def test_a_request_that_fails_is_not_counted_any_more() -> None:
@@ -156,7 +165,7 @@ def test_a_request_that_fails_is_not_counted_any_more() -> None:
     edge = Edge(fails, SETTINGS | {"max_requests": 1})
     for _ in range(3):
         with pytest.raises(ConnectionError):
-            asyncio.run(ask(edge, "/v1/completions"))
+            finished(ask(edge, "/v1/completions"))
 
 
 def test_a_closed_websocket_is_told_why() -> None:
@@ -166,5 +175,5 @@ def test_a_closed_websocket_is_told_why() -> None:
         sent.append(message)
 
     scope = {"type": "websocket", "path": "/x", "headers": [], "client": CALLER}
-    asyncio.run(Edge(Replica(), SETTINGS)(scope, None, send))
+    finished(Edge(Replica(), SETTINGS)(scope, None, send))
     assert [each["type"] for each in sent] == ["websocket.close"]

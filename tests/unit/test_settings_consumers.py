@@ -74,6 +74,15 @@ GOOGLE: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ),
     ("prod", {"infra.regions.0.node_pools.0.nodes": {"kind": "fixed", "count": 2}}),
     ("dev", {"serving.request_router": {"kind": "prefix_cache_affinity"}}),
+    ("dev", {"serving.data_path": "least_connections", "serving.request_router": "session_hash"}),
+    (
+        "dev",
+        {
+            "serving.data_path": "least_connections",
+            "serving.request_router": "prompt_hash",
+            "serving.api_keys": {"max_requests": 4},
+        },
+    ),
     (
         "prod",
         {
