@@ -42,7 +42,7 @@ def settings(case: str) -> dict[str, Any]:
 
 def render(templates: Path, case: str) -> str:
     """Return what a template file writes for a case. It needs Jinja, which only `.venv-ray` has."""
-    import jinja2
+    import jinja2  # pyright: ignore[reportMissingImports]
 
     module: dict[str, Any] = {}
     exec(compile(templates.read_text(), str(templates), "exec"), module)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
 import hashlib
 import json
 import socket
@@ -156,7 +155,7 @@ def test_requests_beyond_the_limit_are_429_at_once(tmp_path: Path) -> None:
     release = threading.Event()
     with running(tmp_path, SETTINGS | {"max_requests": 2}) as proxy:
         slow = [held(proxy, release) for _ in range(2)]
-        wait_until("both requests in HAProxy", lambda: backend_sessions(proxy) == 2, timeout_s=10)
+        wait_until("both requests in HAProxy", lambda: "conn_cur=2" in requests_table(proxy), timeout_s=10)
         reply = ask(proxy)
         is_openai_error(reply, 429, "too_many_requests")
         assert reply.headers["retry-after"] == "1"
@@ -165,10 +164,9 @@ def test_requests_beyond_the_limit_are_429_at_once(tmp_path: Path) -> None:
         assert ask(proxy).status_code == 200
 
 
-def backend_sessions(proxy: HAProxy) -> int:
-    """Return the requests in progress to the replicas, by HAProxy's statistics."""
-    rows = csv.DictReader(proxy.admin("show stat").removeprefix("# ").splitlines())
-    return next(int(row["scur"]) for row in rows if (row["pxname"], row["svname"]) == ("http-llm", "BACKEND"))
+def requests_table(proxy: HAProxy) -> str:
+    """Return HAProxy's table of the requests in progress."""
+    return proxy.admin("show table rayllm_requests")
 
 
 def held(proxy: HAProxy, release: threading.Event) -> Any:

@@ -34,6 +34,8 @@ SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
 """Statuses that Ray Serve answers with plain text."""
+REQUESTS = "rayllm_requests"
+"""Back end whose table counts the requests in progress."""
 RETRY_AFTER_S = 1
 RETRY_AFTER = "txn.rayllm_retry_after"
 
@@ -162,13 +164,13 @@ def _limits(config: Config, settings: EdgeSettings) -> Iterable[str]:
         yield refusal(LENGTH_REQUIRED, "if { req.hdr(transfer-encoding) -m found }")
         yield refusal(BODY_TOO_LARGE, f"if {{ req.body_size gt {settings.max_body_bytes} }}")
     if settings.max_requests:
-        counted = [each.name for each in config.sections if each.keyword == "backend" and each.has("server")]
-        total = "txn.rayllm_requests"
-        for index, name in enumerate(counted):  # a request is in one back end at a time
-            yield f"http-request set-var({total}) be_conn({name})" + (f",add({total})" if index else "")
-        if counted:
-            full = f"if METH_POST {{ var({total}) -m int ge {settings.max_requests} }}"
-            yield refusal(ERRORS[429], full, f"Retry-After {RETRY_AFTER_S}")
+        # The table counts from this rule on. A back end counts a request only when a router has chosen a replica.
+        table = Section("backend", REQUESTS)
+        table.append(["stick-table type string len 8 size 1 store conn_cur"])
+        config.sections.append(table)
+        yield f"http-request track-sc1 str(all) table {REQUESTS} if METH_POST"
+        full = f"if METH_POST {{ sc1_conn_cur({REQUESTS}) gt {settings.max_requests} }}"
+        yield refusal(ERRORS[429], full, f"Retry-After {RETRY_AFTER_S}")
 
 
 def _add_errors(config: Config) -> None:

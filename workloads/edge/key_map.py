@@ -18,7 +18,8 @@ def read(file: Path) -> dict[str, str]:
 
 def parse(text: str) -> dict[str, str]:
     """Return SHA-256 of a key -> its name. Other lines do not count."""
-    return dict(match.groups() for line in text.splitlines() if (match := LINE.fullmatch(line.strip())))
+    found = (LINE.fullmatch(line.strip()) for line in text.splitlines())
+    return {match[1]: match[2] for match in found if match is not None}
 
 
 def text(keys: dict[str, str]) -> str:
