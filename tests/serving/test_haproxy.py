@@ -161,6 +161,7 @@ def test_requests_beyond_the_limit_are_429_at_once(tmp_path: Path) -> None:
         assert reply.headers["retry-after"] == "1"
         release.set()
         assert [each() for each in slow] == [200, 200]
+        wait_until("no request", lambda: "conn_cur=0" in requests_table(proxy), timeout_s=10)
         assert ask(proxy).status_code == 200
 
 
@@ -256,6 +257,7 @@ def test_one_key_has_a_limit_of_its_own(keyed: HAProxy) -> None:
     is_openai_error(ask(keyed, headers={"x-api-key": KEY}), 429, "too_many_requests")
     release.set()
     assert [each() for each in slow] == [200, 200]
+    wait_until("no request", lambda: "conn_cur=0" in keyed.admin("show table rayllm_keys"), timeout_s=10)
     assert ask(keyed, headers={"x-api-key": KEY}).status_code == 200
 
 
