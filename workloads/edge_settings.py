@@ -48,7 +48,6 @@ def settings(service: ModelService, keys: str, *, loopback: bool, binary: str = 
     return {
         "binary": binary,
         "loopback": loopback,
-        "direct": direct,
         "post": public_paths("POST", direct=direct),
         "get": public_paths("GET", direct=direct),
         "probes": PROBES[direct],

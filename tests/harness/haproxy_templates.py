@@ -25,7 +25,6 @@ SETTINGS: dict[str, Any] = {
     "post": ["/v1/chat/completions", "/v1/completions"],
     "get": ["/v1/models", "/v1/models/"],
     "probes": ["/ping"],
-    "direct": True,
     "max_body_bytes": 33_554_432,
     "max_requests": 512,
     "affinity": {},

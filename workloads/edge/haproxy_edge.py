@@ -26,10 +26,6 @@ REQUEST_ID = "%[var(txn.rayllm_request_id)]"
 OWN_NODE = "rayllm_own_node"
 """Condition: the caller is on this node. In a pod that is a probe, `make verify` or a forwarded port, which Kubernetes
 authorises; they need no API key. On the local host every caller is."""
-LET_VLLM_NOTICE = "x-request-disconnect-disabled ?1"
-"""Header that makes Serve leave a hang-up of the client to the application. vLLM notices it and stops the engine,
-and Serve itself lets a request that is not streamed run to its end (SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
-ray/serve/_private/constants.py)."""
 SLOW_HEADERS_S = 10
 """Seconds that a client has for a request's headers."""
 REPLICA_ERRORS = (400, 404, 408, 413, 429, 500, 503, 504)
@@ -52,8 +48,6 @@ class EdgeSettings:
     """Paths that take GET. A path that ends with `/` stands for all paths below it."""
     probes: Sequence[str] = ()
     """Paths that are open to the node itself only."""
-    direct: bool = False
-    """True if the replicas are vLLM's own application."""
     max_body_bytes: int = 0
     """Largest request body; 0 for no limit."""
     max_requests: int = 0
@@ -79,7 +73,6 @@ def edit(config: Config, settings: EdgeSettings) -> None:
             *haproxy_keys.rules(settings.keys, exempt="" if settings.loopback else f" !{OWN_NODE}"),
             *_limits(config, settings),
             *haproxy_affinity.session_rules(settings.affinity),
-            *([f"http-request set-header {LET_VLLM_NOTICE}"] if settings.direct else []),
         ],
     )
     frontend.append(_errors_of_replicas())
