@@ -254,6 +254,7 @@ def test_keys_come_and_go_while_haproxy_runs(keyed: HAProxy) -> None:
 def test_one_key_has_a_limit_of_its_own(keyed: HAProxy) -> None:
     release = threading.Event()
     slow = [held(keyed, release) for _ in range(2)]
+    wait_until("both requests", lambda: "conn_cur=2" in keyed.admin("show table rayllm_keys"), timeout_s=10)
     is_openai_error(ask(keyed, headers={"x-api-key": KEY}), 429, "too_many_requests")
     release.set()
     assert [each() for each in slow] == [200, 200]
