@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import socket
 import threading
 from collections import Counter
@@ -170,6 +171,12 @@ def requests_table(proxy: HAProxy) -> str:
     return proxy.admin("show table rayllm_requests")
 
 
+def in_progress(proxy: HAProxy, name: str) -> int:
+    """Return the requests in progress of a key, by HAProxy's table."""
+    (count,) = re.findall(rf"key={name} .*conn_cur=(\d+)", proxy.admin("show table rayllm_keys"))
+    return int(count)
+
+
 def held(proxy: HAProxy, release: threading.Event) -> Any:
     """Start a request that stays in progress until `release`: its body is not complete. Return its end."""
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
@@ -254,11 +261,11 @@ def test_keys_come_and_go_while_haproxy_runs(keyed: HAProxy) -> None:
 def test_one_key_has_a_limit_of_its_own(keyed: HAProxy) -> None:
     release = threading.Event()
     slow = [held(keyed, release) for _ in range(2)]
-    wait_until("both requests", lambda: "conn_cur=2" in keyed.admin("show table rayllm_keys"), timeout_s=10)
+    wait_until("both requests", lambda: in_progress(keyed, "team-a") == 2, timeout_s=10)
     is_openai_error(ask(keyed, headers={"x-api-key": KEY}), 429, "too_many_requests")
     release.set()
     assert [each() for each in slow] == [200, 200]
-    wait_until("no request", lambda: "conn_cur=0" in keyed.admin("show table rayllm_keys"), timeout_s=10)
+    wait_until("no request", lambda: in_progress(keyed, "team-a") == 0, timeout_s=10)
     assert ask(keyed, headers={"x-api-key": KEY}).status_code == 200
 
 
